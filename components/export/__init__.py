@@ -1,0 +1,1 @@
+"""The export stage: from a fine-tuned model to the exact files that will serve."""

@@ -1,0 +1,1 @@
+"""Gate: promote or hold, from two score files and nothing else."""

@@ -1,0 +1,171 @@
+"""``evaluation.html``: both models side by side, for the people who live with the decision."""
+
+from html import escape
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+
+from components.decision import Decision, Guard
+from components.errors import DataError
+from components.evaluation_set import EvaluationSet, open_evaluation_set
+from components.gate.cases import cases
+from components.gate.charts import Gain, intervals, sorted_differences
+from components.gate.statistics import bootstrap_interval
+from components.html_page import page, section, table
+from components.scores import HEADLINE, ScoreFile
+
+_RESAMPLES = 1000  # of a slice's interval, which is for reading; the gate's own tests use the options'
+_SLICES_DRAWN = 40
+
+
+def write_report(
+    decision: Decision,
+    candidate: ScoreFile,
+    champion: ScoreFile,
+    path: Path,
+    data: Path | None = None,
+    *,
+    split: str = "test",
+) -> None:
+    """Write the page: one file, no network, no script.
+
+    Args:
+        decision: what the gate made of the two score files.
+        candidate: the challenger's scores.
+        champion: the champion's scores.
+        path: the file to write.
+        data: the dataset version or BEIR folder that both were scored on; with it wins and losses show their texts.
+        split: which qrels of a BEIR folder.
+
+    Raises:
+        DataError: when the data is another evaluation set than the one that was scored.
+    """
+    evaluation_set = None if data is None else _opened(data, split, decision)
+    sections = [
+        _verdict(decision),
+        _warnings(candidate, champion),
+        _headline(decision),
+        _guards(decision.guards),
+        _per_query(candidate, champion),
+        _metrics(candidate, champion),
+        _slices(candidate, champion, decision),
+        cases(candidate, champion, evaluation_set),
+        _timings(candidate, champion),
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    title = f"{candidate.model} against {champion.model}"
+    path.write_text(page(title, filter(None, sections)), encoding="utf-8")
+
+
+def _opened(data: Path, split: str, decision: Decision) -> EvaluationSet:
+    evaluation_set = open_evaluation_set(data, split)
+    if evaluation_set.digest != decision.dataset_digest:
+        raise DataError(
+            f"{data} is not what the models were scored on: its evaluation set has the digest "
+            f"{evaluation_set.digest[:12]}… and the decision {decision.dataset_digest[:12]}…; give the dataset that "
+            "`ranklift evaluate` was given."
+        )
+    return evaluation_set
+
+
+def _verdict(decision: Decision) -> str:
+    style = "good" if decision.verdict == "promote" else "bad"
+    return f'<p><span class="{style}">{decision.verdict.upper()}</span> {escape(decision.reason)}</p>'
+
+
+def _warnings(candidate: ScoreFile, champion: ScoreFile) -> str:
+    lines = []
+    for scores in (candidate, champion):
+        bm25 = scores.baselines.get("bm25", {}).get(HEADLINE)
+        if bm25 is not None and scores.headline < bm25:
+            lines.append(f"{scores.model} is below BM25: NDCG@10 {scores.headline:.4f} against {bm25:.4f}.")
+    lines += sorted({note for scores in (candidate, champion) for note in scores.notes})
+    return "\n".join(f'<p class="warning">{escape(line)}</p>' for line in lines)
+
+
+def _headline(decision: Decision) -> str:
+    low, high = decision.confidence_interval
+    effect = decision.minimum_detectable_effect
+    rows = [
+        ("candidate", decision.candidate_model, f"{decision.candidate:.4f}"),
+        ("champion", decision.champion_model, f"{decision.champion:.4f}"),
+        ("gain", f"{decision.confidence:.0%} interval {low:+.4f} to {high:+.4f}", f"{decision.delta:+.4f}"),
+        ("p-value", "one-sided paired randomisation test", f"{decision.p_value:.4f}"),
+        ("queries", f"evaluation set {decision.dataset_digest[:12]}", f"{decision.queries:,}"),
+        (
+            "smallest gain that this set shows",
+            f"with {decision.settings.get('power', 0.8):.0%} power",
+            "not known" if effect is None else f"{effect:.4f}",
+        ),
+    ]
+    return section("NDCG@10", table(("", "", "value"), rows))
+
+
+def _guards(guards: list[Guard]) -> str:
+    rows = [
+        (guard.name, guard.value, guard.limit, "pass" if guard.passed else "FAIL", guard.reason) for guard in guards
+    ]
+    return section("Guards", table(("guard", "value", "limit", "verdict", ""), rows))
+
+
+def _per_query(candidate: ScoreFile, champion: ScoreFile) -> str:
+    ours, theirs = candidate.per_query[HEADLINE], champion.per_query[HEADLINE]
+    deltas = np.sort([ours[query] - theirs[query] for query in ours])[::-1]
+    better, worse = int((deltas > 0).sum()), int((deltas < 0).sum())
+    counts = f"{better:,} better, {len(deltas) - better - worse:,} equal, {worse:,} worse"
+    return section("Query by query", f"<p>{counts}</p>", sorted_differences(deltas, counts))
+
+
+def _metrics(candidate: ScoreFile, champion: ScoreFile) -> str:
+    bm25 = candidate.baselines.get("bm25", {})
+    names = [name for name in candidate.metrics if name in champion.metrics]
+    rows = [
+        (
+            name,
+            candidate.metrics[name],
+            champion.metrics[name],
+            f"{candidate.metrics[name] - champion.metrics[name]:+.4f}",
+            bm25.get(name),
+        )
+        for name in names
+    ]
+    return section("All metrics", table(("metric", "candidate", "champion", "gain", "BM25"), rows))
+
+
+def _slices(candidate: ScoreFile, champion: ScoreFile, decision: Decision) -> str:
+    ours, theirs = candidate.per_query[HEADLINE], champion.per_query[HEADLINE]
+    rows, gains = [], []
+    for slicing, groups in candidate.slices.items():
+        for name, queries in groups.items():
+            differences = np.array([ours[query] - theirs[query] for query in queries])
+            low, high = bootstrap_interval(differences, decision.confidence, _RESAMPLES, seed=0)
+            new, old = fmean(map(ours.__getitem__, queries)), fmean(map(theirs.__getitem__, queries))
+            rows.append((slicing, name, len(queries), new, old, f"{new - old:+.4f}", f"{low:+.4f} to {high:+.4f}"))
+            gains.append(Gain(f"{slicing}: {name}", new - old, low, high))
+    if not rows:
+        return ""
+    header = ("slicing", "slice", "queries", "candidate", "champion", "gain", f"{decision.confidence:.0%} interval")
+    overall = Gain("all queries", decision.delta, *decision.confidence_interval)
+    return section("Slices", intervals([overall, *gains[:_SLICES_DRAWN]]), table(header, rows))
+
+
+def _timings(candidate: ScoreFile, champion: ScoreFile) -> str:
+    def cells(scores: ScoreFile) -> list[str]:
+        return [
+            str(scores.encoder.get("precision", "")),
+            str(scores.encoder.get("max_seq_length", "")),
+            _number(scores.texts_per_second, 0) + (" (when they were cached)" if scores.cached else ""),
+            _number(scores.latency_ms, 1),
+            _number(None if scores.model_bytes is None else scores.model_bytes / 1e6, 1),
+            _number(scores.seconds, 1),
+            scores.model_digest[:12],
+        ]
+
+    names = ("precision", "tokens at most", "texts/s", "ms a query", "MB", "seconds in all", "digest")
+    rows = zip(names, cells(candidate), cells(champion), strict=True)
+    return section("Encoders", table(("", "candidate", "champion"), rows))
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:,.{digits}f}"

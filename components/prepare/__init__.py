@@ -1,0 +1,1 @@
+"""From raw data to a dataset version: validated, at most one triplet per query, split with no leak, profiled."""

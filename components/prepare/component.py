@@ -1,0 +1,55 @@
+"""The KFP wrapper of `prepare`."""
+
+from kfp import dsl
+
+from components.stage import DEFAULT_IMAGE
+
+
+@dsl.component(base_image=DEFAULT_IMAGE, install_kfp_package=False)
+def prepare(
+    data: str,
+    base_model: str,
+    max_triplets: int,
+    triplets_per_query: int,
+    max_seq_length: int,
+    evaluation_queries: float,
+    max_corpus: int,
+    evaluation_data: str,
+    evaluation_split: str,
+    on_leak: str,
+    languages: str,
+    false_negatives: int,
+    seed: int,
+    dataset: dsl.Output[dsl.Dataset],
+    profile: dsl.Output[dsl.HTML],
+):
+    """Validate raw data and freeze it as a dataset version."""
+    import shutil
+    from pathlib import Path
+
+    from components.dataset import PROFILE
+    from components.prepare.options import prepare_options
+    from components.prepare.stage import prepare as prepare_dataset
+    from components.registry import open_registry
+    from components.stage import reported
+
+    with reported():
+        directory = Path(dataset.path)
+        options = prepare_options(
+            base_model=base_model,
+            max_triplets=max_triplets,
+            triplets_per_query=triplets_per_query,
+            max_seq_length=max_seq_length,
+            evaluation_queries=evaluation_queries,
+            max_corpus=max_corpus,
+            evaluation_source=evaluation_data,
+            evaluation_split=evaluation_split,
+            on_leak=on_leak,
+            languages=languages,
+            false_negatives=false_negatives,
+            seed=seed,
+        )
+        manifest = prepare_dataset(data, directory, options)
+        version = open_registry().publish_dataset(directory)
+        shutil.copyfile(directory / PROFILE, profile.path)
+        dataset.metadata.update(version=version.name, digest=manifest.digest, **manifest.counts)

@@ -1,0 +1,91 @@
+"""From the URI that a user types to files on this machine."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from components.errors import DataError
+from components.object_store import ObjectStore, ObjectStoreSettings
+from components.prepare.docstrings import DEMO_SOURCE
+from components.prepare.raw_data import RawData, demo_data, local_data
+
+
+@contextmanager
+def fetch(uri: str, scratch: Path) -> Iterator[RawData]:
+    """The raw data at a URI, brought to this machine under `scratch` when it lies elsewhere.
+
+    Raises:
+        DataError: when there is no such data, or nothing in it could be read.
+        StoreError: when an object store refused or could not be reached.
+    """
+    if uri == DEMO_SOURCE:
+        yield demo_data()
+    elif uri.startswith("s3://"):
+        yield local_data(uri, _download_prefix(uri, scratch / "download"))
+    elif uri.startswith("hf://"):
+        yield local_data(uri, _download_hub(uri, scratch / "download"))
+    elif "://" in uri and not uri.startswith("file://"):
+        scheme = uri.partition("://")[0]
+        raise DataError(
+            f"{uri} has the unknown scheme {scheme!r}; give a path, s3://…, hf://datasets/… or {DEMO_SOURCE}."
+        )
+    else:
+        yield local_data(uri, Path(uri.removeprefix("file://")).expanduser())
+
+
+def _download_prefix(uri: str, target: Path) -> Path:
+    """Copy every object under a prefix, or the one object that the URI names."""
+    settings = ObjectStoreSettings.from_environment()
+    if settings is None:
+        raise DataError(
+            f"{uri} lies in an object store and none is configured; set RANKLIFT_S3_ENDPOINT, such as "
+            "https://s3.eu-central-1.amazonaws.com, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        )
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    store = ObjectStore(settings.model_copy(update={"bucket": bucket}))
+    folder = prefix.rstrip("/")
+    found = [
+        item for item in store.list(folder) if item.key == folder or item.key.startswith(f"{folder}/" if folder else "")
+    ]
+    if not found:
+        raise DataError(f"There is no object at {uri} on {settings.endpoint}; check bucket and prefix.")
+    for item in found:
+        relative = Path(item.key).name if item.key == folder else item.key[len(folder) :].lstrip("/")
+        path = (target / relative).resolve()
+        if not path.is_relative_to(target.resolve()) or item.key.endswith("/"):
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _download(store, item.key, item.size, path)
+    return target / Path(folder).name if found[0].key == folder else target
+
+
+def _download(store: ObjectStore, key: str, size: int, path: Path) -> None:
+    def copy() -> None:
+        with path.open("wb") as stream:
+            for block in store.read_range(key, 0, size) if size else ():
+                stream.write(block)
+
+    store.attempt(f"download {key}", copy)
+    if path.stat().st_size != size:
+        raise DataError(f"{key} was cut off: {path.stat().st_size} of {size} bytes arrived; try again.")
+
+
+def _download_hub(uri: str, target: Path) -> Path:
+    """Copy a data set of the hub: ``hf://datasets/OWNER/NAME[@REVISION][/PATH]``."""
+    import httpx
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    parts = uri.removeprefix("hf://").split("/")
+    if parts[0] != "datasets" or len(parts) < 3:
+        raise DataError(f"{uri} is not hf://datasets/OWNER/NAME[/PATH]; give one such as hf://datasets/BeIR/scifact.")
+    name, _, revision = "/".join(parts[1:3]).partition("@")
+    inside = "/".join(parts[3:])
+    patterns = [inside, f"{inside.rstrip('/')}/*"] if inside else None
+    try:
+        snapshot_download(
+            name, repo_type="dataset", revision=revision or None, local_dir=target, allow_patterns=patterns
+        )
+    except (HfHubHTTPError, HFValidationError, httpx.TransportError, OSError, ValueError) as error:
+        raise DataError(f"{uri} could not be read from the hub ({error}); check the name and the network.") from error
+    return target / inside if inside else target

@@ -1,0 +1,233 @@
+"""`prepare`: from a URI to a dataset version."""
+
+import logging
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from components.base_model import base_model_directory, resolve_base_model
+from components.dataset import (
+    CORPUS,
+    DEV,
+    MANIFEST,
+    PROFILE,
+    QRELS,
+    QUERIES,
+    TRAIN,
+    DatasetManifest,
+    Percentiles,
+    Rule,
+    Triplet,
+)
+from components.digest import tree_sha256
+from components.errors import DataError
+from components.evaluation_set import open_evaluation_set
+from components.prepare.base_encoder import base_encoders
+from components.prepare.database import Database, count, literal, scalar, scratch_database
+from components.prepare.digests import content_sha256
+from components.prepare.evaluation import write_evaluation_set
+from components.prepare.false_negatives import find_false_negatives
+from components.prepare.held_out import write_held_out
+from components.prepare.language import find_foreign
+from components.prepare.leaks import check_leaks, remove_leaks
+from components.prepare.lengths import SAMPLE, chosen_length, percentiles, token_lengths
+from components.prepare.near_duplicates import define_words, find_alike
+from components.prepare.options import PrepareOptions
+from components.prepare.parquet import write_parquet
+from components.prepare.profile import write_profile
+from components.prepare.profile_data import profile_data
+from components.prepare.raw_data import RawData, load
+from components.prepare.rules import (
+    NEAR_DUPLICATE,
+    add_clusters,
+    apply_criteria,
+    check_ids,
+    make_keys,
+    one_triplet_per_query,
+    row_criteria,
+    sample,
+)
+from components.prepare.sources import fetch
+from components.prepare.split import split_queries
+
+__all__ = ["PrepareOptions", "prepare"]
+
+log = logging.getLogger(__name__)
+
+
+def prepare(source: str, output: Path, options: PrepareOptions | None = None) -> DatasetManifest:
+    """Make a dataset version of raw data.
+
+    Args:
+        source: a path (a file, a folder of shards, a BEIR folder), ``s3://…``, ``hf://datasets/…`` or
+            ``demo://docstrings``.
+        output: the folder to make; it appears when all of it is there, and not before.
+        options: see `PrepareOptions`.
+
+    Returns:
+        The manifest that was written.
+
+    Raises:
+        DataError: when the raw data cannot be used, or the folder holds something already.
+        ModelError: when the base model cannot be found.
+    """
+    chosen = options or PrepareOptions()
+    chosen = chosen.model_copy(update={"base_model": resolve_base_model(chosen.base_model)})
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise DataError(f"{output} is not empty; a dataset version is written once and never over: name a new folder.")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".ranklift-", dir=output.parent) as scratch:
+        staged = Path(scratch) / "dataset"
+        staged.mkdir()
+        with fetch(source, Path(scratch)) as raw, scratch_database(chosen.memory_limit, Path(scratch)) as database:
+            manifest = _prepare(database, raw, staged, chosen, _evaluation_brought(raw, chosen, Path(scratch)))
+        if output.exists():
+            output.rmdir()
+        staged.rename(output)
+    return manifest
+
+
+def _evaluation_brought(raw: RawData, options: PrepareOptions, scratch: Path) -> Path | None:
+    """The evaluation set that the user brings: named in the options, or a split of the BEIR folder itself."""
+    if "://" in options.evaluation_source:
+        with fetch(options.evaluation_source, scratch / "evaluation") as evaluation:
+            return evaluation.directory
+    if options.evaluation_source:
+        return Path(options.evaluation_source).expanduser()
+    return raw.directory if raw.beir is not None and options.evaluation_split in raw.beir.qrels else None
+
+
+def _prepare(
+    database: Database, raw: RawData, staged: Path, options: PrepareOptions, brought: Path | None
+) -> DatasetManifest:
+    started = time.perf_counter()
+    rules = load(database, raw, options.seed, staged.parent)
+    if brought is not None:
+        rules += write_evaluation_set(brought, options.evaluation_split, staged)
+        open_evaluation_set(staged)  # refuses what is broken before anything is compared with it
+    make_keys(database, options.seed)
+    rules += apply_criteria(database, "keys", row_criteria(options.max_characters))
+    check_ids(database, raw.files)
+    if count(database, "keys") == 0:
+        worst = max(rules, key=lambda rule: rule.dropped)
+        raise DataError(
+            f"{raw.uri} has no usable triplet: {worst.dropped} rows were dropped because {worst.description}."
+        )
+    rules += apply_criteria(database, "keys", [find_foreign(database, _texts("p", "positive"), options.languages)])
+    _cluster(database, staged if brought is not None else None, options.near_duplicates)
+    rules += apply_criteria(database, "keys", [NEAR_DUPLICATE])
+    rules += _split(database, staged, options, is_brought=brought is not None)
+    write_triplets(database, staged)
+    leaks = check_leaks(database, staged)
+    triplets = _sample(database)
+    lengths = token_lengths(base_model_directory(options.base_model), _columns(triplets))
+    measured = {name: percentiles(column) for name, column in lengths.items()}
+    manifest = _manifest(database, raw, staged, options=options, rules=[*rules, *leaks], measured=measured)
+    manifest.false_negatives = _false_negatives(triplets, manifest.max_seq_length, options)
+    write_profile(staged / PROFILE, profile_data(database, staged, manifest, lengths, triplets))
+    manifest.write(staged / MANIFEST)
+    log.info("prepare: %s in %.1f s", manifest.counts, time.perf_counter() - started)
+    return manifest
+
+
+def _cluster(database: Database, evaluation: Path | None, threshold: float) -> None:
+    """Find near duplicates among queries, those of a set that the user brought included, and among positives."""
+    define_words(database)
+    queries = _texts("q", "query")
+    if evaluation is not None:
+        brought = f"SELECT hash(normal(query)) AS h, normal(query) AS text FROM {literal(str(evaluation / QUERIES))}"
+        queries = f"SELECT h, any_value(text) AS text FROM ({queries} UNION ALL {brought}) GROUP BY h"
+    positives = _texts("p", "positive")
+    find_alike(database, queries, "alike_queries", threshold)
+    find_alike(database, positives, "alike_positives", threshold)
+    add_clusters(database)
+
+
+def _texts(key: str, column: str) -> str:
+    # The row is chosen before its text is read: grouping millions of texts would not fit in memory.
+    return (
+        f"SELECT h, normal({column}) AS text FROM (SELECT {key} AS h, min(row) AS row FROM keys GROUP BY {key}) "
+        "JOIN raw USING (row)"
+    )
+
+
+def _split(database: Database, staged: Path, options: PrepareOptions, *, is_brought: bool) -> list[Rule]:
+    """Make the tables ``train`` and ``dev`` and, unless the user brought one, the evaluation set."""
+    rules = remove_leaks(database, staged, options.on_leak) if is_brought else []
+    split_queries(database, None if is_brought else options.evaluation_queries, options.dev_queries)
+    for side in ("train", "dev"):
+        database.execute(f"CREATE TABLE {side} AS SELECT keys.* FROM keys JOIN sides USING (q) WHERE side = '{side}'")
+    rules += apply_criteria(database, "train", [one_triplet_per_query("train", options.triplets_per_query)])
+    if options.max_triplets:
+        rules += apply_criteria(database, "train", [sample("train", options.max_triplets)])
+    apply_criteria(database, "dev", [one_triplet_per_query("dev", 1)])
+    if not is_brought:
+        write_held_out(database, staged, options.max_corpus, options.training_passages_in_corpus)
+    return rules
+
+
+def write_triplets(database: Database, staged: Path) -> None:
+    """Write ``train.parquet`` and ``dev.parquet``, in an order that the seed draws."""
+    for side, name in (("train", TRAIN), ("dev", DEV)):
+        statement = (
+            "SELECT query_id, tidy(query) AS query, tidy(positive) AS positive, tidy(negative) AS negative "
+            f"FROM raw JOIN (SELECT row, draw FROM {side}) USING (row) ORDER BY draw, row"
+        )
+        write_parquet(database, statement, staged / name)
+
+
+def _sample(database: Database) -> list[Triplet]:
+    """Training triplets drawn by seed: what is measured on texts in Python is measured on these."""
+    rows = database.execute(
+        "SELECT query_id, tidy(query), tidy(positive), tidy(negative) FROM raw "
+        f"JOIN (SELECT row, draw FROM train ORDER BY draw, row LIMIT {SAMPLE}) USING (row) ORDER BY draw, row"
+    ).fetchall()
+    return [Triplet(*row) for row in rows]
+
+
+def _false_negatives(triplets: list[Triplet], max_seq_length: int, options: PrepareOptions) -> dict[str, Any] | None:
+    if not options.false_negatives:
+        return None
+    encoders = base_encoders(base_model_directory(options.base_model), max_seq_length)
+    scored = triplets[: options.false_negatives]
+    return find_false_negatives(scored, encoders.queries, encoders.documents).model_dump()
+
+
+def _columns(triplets: list[Triplet]) -> dict[str, list[str]]:
+    return {
+        "query": [triplet.query for triplet in triplets],
+        "positive": [triplet.positive for triplet in triplets],
+        "negative": [triplet.negative for triplet in triplets],
+    }
+
+
+def _manifest(
+    database: Database,
+    raw: RawData,
+    staged: Path,
+    *,
+    options: PrepareOptions,
+    rules: list[Rule],
+    measured: dict[str, Percentiles],
+) -> DatasetManifest:
+    evaluation_digest = open_evaluation_set(staged).digest
+    digests = {name: content_sha256(database, staged / name) for name in (TRAIN, DEV)}
+    counts = {
+        name.removesuffix(".parquet"): scalar(database, f"SELECT count(*) FROM {literal(str(staged / name))}")
+        for name in (TRAIN, DEV, CORPUS, QUERIES, QRELS)
+    }
+    settings: dict[str, Any] = options.model_dump(mode="json") | raw.facts | {"token_length_sample": SAMPLE}
+    return DatasetManifest(
+        digest=tree_sha256({**digests, "evaluation": evaluation_digest}),
+        evaluation_digest=evaluation_digest,
+        source=raw.uri,
+        source_digest=raw.digest,
+        seed=options.seed,
+        base_model=options.base_model,
+        max_seq_length=options.max_seq_length or chosen_length(measured, options.max_seq_length_cap),
+        counts={"raw": count(database, "raw"), **counts},
+        token_lengths=measured,
+        rules=rules,
+        settings=settings,
+    )

@@ -1,0 +1,1 @@
+"""The train stage: fine-tunes a base model on a dataset version's triplets."""

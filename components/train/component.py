@@ -1,0 +1,32 @@
+"""The KFP wrapper of `train`."""
+
+from kfp import dsl
+
+from components.stage import DEFAULT_IMAGE
+
+
+@dsl.component(base_image=DEFAULT_IMAGE, install_kfp_package=False)
+def train(
+    dataset: dsl.Input[dsl.Dataset],
+    epochs: float,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    model: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+    curve: dsl.Output[dsl.HTML],
+):
+    """Fine-tune the base model on the dataset's triplets."""
+    from pathlib import Path
+
+    from components.stage import reported
+    from components.train.curve import write_curve
+    from components.train.train import TrainOptions, train_model
+
+    with reported():
+        options = TrainOptions(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
+        report = train_model(Path(dataset.path), Path(model.path), options)
+        write_curve(report, Path(curve.path))
+        model.metadata.update(base_model=report.base_model, best_step=report.best_step)
+        for name, value in report.headline().items():
+            metrics.log_metric(name, value)

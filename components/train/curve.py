@@ -1,0 +1,51 @@
+"""The loss curve and the dev accuracy, as a static picture in an HTML page that needs no network."""
+
+import io
+from html import escape
+from pathlib import Path
+
+from components.train.train import DEV_ACCURACY, TrainingReport
+
+
+def write_curve(report: TrainingReport, path: Path) -> None:
+    """Write the page; the picture is inline SVG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(_PAGE.format(summary=escape(_summary(report)), picture=_picture(report)), encoding="utf-8")
+
+
+def _summary(report: TrainingReport) -> str:
+    return (
+        f"{report.triplets} triplets, {report.steps} steps in {report.seconds:.0f} s ({report.triplets_per_second:.1f} "
+        f"triplets/s, {report.precision}); best dev accuracy {report.best_dev_accuracy:.4f} at step {report.best_step}."
+    )
+
+
+def _picture(report: TrainingReport) -> str:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    loss_axis = figure.subplots()
+    loss_axis.plot(*_series(report, "loss"), color="tab:blue", label="training loss")
+    loss_axis.set(xlabel="step", ylabel="loss")
+    accuracy_axis = loss_axis.twinx()
+    accuracy_axis.plot(*_series(report, f"eval_{DEV_ACCURACY}"), "o-", color="tab:orange", label="dev accuracy")
+    accuracy_axis.set(ylabel="dev accuracy")
+    figure.legend(loc="outside upper center", ncols=2)
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    svg = buffer.getvalue()
+    return svg[svg.index("<svg") :]
+
+
+def _series(report: TrainingReport, name: str) -> tuple[list[float], list[float]]:
+    entries = [entry for entry in report.history if name in entry]
+    return [entry["step"] for entry in entries], [entry[name] for entry in entries]
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Training</title></head>
+<body style="font-family: sans-serif; max-width: 60rem; margin: 2rem auto"><h1>Training</h1>
+<p>{summary}</p>
+{picture}
+</body></html>
+"""
