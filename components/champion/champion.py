@@ -1,0 +1,43 @@
+"""The champion: what serves today, or what would serve if nobody had ever fine-tuned anything."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from components.base_model import base_model_directory
+from components.champion.fetch import fetch_champion
+from components.dataset import DatasetManifest
+from components.export.stage import export_for_dataset
+from components.registry import Registry
+from components.served_model import EncoderConfig
+
+
+class ChampionModel(NamedTuple):
+    """What the candidate is measured against: a name for people, and the model digest."""
+
+    name: str
+    digest: str
+
+
+def champion_model(registry: Registry, dataset: Path, output: Path, precision: str = "auto") -> ChampionModel:
+    """Put the champion's served files into a folder.
+
+    While nothing has been promoted that is the dataset's base model, exported exactly as a candidate is.
+
+    Args:
+        registry: where promoted versions live.
+        dataset: the dataset version of this run; it names the base model and the length.
+        output: the folder to make.
+        precision: of the exported base model; a promoted champion keeps its own.
+
+    Raises:
+        StoreError: when the registry cannot be read, or the champion in it is damaged.
+        ModelError: when the base model cannot be had or exported.
+    """
+    version = fetch_champion(registry, output)
+    if version is not None:
+        return ChampionModel(version, EncoderConfig.of(output).digest)
+    base_model = DatasetManifest.of(dataset).base_model
+    config = export_for_dataset(
+        base_model_directory(base_model), dataset, output, precision=precision, base_model=base_model
+    )
+    return ChampionModel(f"the base model ({base_model})", config.digest)

@@ -1,0 +1,138 @@
+"""Deploy on one machine: fetch, move the link, have the predictor switch, ask it; go back when any of that fails."""
+
+import json
+import math
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from components.deploy.serving import (
+    RunningPredictor,
+    check_history,
+    current_link,
+    last_proven,
+    one_deploy_at_a_time,
+    point_current_at,
+    record_history,
+    record_predictor,
+    record_proven,
+    running_predictor,
+    serving_directory,
+)
+from components.errors import RankliftError
+from components.registry import Registry, VersionManifest
+
+__all__ = ["deploy_local", "record_predictor"]
+
+MODEL_NAME = "ranklift"
+_ANSWER_WITHIN = 120.0  # seconds; a switch takes a few
+_QUERY = "how to sort a list of numbers"
+_DOCUMENTS = ["Arrange the elements of a sequence in ascending order.", "The weather in Lisbon is mild."]
+
+
+def deploy_local(version: str, registry: Registry, home: Path) -> str:
+    """Put a model version into service on this machine, prove that it answers, and return its name.
+
+    A predictor that `ranklift serve` started switches to it with no failed request; without one, the version is
+    opened and asked here. When anything fails, what served before serves again.
+
+    Raises:
+        RankliftError: with the reason, after what served before was put back.
+    """
+    with one_deploy_at_a_time(home):
+        champion = registry.champion()
+        check_history(home, champion, registry.place)
+        expected = champion.manifest_sha256 if champion is not None and champion.version == version else None
+        manifest = registry.download("model", version, serving_directory(home) / version, expected)
+        before = last_proven(home)
+        point_current_at(home, version)
+        try:
+            _prove(home, manifest)
+        except RankliftError as error:
+            point_current_at(home, before)
+            raise RankliftError(f"{version} was not deployed: {error} {_reverted(home, before)}") from error
+        record_proven(home, version)
+        record_history(home, champion, registry.place)
+        return version
+
+
+def _prove(home: Path, manifest: VersionManifest) -> None:
+    """Raise a RankliftError unless what the link points at answers a query, with the digest that was judged."""
+    predictor = running_predictor(home)
+    if predictor is None:
+        _ask_here(current_link(home).resolve(), manifest)
+        return
+    loaded = _load(predictor)
+    if loaded.get("model_digest") != manifest.digest:
+        raise RankliftError(
+            f"The predictor at {predictor.url} serves {loaded.get('model_version')} after it was told to load "
+            f"{manifest.version}; start it with `ranklift serve`, which serves the champion."
+        )
+    answer = _post(predictor, "/find_similar", {"query": _QUERY, "documents": _DOCUMENTS})
+    if answer.get("model_version") != manifest.version:
+        raise RankliftError(f"{predictor.url} answered with {answer.get('model_version')}, not {manifest.version}.")
+    _check_answer(answer.get("score"), answer.get("index"), predictor.url)
+
+
+def _ask_here(directory: Path, manifest: VersionManifest) -> None:
+    import numpy as np
+
+    from components.encoder import Encoder
+    from components.similarity import comparable
+
+    encoder = Encoder.open(directory)
+    if encoder.digest != manifest.digest:
+        raise RankliftError(
+            f"{directory} has digest {encoder.digest[:12]}…, not that of {manifest.version}; remove it."
+        )
+    query = comparable(encoder.encode_queries([_QUERY]), encoder.config)
+    documents = comparable(encoder.encode_documents(_DOCUMENTS), encoder.config)
+    scores = (documents @ query.T).ravel()
+    best = int(np.argmax(scores))
+    _check_answer(float(scores[best]), best, str(directory))
+
+
+def _check_answer(score: object, index: object, where: str) -> None:
+    if not isinstance(score, float | int) or not math.isfinite(score) or index not in range(len(_DOCUMENTS)):
+        raise RankliftError(f"{where} gave no usable answer to a smoke query: document {index}, score {score}.")
+
+
+def _reverted(home: Path, before: str | None) -> str:
+    """Have the predictor serve what it served before; one sentence that says what serves now."""
+    predictor = running_predictor(home)
+    if before is None:
+        return "Nothing was in service before."
+    if predictor is None:
+        return f"{before} stays in service."
+    try:
+        _load(predictor)
+    except RankliftError as error:
+        return f"{before} was put back, but the predictor did not load it ({error}); restart `ranklift serve`."
+    return f"{before} serves again."
+
+
+def _load(predictor: RunningPredictor) -> dict[str, Any]:
+    return _post(predictor, f"/v2/repository/models/{MODEL_NAME}/load", {})
+
+
+def _post(predictor: RunningPredictor, path: str, document: dict[str, Any]) -> dict[str, Any]:
+    headers = {"Content-Type": "application/json"}
+    token = os.environ.get("RANKLIFT_PREDICTOR_API_TOKEN")
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    request = urllib.request.Request(predictor.url + path, json.dumps(document).encode(), headers)  # noqa: S310 - checked to be loopback
+    # No proxy, whatever the environment says: this is loopback.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=_ANSWER_WITHIN) as response:
+            answer = json.load(response)
+    except urllib.error.HTTPError as error:
+        detail = error.read(2000).decode("utf-8", "replace").strip()
+        raise RankliftError(f"{predictor.url}{path} answered {error.code}: {detail}.") from error
+    except (OSError, ValueError) as error:
+        raise RankliftError(f"The predictor at {predictor.url} did not answer ({error}).") from error
+    if not isinstance(answer, dict):
+        raise RankliftError(f"{predictor.url}{path} answered something that is not a JSON object.")
+    return answer

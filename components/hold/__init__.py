@@ -1,0 +1,1 @@
+"""The hold stage: leaves everything as it is and says why."""

@@ -1,0 +1,8 @@
+"""Hold: nothing changes, and one sentence says why."""
+
+from components.decision import Decision
+
+
+def hold(decision: Decision) -> str:
+    """The sentence that tells a person why the champion stays."""
+    return f"{decision.reason} {decision.champion_model} stays champion."

@@ -1,0 +1,1 @@
+"""The promote stage: registers a model version and makes it the champion."""

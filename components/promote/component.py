@@ -1,0 +1,27 @@
+"""The KFP wrapper of `promote`."""
+
+from kfp import dsl
+
+from components.stage import DEFAULT_IMAGE
+
+
+@dsl.component(base_image=DEFAULT_IMAGE, install_kfp_package=False)
+def promote(
+    model: dsl.Input[dsl.Model],
+    dataset: dsl.Input[dsl.Dataset],
+    decision: dsl.Input[dsl.Artifact],
+    run: str,
+) -> str:
+    """Register the candidate as a new version and make it the champion; returns the version, such as "V3"."""
+    from pathlib import Path
+
+    from components.decision import Decision
+    from components.promote.promote import lineage_of
+    from components.promote.promote import promote as promote_model
+    from components.registry import open_registry
+    from components.stage import reported
+
+    with reported():
+        record = Decision.read(Path(decision.path))
+        lineage = lineage_of(Path(model.path), Path(dataset.path), dataset.metadata["version"], run)
+        return promote_model(Path(model.path), record, open_registry(), lineage)
