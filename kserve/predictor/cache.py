@@ -1,0 +1,60 @@
+"""Embeddings of documents that were encoded before: a bounded cache, least recently used out first."""
+
+from collections import OrderedDict
+from hashlib import blake2b
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float32]
+Key = bytes
+
+_OVERHEAD = 300  # bytes of one entry besides its vector: key, array header, dictionary slot
+
+
+class Embedded(NamedTuple):
+    """What the encoder knows about one text."""
+
+    vector: Vector  #: float32 of shape (dimension,)
+    tokens: int  #: that the model read, special tokens included
+
+
+class EmbeddingCache:
+    """Exact hits only: the key is a digest of the text, keyed by the model digest. For one thread."""
+
+    def __init__(self, model_digest: str, capacity: int) -> None:
+        """`capacity` is in bytes; 0 keeps nothing."""
+        self.capacity = capacity
+        self.bytes = 0
+        self._salt = bytes.fromhex(model_digest)[:32]
+        self._entries: OrderedDict[Key, Embedded] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def key(self, text: str) -> Key:
+        """The key of a text for this model."""
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16, key=self._salt).digest()
+
+    def get(self, key: Key) -> Embedded | None:
+        """The embedding kept under a key, which becomes the most recently used."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._entries.move_to_end(key)
+        return entry
+
+    def put(self, key: Key, entry: Embedded) -> None:
+        """Keep an embedding; the least recently used ones leave until all fit."""
+        size = _size(entry)
+        if size > self.capacity or key in self._entries:
+            return
+        self._entries[key] = entry
+        self.bytes += size
+        while self.bytes > self.capacity:
+            _, oldest = self._entries.popitem(last=False)
+            self.bytes -= _size(oldest)
+
+
+def _size(entry: Embedded) -> int:
+    return entry.vector.nbytes + _OVERHEAD

@@ -1,0 +1,102 @@
+"""kserve's gRPC server, on the address that was asked for, with refusals as gRPC statuses."""
+
+import hmac
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from grpc import StatusCode, aio
+from kserve.errors import InvalidInput, ModelNotFound
+from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc
+from kserve.protocol.grpc.servicer import InferenceServicer
+from kserve.protocol.model_repository_extension import ModelRepositoryExtension
+
+from predictor.refusal import RefusalError
+from predictor.settings import PredictorSettings
+
+logger = logging.getLogger("ranklift")
+
+Method = Callable[[Any, aio.ServicerContext[Any, Any]], Awaitable[Any]]
+
+_CODES = {
+    401: StatusCode.UNAUTHENTICATED,
+    404: StatusCode.NOT_FOUND,
+    409: StatusCode.FAILED_PRECONDITION,
+    429: StatusCode.RESOURCE_EXHAUSTED,
+    503: StatusCode.UNAVAILABLE,
+}
+_OPEN_METHODS = ("/ServerLive", "/ServerReady")
+
+
+class Interceptor(aio.ServerInterceptor):
+    """Turns exceptions into statuses with one sentence, and asks for the bearer token when there is one."""
+
+    def __init__(self, settings: PredictorSettings) -> None:
+        self._token = settings.api_token.get_secret_value() if settings.api_token else ""
+
+    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
+        """Wrap the method that answers."""
+        handler = await continuation(details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+        is_open = not self._token or details.method.endswith(_OPEN_METHODS)
+        return grpc.unary_unary_rpc_method_handler(
+            self._guarded(handler.unary_unary, is_open), handler.request_deserializer, handler.response_serializer
+        )
+
+    def _guarded(self, method: Method, is_open: bool) -> Method:
+        async def answer(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:
+            try:
+                if not is_open:
+                    self._check_token(context)
+                return await method(request, context)
+            except RefusalError as refusal:
+                code = _CODES.get(refusal.status, StatusCode.INVALID_ARGUMENT)
+                await context.abort(code, refusal.sentence, tuple(refusal.headers.items()) and _retry(refusal))
+            except ModelNotFound as error:
+                await context.abort(StatusCode.NOT_FOUND, str(error))
+            except (InvalidInput, ValueError) as error:
+                sentence = (
+                    str(error) if isinstance(error, InvalidInput) else "The request's tensors are not well-formed."
+                )
+                await context.abort(StatusCode.INVALID_ARGUMENT, sentence)
+
+        return answer
+
+    def _check_token(self, context: aio.ServicerContext[Any, Any]) -> None:
+        given = dict(context.invocation_metadata() or ()).get("authorization", "")
+        if not hmac.compare_digest(str(given).encode(), f"Bearer {self._token}".encode()):
+            raise RefusalError(401, "A bearer token is needed, and was not given or is wrong.")
+
+
+def _retry(refusal: RefusalError) -> tuple[tuple[str, str], ...]:
+    return tuple((name.lower(), value) for name, value in refusal.headers.items())
+
+
+class GrpcServer:
+    """The Open Inference Protocol over gRPC."""
+
+    def __init__(
+        self, settings: PredictorSettings, port: int, data_plane: DataPlane, repository: ModelRepositoryExtension
+    ) -> None:
+        limit = settings.max_body_bytes
+        self._grace = settings.drain_timeout
+        self._server = aio.server(
+            interceptors=(Interceptor(settings),),
+            options=[("grpc.max_send_message_length", limit), ("grpc.max_receive_message_length", limit)],
+        )
+        servicer = InferenceServicer(data_plane, repository)
+        grpc_predict_v2_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        self.port = self._server.add_insecure_port(f"{host}:{port}")
+
+    async def run(self) -> None:
+        """Serve until stopped."""
+        await self._server.start()
+        await self._server.wait_for_termination()
+
+    async def stop(self) -> None:
+        """Take no new calls, end those in flight."""
+        await self._server.stop(self._grace)

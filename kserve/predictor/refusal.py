@@ -1,0 +1,40 @@
+"""Why a request is not answered: a status, one sentence, and when to come back."""
+
+import math
+
+
+class RefusalError(Exception):
+    """A request that is not answered; `sentence` says why, and never repeats a text of the request."""
+
+    def __init__(self, status: int, sentence: str, *, retry_after: float | None = None) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+        self.retry_after = retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """``Retry-After`` in whole seconds, at least 1, where coming back helps."""
+        return {} if self.retry_after is None else {"Retry-After": str(max(1, math.ceil(self.retry_after)))}
+
+
+def invalid(sentence: str) -> RefusalError:
+    """The request is well-formed JSON and still not one that can be answered."""
+    return RefusalError(422, sentence)
+
+
+def overloaded(waiting: int, limit: int, seconds: float) -> RefusalError:
+    """The queue is full."""
+    pause = max(1, math.ceil(seconds))
+    sentence = f"The queue is full: {waiting} texts are waiting where {limit} may; try again in {pause} s."
+    return RefusalError(429, sentence, retry_after=pause)
+
+
+def timed_out(limit: float) -> RefusalError:
+    """The deadline passed while the request waited."""
+    return RefusalError(503, f"The request was not answered within {limit:g} s, the limit; try again.", retry_after=1)
+
+
+def unavailable(reason: str) -> RefusalError:
+    """The server cannot answer now."""
+    return RefusalError(503, reason, retry_after=1)
