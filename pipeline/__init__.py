@@ -1,0 +1,1 @@
+"""How the stages connect: the DAG, settings, running it, and the command line."""

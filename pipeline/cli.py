@@ -1,0 +1,49 @@
+"""The command `ranklift`."""
+
+import sys
+
+import typer
+from pydantic import ValidationError
+
+from components.errors import RankliftError
+from pipeline.commands import registry, serving, stages, walk
+
+app = typer.Typer(
+    name="ranklift",
+    help="Fine-tune a retrieval model on your data, promote it only when NDCG@10 proves it better, serve it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(walk.run)
+app.command("compile")(walk.compile_)
+app.command()(stages.prepare)
+app.command()(stages.train)
+app.command()(stages.export)
+app.command()(stages.evaluate)
+app.command()(stages.gate)
+app.command()(serving.serve)
+app.command()(registry.rollback)
+app.command()(registry.prune)
+app.command()(registry.verify)
+app.add_typer(registry.models, name="models")
+app.add_typer(registry.datasets, name="datasets")
+
+
+def main() -> None:
+    """Run a command; a problem that the user can fix is one sentence on standard error and exit status 2."""
+    try:
+        app()
+    except RankliftError as error:
+        sys.exit(_fail(str(error)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        sys.exit(_fail(f"{'.'.join(map(str, first['loc']))} = {first['input']!r} will not do: {first['msg']}."))
+
+
+def _fail(sentence: str) -> int:
+    print(f"ranklift: error: {sentence}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Options that several commands share, each written once: its type, its limits and its help."""
+
+from typing import Annotated
+
+import typer
+
+from components.errors import RankliftError
+
+BaseModelName = Annotated[str, typer.Option(help="Folder, hub id or package://…; auto is the best to be had here.")]
+MaxTriplets = Annotated[int, typer.Option(min=0, help="Train on at most so many triplets; 0 keeps all.")]
+TripletsPerQuery = Annotated[int, typer.Option(min=1, help="Train on at most so many triplets of one query_id.")]
+MaxSeqLength = Annotated[int, typer.Option(min=0, help="Tokens; 0 takes the 99th percentile of the data.")]
+EvaluationQueries = Annotated[float, typer.Option(help="Queries held out for the gate: a count, or a share below 1.")]
+MaxCorpus = Annotated[int, typer.Option(min=0, help="Passages in the evaluation corpus; 0 keeps all.")]
+EvaluationData = Annotated[str, typer.Option(help="A BEIR folder or dataset version to judge on, in place of a split.")]
+EvaluationSplit = Annotated[str, typer.Option(help="Which qrels of a BEIR folder.")]
+OnLeak = Annotated[str, typer.Option(help="When training and evaluation share texts: error, or drop from training.")]
+Languages = Annotated[str, typer.Option(help="Keep texts of these languages alone, such as en,de; empty keeps all.")]
+FalseNegatives = Annotated[
+    int, typer.Option(min=0, help="Score so many triplets with the base model and report negatives that look right.")
+]
+Epochs = Annotated[float, typer.Option(help="Passes over the triplets.")]
+BatchSize = Annotated[int, typer.Option(min=2, help="Triplets in a batch.")]
+LearningRate = Annotated[float, typer.Option(help="Peak of the learning rate.")]
+ServingPrecision = Annotated[str, typer.Option(help="Of serving: auto, fp32, bf16 or int8.")]
+MinGain = Annotated[float, typer.Option(help="The smallest gain in NDCG@10 worth a promotion.")]
+Alpha = Annotated[float, typer.Option(help="Promote only when p is below this.")]
+Guards = Annotated[
+    list[str] | None,
+    typer.Option("--guard", help="NAME=LIMIT or NAME=off, such as max_recall_drop=0.05; may be repeated."),
+]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+
+
+def guard_limits(settings: list[str] | None) -> dict[str, str]:
+    """``["max_recall_drop=0.05"]`` as a dict.
+
+    Raises:
+        RankliftError: when a setting is not NAME=LIMIT.
+    """
+    pairs = [setting.partition("=") for setting in settings or []]
+    for name, equals, limit in pairs:
+        if not (name and equals and limit):
+            raise RankliftError(
+                f"--guard {name}{equals}{limit} is not NAME=LIMIT; give for example --guard max_recall_drop=0.05."
+            )
+    return {name: limit for name, _, limit in pairs}

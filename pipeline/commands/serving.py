@@ -1,0 +1,36 @@
+"""Serving: the champion, or any exported model, as KServe would serve it."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.console import tell
+
+
+def serve(
+    model: Annotated[Path | None, typer.Option(help="An exported model; the champion when left out.")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The HTTP port.")] = 8080,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Serve the champion; a later `ranklift run` moves it to the next champion with no request lost.
+
+    Example: ranklift serve --port 8080
+    """
+    from components.deploy.serving import record_predictor
+    from components.served_model import EncoderConfig
+    from components.settings import home_directory
+    from pipeline.predictor_process import predictor_command
+    from pipeline.serving import champion_model
+
+    home = home_directory()
+    directory = model or champion_model(home)
+    config = EncoderConfig.of(directory)
+    if model is None:
+        record_predictor(home, os.getpid(), f"http://127.0.0.1:{port}")
+    tell(
+        f"ranklift: serving {directory.resolve().name} ({config.digest[:12]}) on http://{host}:{port}; Ctrl-C stops it"
+    )
+    command = predictor_command(directory, port, host)
+    os.execv(command[0], command)  # noqa: S606 - the predictor takes this process's place, and its id

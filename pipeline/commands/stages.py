@@ -1,0 +1,193 @@
+"""Each stage as a command of its own, with the pipeline's defaults."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.commands import options
+from pipeline.console import AsJson, answer, tell
+
+Output = Annotated[Path, typer.Option("-o", "--output", help="The folder to make.")]
+
+
+def prepare(
+    uri: Annotated[str, typer.Argument(help="A file, a folder, s3://…, hf://datasets/… or demo://docstrings.")],
+    output: Output,
+    base_model: options.BaseModelName = "auto",
+    max_triplets: options.MaxTriplets = 0,
+    triplets_per_query: options.TripletsPerQuery = 1,
+    max_seq_length: options.MaxSeqLength = 0,
+    evaluation_queries: options.EvaluationQueries = 1000,
+    max_corpus: options.MaxCorpus = 10_000,
+    evaluation_data: options.EvaluationData = "",
+    evaluation_split: options.EvaluationSplit = "test",
+    on_leak: options.OnLeak = "error",
+    languages: options.Languages = "",
+    false_negatives: options.FalseNegatives = 0,
+    seed: options.Seed = 42,
+    as_json: AsJson = False,
+) -> None:
+    """Validate raw data and freeze it as a dataset version.
+
+    Example: ranklift prepare clicks.parquet -o dataset
+    """
+    from components.prepare.options import prepare_options
+    from components.prepare.stage import prepare as prepare_dataset
+
+    manifest = prepare_dataset(
+        uri,
+        output,
+        prepare_options(
+            base_model=base_model,
+            max_triplets=max_triplets,
+            triplets_per_query=triplets_per_query,
+            max_seq_length=max_seq_length,
+            evaluation_queries=evaluation_queries,
+            max_corpus=max_corpus,
+            evaluation_source=evaluation_data,
+            evaluation_split=evaluation_split,
+            on_leak=on_leak,
+            languages=languages,
+            false_negatives=false_negatives,
+            seed=seed,
+        ),
+    )
+    counts = ", ".join(f"{count} {name}" for name, count in manifest.counts.items())
+    answer(
+        manifest.model_dump(),
+        f"{output}: {counts}; max_seq_length {manifest.max_seq_length}; digest {manifest.digest[:12]}",
+        as_json,
+    )
+
+
+def train(
+    dataset: Annotated[Path, typer.Argument(help="A dataset version.")],
+    output: Output,
+    base_model: Annotated[str, typer.Option(help="Folder, hub id or package://…; the dataset's when empty.")] = "",
+    epochs: options.Epochs = 1.0,
+    batch_size: options.BatchSize = 32,
+    learning_rate: options.LearningRate = 5e-5,
+    max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens; the dataset's when 0.")] = 0,
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    seed: options.Seed = 42,
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune a base model on a dataset version.
+
+    Example: ranklift train dataset -o model
+    """
+    from components.train.curve import write_curve
+    from components.train.train import TrainOptions, train_model
+
+    chosen = TrainOptions.model_validate(
+        {
+            "base_model": base_model,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "max_seq_length": max_seq_length,
+            "precision": precision,
+            "seed": seed,
+        }
+    )
+    report = train_model(dataset, output, chosen)
+    write_curve(report, output / "training.html")
+    answer(
+        report.model_dump(),
+        f"{output}: {report.triplets} triplets in {report.seconds:.0f} s ({report.triplets_per_second:.1f}/s), "
+        f"dev accuracy {report.best_dev_accuracy:.4f}",
+        as_json,
+    )
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="A fine-tuned model's folder, a hub id, or package://….")],
+    output: Output,
+    data: Annotated[Path, typer.Option(help="A dataset version or a BEIR folder: real texts for the parity check.")],
+    max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens; the dataset's, or the model's, when 0.")] = 0,
+    precision: options.ServingPrecision = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Write the served form of a model and check it against the model.
+
+    Example: ranklift export model -o served --data dataset
+    """
+    from components.base_model import base_model_directory
+    from components.export.stage import export_for_dataset
+
+    config = export_for_dataset(
+        base_model_directory(model),
+        data,
+        output,
+        precision=precision,
+        base_model=model,
+        max_seq_length=max_seq_length,
+    )
+    parity = config.parity
+    cosine = f"; cosine to the model: minimum {parity.minimum:.5f}, mean {parity.mean:.5f}" if parity else ""
+    answer(
+        {**config.model_dump(), "digest": config.digest},
+        f"{output}: {config.precision}, {config.max_seq_length} tokens, {config.pooling} pooling, "
+        f"dimension {config.dimension}{cosine}",
+        as_json,
+    )
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="An exported model.")],
+    data: Annotated[Path, typer.Option(help="A dataset version or a BEIR folder.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the score file.")] = None,
+    run_file: Annotated[Path | None, typer.Option(help="Also write the rankings as a TREC run file.")] = None,
+    name: Annotated[str, typer.Option(help="What to call the model in reports.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Score a model on an evaluation set, with the encoder that serves.
+
+    Example: ranklift evaluate served --data dataset -o candidate.json
+    """
+    from components.evaluate.evaluate import evaluate as evaluate_model
+    from components.evaluate.progress import ProgressLog
+
+    scores = evaluate_model(model, data, name=name or str(model), progress=ProgressLog(), run_file=run_file)
+    if output is not None:
+        scores.write(output)
+        tell(f"The score file is at {output}.")
+    metrics = ", ".join(f"{metric} {value:.4f}" for metric, value in scores.metrics.items())
+    answer(
+        json.loads(scores.to_json()),
+        f"{metrics} (max_seq_length {scores.encoder['max_seq_length']}, {scores.encoder['precision']})",
+        as_json,
+    )
+
+
+def gate(
+    candidate: Annotated[Path, typer.Argument(help="The challenger's score file.")],
+    champion: Annotated[Path, typer.Argument(help="The champion's score file.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the decision record.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Where to write evaluation.html.")] = None,
+    data: Annotated[Path | None, typer.Option(help="What both were scored on: the report then shows texts.")] = None,
+    min_gain: options.MinGain = 0.005,
+    alpha: options.Alpha = 0.05,
+    guard: options.Guards = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge two score files: exit status 0 promotes, 1 holds, 2 is an error.
+
+    Example: ranklift gate candidate.json champion.json
+    """
+    from components.gate.gate import decide
+    from components.gate.report import write_report
+    from components.gate.switches import options_with_guards
+    from components.scores import ScoreFile
+
+    ours, theirs = ScoreFile.read(candidate), ScoreFile.read(champion)
+    decision = decide(ours, theirs, options_with_guards(min_gain, alpha, options.guard_limits(guard)))
+    if report is not None:
+        write_report(decision, ours, theirs, report, data)
+        tell(f"The report is at {report}.")
+    if output is not None:
+        decision.write(output)
+    answer(decision.model_dump(), decision.reason, as_json)
+    raise typer.Exit(0 if decision.verdict == "promote" else 1)

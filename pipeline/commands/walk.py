@@ -1,0 +1,98 @@
+"""The whole walk: run it here, or compile it for elsewhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.commands import options
+from pipeline.console import AsJson, answer, progress_display, table, tell
+
+
+def run(
+    data: Annotated[str, typer.Option(help="A file, a folder, s3://…, hf://datasets/… or demo://docstrings.")],
+    base_model: options.BaseModelName = "auto",
+    max_triplets: options.MaxTriplets = 0,
+    triplets_per_query: options.TripletsPerQuery = 1,
+    max_seq_length: options.MaxSeqLength = 0,
+    evaluation_queries: options.EvaluationQueries = 1000,
+    max_corpus: options.MaxCorpus = 10_000,
+    evaluation_data: options.EvaluationData = "",
+    evaluation_split: options.EvaluationSplit = "test",
+    on_leak: options.OnLeak = "error",
+    languages: options.Languages = "",
+    false_negatives: options.FalseNegatives = 0,
+    epochs: options.Epochs = 1.0,
+    batch_size: options.BatchSize = 32,
+    learning_rate: options.LearningRate = 5e-5,
+    precision: options.ServingPrecision = "auto",
+    min_gain: options.MinGain = 0.005,
+    alpha: options.Alpha = 0.05,
+    guard: options.Guards = None,
+    seed: options.Seed = 42,
+    ask: Annotated[bool, typer.Option(help="Afterwards start the predictor and ask it one query.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Run the whole pipeline here: prepare, train, export, evaluate, gate, promote, deploy.
+
+    Example: ranklift run --data clicks.parquet
+    """
+    from components.settings import home_directory
+    from pipeline.ask import ask_champion
+    from pipeline.run import run_locally
+
+    parameters = {
+        "data": _absolute(data),
+        "base_model": _absolute(base_model),
+        "max_triplets": max_triplets,
+        "triplets_per_query": triplets_per_query,
+        "max_seq_length": max_seq_length,
+        "evaluation_queries": evaluation_queries,
+        "max_corpus": max_corpus,
+        "evaluation_data": _absolute(evaluation_data),
+        "evaluation_split": evaluation_split,
+        "on_leak": on_leak,
+        "languages": languages,
+        "false_negatives": false_negatives,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "precision": precision,
+        "min_gain": min_gain,
+        "alpha": alpha,
+        "guards": options.guard_limits(guard),
+        "seed": seed,
+    }
+    home = home_directory()
+    tell(f"ranklift: running the pipeline on {data}")
+    with progress_display() as show:
+        result = run_locally(parameters, home, show)
+    tell("\n" + table(("stage", "seconds"), [(stage.stage, stage.seconds) for stage in result.stages]) + "\n")
+    asked = ask_champion(home, result.dataset, result.champion_scores) if ask else None
+    document = {
+        "decision": result.decision.model_dump(),
+        "stages": [stage._asdict() for stage in result.stages],
+        "log": str(result.log),
+        "asked": asked._asdict() if asked else None,
+    }
+    answer(document, "\n\n".join(filter(None, [result.decision.reason, str(asked) if asked else ""])), as_json)
+
+
+def compile_(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The YAML file to write.")] = Path("pipeline.yaml"),
+    as_json: AsJson = False,
+) -> None:
+    """Write the pipeline as YAML, which Kubeflow Pipelines runs unchanged.
+
+    Example: ranklift compile -o pipeline.yaml
+    """
+    from pipeline.compile import compile_pipeline
+
+    compile_pipeline(output)
+    answer({"pipeline": str(output)}, f"The compiled pipeline is at {output}.", as_json)
+
+
+def _absolute(name: str) -> str:
+    """An existing path as an absolute one, since stages need not run in this folder; anything else as it is."""
+    path = Path(name).expanduser()
+    return str(path.resolve()) if name and "://" not in name and path.exists() else name

@@ -1,0 +1,25 @@
+"""The pipeline as YAML: the same document for a laptop, for containers and for a cluster."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from components.errors import RankliftError
+from pipeline.dag import build_pipeline
+
+
+def compile_pipeline(path: Path, images: Mapping[str, str] | None = None) -> None:
+    """Write the compiled pipeline; the same code gives the same bytes.
+
+    Args:
+        path: a file that ends in ``.yaml`` or ``.yml``.
+        images: the container image of each stage, by stage.
+
+    Raises:
+        RankliftError: when the file's name has another ending.
+    """
+    from kfp import compiler
+
+    if path.suffix not in (".yaml", ".yml"):
+        raise RankliftError(f"A compiled pipeline is YAML: {path} must end in .yaml, such as pipeline.yaml.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    compiler.Compiler().compile(build_pipeline(images), str(path))

@@ -1,0 +1,125 @@
+"""The walk: every stage, and how they connect. Read it from top to bottom."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from kfp import dsl
+
+from components.champion.component import champion
+from components.deploy.component import deploy
+from components.evaluate.component import evaluate
+from components.export.component import export
+from components.gate.component import gate
+from components.hold.component import hold
+from components.prepare.component import prepare
+from components.promote.component import promote
+from components.train.component import train
+
+STAGES = ("prepare", "train", "export", "champion", "evaluate", "gate", "promote", "deploy", "hold")
+
+
+class Outcome(NamedTuple):
+    """What a run leaves behind for whoever started it."""
+
+    dataset: dsl.Dataset
+    decision: dsl.Artifact
+    candidate_scores: dsl.Artifact
+    champion_scores: dsl.Artifact
+
+
+def build_pipeline(images: Mapping[str, str] | None = None) -> Any:
+    """The pipeline, with the container image of each stage where `images` names one."""
+    images = images or {}
+
+    def staged(task: Any, stage: str, caching: bool = True) -> Any:
+        if stage in images:
+            task.set_container_image(images[stage])
+        return task.set_caching_options(caching).set_display_name(stage)
+
+    @dsl.pipeline(
+        name="ranklift",
+        description="Fine-tune a retrieval model, measure NDCG@10 against the champion, promote a real improvement.",
+    )
+    def ranklift(
+        data: str = "demo://docstrings",
+        base_model: str = "auto",
+        max_triplets: int = 0,
+        triplets_per_query: int = 1,
+        max_seq_length: int = 0,
+        evaluation_queries: float = 1000,
+        max_corpus: int = 10_000,
+        evaluation_data: str = "",
+        evaluation_split: str = "test",
+        on_leak: str = "error",
+        languages: str = "",
+        false_negatives: int = 0,
+        epochs: float = 1.0,
+        batch_size: int = 32,
+        learning_rate: float = 5e-5,
+        precision: str = "auto",
+        min_gain: float = 0.005,
+        alpha: float = 0.05,
+        guards: dict = {},  # noqa: B006 - KFP reads it as the parameter's default; nobody changes it
+        seed: int = 42,
+    ) -> Outcome:
+        prepared = staged(
+            prepare(
+                data=data,
+                base_model=base_model,
+                max_triplets=max_triplets,
+                triplets_per_query=triplets_per_query,
+                max_seq_length=max_seq_length,
+                evaluation_queries=evaluation_queries,
+                max_corpus=max_corpus,
+                evaluation_data=evaluation_data,
+                evaluation_split=evaluation_split,
+                on_leak=on_leak,
+                languages=languages,
+                false_negatives=false_negatives,
+                seed=seed,
+            ),
+            "prepare",
+        )
+        dataset = prepared.outputs["dataset"]
+        trained = staged(
+            train(dataset=dataset, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed),
+            "train",
+        )
+        candidate = staged(export(model=trained.outputs["model"], dataset=dataset, precision=precision), "export")
+        # What serves today may change between two runs of the same inputs: the look-up is never cached.
+        today = staged(champion(dataset=dataset, precision=precision), "champion", caching=False)
+
+        candidate_scores = staged(evaluate(model=candidate.outputs["served_model"], dataset=dataset), "evaluate")
+        candidate_scores.set_display_name("evaluate candidate")
+        champion_scores = staged(evaluate(model=today.outputs["served_model"], dataset=dataset), "evaluate")
+        champion_scores.set_display_name("evaluate champion")
+
+        judged = staged(
+            gate(
+                candidate=candidate_scores.outputs["scores"],
+                champion=champion_scores.outputs["scores"],
+                min_gain=min_gain,
+                alpha=alpha,
+                guards=guards,
+                dataset=dataset,
+            ),
+            "gate",
+        )
+        decision = judged.outputs["decision"]
+        with dsl.If(judged.outputs["Output"] == "promote", name="promote"):
+            promoted = staged(
+                promote(
+                    model=candidate.outputs["served_model"],
+                    dataset=dataset,
+                    decision=decision,
+                    run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                ),
+                "promote",
+                caching=False,
+            )
+            staged(deploy(version=promoted.output), "deploy", caching=False)
+        with dsl.Else(name="hold"):
+            staged(hold(decision=decision), "hold", caching=False)
+        return Outcome(dataset, decision, candidate_scores.outputs["scores"], champion_scores.outputs["scores"])
+
+    return ranklift
