@@ -1,0 +1,92 @@
+"""Test collections as they are published: BEIR, TREC, MS MARCO."""
+
+import gzip
+
+import pytest
+
+from components.dataset import DEV, TRAIN
+from components.errors import DataError
+from components.evaluation_set import open_evaluation_set
+from components.prepare.stage import prepare
+from tests.components.prepare.conftest import rows_of, table_of, write_beir
+
+
+@pytest.fixture
+def ms_marco(tmp_path):
+    """MS MARCO's layout: collection.tsv, queries.*.tsv, qrels.*.tsv, triples of ids; no header anywhere."""
+    folder = tmp_path / "msmarco"
+    folder.mkdir()
+    rows = rows_of(60)
+    lines = [f"p{number}\t{row['positive']}" for number, row in enumerate(rows)]
+    lines += [f'n{number}\ta "quoted" {row["negative"]}' for number, row in enumerate(rows)]
+    (folder / "collection.tsv").write_text("\n".join(lines) + "\n")
+    for split, part in (("train", rows[:50]), ("dev", rows[50:])):
+        (folder / f"queries.{split}.tsv").write_text("".join(f"{row['query_id']}\t{row['query']}\n" for row in part))
+        judged = "".join(f"{row['query_id']}\t0\tp{int(row['query_id'])}\t1\n" for row in part)
+        (folder / f"qrels.{split}.tsv").write_text(judged)
+    triples = "".join(f"{row['query_id']}\tp{number}\tn{number}\n" for number, row in enumerate(rows[:50]))
+    (folder / "qidpidtriples.train.full.2.tsv.gz").write_bytes(gzip.compress(triples.encode()))
+    return folder
+
+
+def test_ms_marco_opens_as_an_evaluation_set(ms_marco):
+    opened = open_evaluation_set(ms_marco, split="dev")
+    assert opened.corpus_size == 120
+    assert opened.qrels["055"] == {"p55": 1}
+    assert opened.queries["055"] == rows_of(60)[55]["query"]
+
+
+def test_ms_marco_triples_of_ids_are_the_training_triplets(ms_marco, tmp_path, options):
+    manifest = prepare(str(ms_marco), tmp_path / "V0", options(evaluation_split="dev"))
+
+    assert manifest.counts["queries"] == 10
+    assert manifest.counts["train"] + manifest.counts["dev"] == 50
+    found = {row["query_id"]: row for name in (TRAIN, DEV) for row in table_of(tmp_path / "V0" / name)}
+    assert found["007"]["negative"] == f'a "quoted" {rows_of(8)[7]["negative"]}'
+
+
+def test_ms_marco_triples_of_texts_are_read_without_quoting(tmp_path, options):
+    rows = rows_of(60)
+    rows[3]["query"] = 'who said "so'
+    path = tmp_path / "triples.train.small.tsv"
+    path.write_text("".join(f"{row['query']}\t{row['positive']}\t{row['negative']}\n" for row in rows))
+    manifest = prepare(str(path), tmp_path / "V0", options())
+
+    assert manifest.counts["train"] + manifest.counts["dev"] + manifest.counts["queries"] == 60
+
+
+def test_beir_training_pairs_get_a_negative_that_is_not_judged_relevant(tmp_path, options):
+    rows = rows_of(60)
+    folder = write_beir(
+        tmp_path / "beir",
+        passages={f"p{number}": {"title": "", "text": row["positive"]} for number, row in enumerate(rows)},
+        queries={row["query_id"]: {"text": row["query"]} for row in rows},
+        qrels={"train": [(row["query_id"], f"p{number}", 1) for number, row in enumerate(rows)]},
+    )
+    first = prepare(str(folder), tmp_path / "V0", options())
+    again = prepare(str(folder), tmp_path / "V1", options())
+
+    assert first.counts["queries"] == 10  # no test split: queries are held out
+    assert first.digest == again.digest
+    assert all(row["negative"] != row["positive"] for row in table_of(tmp_path / "V0" / TRAIN))
+
+
+def test_a_collection_without_a_training_split_says_what_it_has(tmp_path, options):
+    folder = write_beir(
+        tmp_path / "beir",
+        passages={"p": {"text": "a passage"}},
+        queries={"q": {"text": "a query"}},
+        qrels={"test": [("q", "p", 1)]},
+    )
+    with pytest.raises(DataError, match="no split 'train'; it has test"):
+        prepare(str(folder), tmp_path / "V0", options())
+
+
+def test_graded_judgements_are_kept(tmp_path):
+    folder = write_beir(
+        tmp_path / "beir",
+        passages={name: {"text": f"passage {name}"} for name in "abcd"},
+        queries={"q": {"text": "a query"}},
+        qrels={"test": [("q", "a", 3), ("q", "b", 2), ("q", "c", 0), ("q", "d", -1)]},
+    )
+    assert open_evaluation_set(folder).qrels == {"q": {"a": 3, "b": 2, "c": 0, "d": -1}}

@@ -1,0 +1,51 @@
+"""Real parts that several rooms' tests share."""
+
+import re
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.models import make_tiny_model
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark what drives a browser: `make test` needs none, `make test-browser` runs just these."""
+    for item in items:
+        if "browser" in item.fixturenames:
+            item.add_marker("browser")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """The directory of a tiny real SentenceTransformer: mean pooling, normalised, dimension 32."""
+    return make_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def exported_tiny_model(tiny_model, tmp_path_factory) -> Path:
+    """The served form of `tiny_model`, at 32 tokens."""
+    from components.export.export import export_model
+
+    directory = tmp_path_factory.mktemp("exported") / "model"
+    export_model(tiny_model, directory, texts=["sort the array", "find a path in the graph"], max_seq_length=32)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory):
+    """The settings of a running S3 server, `weed mini` on loopback, shared by the session; its bucket exists."""
+    from components.embedded_store import embedded_store
+
+    with embedded_store(tmp_path_factory.mktemp("store")) as settings:
+        yield settings
+
+
+@pytest.fixture
+def registry(object_store, request):
+    """An empty registry: a bucket of its own for every test."""
+    from components.registry import open_registry
+
+    name = re.sub("[^a-z0-9]+", "-", request.node.name.lower())[:40].strip("-")
+    return open_registry(object_store.model_copy(update={"bucket": f"{name}-{uuid.uuid4().hex[:8]}"}))

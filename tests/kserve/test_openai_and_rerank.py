@@ -1,0 +1,112 @@
+"""OpenAI's embeddings with OpenAI's own client, and the rerank route of Jina and Cohere."""
+
+import base64
+
+import numpy as np
+import openai
+import pytest
+
+from components.encoder import Encoder
+from components.export.export import export_model
+from tests.kserve.conftest import TEXTS
+from tests.kserve.running import running
+from tests.models import make_tiny_model
+
+LONE = "\udfff"
+
+
+@pytest.fixture(scope="module")
+def sdk(predictor):
+    with openai.OpenAI(base_url=f"{predictor.url}/v1", api_key="none", max_retries=0) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def embeddings(exported_tiny_model):
+    return Encoder.open(exported_tiny_model).encode_documents(TEXTS)
+
+
+@pytest.mark.parametrize("encoding", ["float", "base64", openai.omit], ids=["float", "base64", "the client's choice"])
+def test_the_openai_client_gets_the_encoders_embeddings(sdk, embeddings, encoding):
+    answer = sdk.embeddings.create(model="ranklift", input=TEXTS, encoding_format=encoding)
+    assert [item.index for item in answer.data] == [0, 1, 2, 3]
+    rows = [item.embedding for item in answer.data]
+    if encoding == "base64":
+        rows = [np.frombuffer(base64.b64decode(row), dtype="<f4") for row in rows]
+    np.testing.assert_allclose(rows, embeddings, atol=1e-5)
+
+
+def test_one_text_is_an_input_too(sdk, embeddings):
+    answer = sdk.embeddings.create(model="ranklift", input=TEXTS[1])
+    np.testing.assert_allclose(answer.data[0].embedding, embeddings[1], atol=1e-5)
+
+
+def test_usage_counts_the_tokens_that_the_model_reads_cached_or_not(sdk, exported_tiny_model):
+    expected = Encoder.open(exported_tiny_model).count_tokens(TEXTS)
+    for _ in range(2):
+        usage = sdk.embeddings.create(model="ranklift", input=TEXTS).usage
+        assert (usage.prompt_tokens, usage.total_tokens) == (expected, expected)
+
+
+def test_dimensions_are_the_models_own(sdk):
+    assert len(sdk.embeddings.create(model="ranklift", input="sort", dimensions=32).data[0].embedding) == 32
+    with pytest.raises(openai.UnprocessableEntityError) as caught:
+        sdk.embeddings.create(model="ranklift", input="sort", dimensions=16)
+    assert caught.value.body["message"].startswith("dimensions must be 32")
+
+
+WRONG = {
+    "tokens for texts": ({"input": [[1, 2]]}, 422),
+    "a number": ({"input": 3}, 422),
+    "no input": ({}, 422),
+    "an empty text": ({"input": ""}, 422),
+    "an empty list": ({"input": []}, 422),
+    "another encoding": ({"input": "a", "encoding_format": "hex"}, 422),
+    "no dimensions": ({"input": "a", "dimensions": 0}, 422),
+    "a lone surrogate": ({"input": [LONE]}, 422),
+}
+
+
+@pytest.mark.parametrize(("body", "status"), WRONG.values(), ids=WRONG)
+def test_a_wrong_request_is_refused_in_openais_shape(client, body, status):
+    import json
+
+    answer = client.post("/v1/embeddings", content=json.dumps(body), headers={"Content-Type": "application/json"})
+    assert answer.status_code == status
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+    assert answer.json()["error"]["message"].endswith(".")
+
+
+def test_rerank_orders_as_find_similar_does(client):
+    body = {"query": "sum of an array", "documents": TEXTS}
+    ranking = client.post("/find_similar", json=body).json()["ranking"]
+    answer = client.post("/v1/rerank", json={**body, "model": "ranklift"}).json()
+    assert [(item["index"], pytest.approx(item["relevance_score"], abs=1e-5)) for item in answer["results"]] == [
+        (item["index"], item["score"]) for item in ranking
+    ]
+    assert answer["model"] == "ranklift"
+    assert answer["usage"]["total_tokens"] > 0
+
+
+def test_rerank_takes_documents_as_texts_and_as_objects(client):
+    documents = [TEXTS[0], {"text": TEXTS[1]}]
+    body = {"query": "a path", "documents": documents, "top_n": 1, "return_documents": True}
+    (result,) = client.post("/v1/rerank", json=body).json()["results"]
+    assert result["document"] == {"text": TEXTS[result["index"]]}
+
+
+def test_prompts_go_to_their_own_sides(tmp_path):
+    prompts = {"query": "find: ", "document": "text: "}
+    source = make_tiny_model(tmp_path / "source", prompts=prompts)
+    export_model(source, tmp_path / "model", texts=TEXTS, max_seq_length=32)
+    encoder = Encoder.open(tmp_path / "model")
+    query, document = encoder.encode_queries(["sort"])[0], encoder.encode_documents(["sort"])[0]
+    assert float(query @ document) < 0.9999
+    with (
+        running(tmp_path / "model", tmp_path) as predictor,
+        openai.OpenAI(base_url=f"{predictor.url}/v1", api_key="none") as sdk,
+    ):
+        asked = sdk.embeddings.create(model="m", input="sort", extra_body={"input_type": "query"}).data[0].embedding
+        kept = sdk.embeddings.create(model="m", input="sort").data[0].embedding
+        np.testing.assert_allclose(asked, query, atol=1e-5)
+        np.testing.assert_allclose(kept, document, atol=1e-5)

@@ -1,0 +1,43 @@
+"""A tiny real SentenceTransformer, made on the spot: no download, a fixed seed, a vocabulary of its own."""
+
+from pathlib import Path
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+WORDS = (
+    "the of a to and in is it for with on as by an array matrix graph node edge return value sort find path "
+    "string number file model train test query passage vector mean sum index row column data plot tree set"
+).split()
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def make_tiny_model(directory: Path, *, pooling="mean", normalize=True, seed=7, **options) -> Path:
+    """Save a two-layer BERT of dimension 32 as a SentenceTransformer; `options` go to its constructor (prompts)."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import modules
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    torch.manual_seed(seed)
+    directory.mkdir(parents=True, exist_ok=True)
+    vocabulary = [*SPECIAL, *LETTERS, *(f"##{letter}" for letter in LETTERS), *map(str, range(10)), *WORDS]
+    plain = directory / "transformer"
+    plain.mkdir()
+    (plain / "vocab.txt").write_text("\n".join(dict.fromkeys(vocabulary)) + "\n")
+    tokenizer = BertTokenizerFast(vocab=str(plain / "vocab.txt"), model_max_length=64)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(plain)
+    tokenizer.save_pretrained(plain)
+    transformer = modules.Transformer(str(plain), max_seq_length=64)
+    parts = [transformer, modules.Pooling(transformer.get_embedding_dimension(), pooling_mode=pooling)]
+    if normalize:
+        parts.append(modules.Normalize())
+    saved = directory / "model"
+    SentenceTransformer(modules=parts, device="cpu", **options).save_pretrained(str(saved))
+    return saved

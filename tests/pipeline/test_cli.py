@@ -1,0 +1,133 @@
+"""The command line: one sentence for what the user can fix, JSON alone on standard output, statuses for scripts."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from components.scores import ScoreFile
+from pipeline.cli import app
+
+RANKLIFT = [sys.executable, "-m", "pipeline.cli"]
+COMMANDS = [
+    "run",
+    "compile",
+    "prepare",
+    "train",
+    "export",
+    "evaluate",
+    "gate",
+    "serve",
+    "rollback",
+    "prune",
+    "verify",
+    "models",
+    "datasets",
+]
+
+
+def ranklift(*arguments, **options):
+    return subprocess.run(
+        [*RANKLIFT, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False, **options
+    )
+
+
+def score_file(path: Path, name: str, shift: float, dataset: str = "d" * 64) -> Path:
+    scores = {f"q{number}": min(1.0, number % 10 / 20 + shift) for number in range(100)}
+    mean = sum(scores.values()) / len(scores)
+    ScoreFile.model_validate(
+        {
+            "ndcg@10": mean, "metrics": {"ndcg@10": mean, "recall@100": mean}, "dataset_digest": dataset,
+            "per_query": {"ndcg@10": scores, "recall@100": scores},
+            "model_digest": name, "model": name, "encoder": {"max_seq_length": 64}, "corpus_size": 100,
+            "latency_ms": 5.0, "model_bytes": 1000,
+        }
+    ).write(path)  # fmt: skip
+    return path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(command):
+    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    assert "Example:" in result.output or "Commands" in result.output
+
+
+@pytest.mark.parametrize(
+    ("gain", "status", "verdict"),
+    [pytest.param(0.2, 0, "promote", id="promote is 0"), pytest.param(-0.01, 1, "hold", id="hold is 1")],
+)
+def test_the_gate_answers_scripts_by_its_status(tmp_path, gain, status, verdict):
+    candidate = score_file(tmp_path / "candidate.json", "candidate", 0.2 + gain)
+    champion = score_file(tmp_path / "champion.json", "champion", 0.2)
+    result = ranklift("gate", candidate, champion, "-o", tmp_path / "decision.json", "--json")
+    assert result.returncode == status, result.stderr
+    assert json.loads(result.stdout)["verdict"] == verdict
+    assert json.loads((tmp_path / "decision.json").read_text())["verdict"] == verdict
+
+
+def test_the_gate_refuses_scores_of_different_evaluation_sets(tmp_path):
+    candidate = score_file(tmp_path / "candidate.json", "candidate", 0.3)
+    champion = score_file(tmp_path / "champion.json", "champion", 0.2, dataset="e" * 64)
+    result = ranklift("gate", candidate, champion)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert "ranklift: error: " in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        pytest.param(["prepare", "nowhere.csv", "-o", "out"], "nowhere.csv", id="no such data"),
+        pytest.param(["train", "nowhere", "-o", "out"], "nowhere/manifest.json", id="no such dataset"),
+        pytest.param(["export", "./nowhere", "-o", "out", "--data", "nowhere"], "nowhere", id="no such model"),
+        pytest.param(["evaluate", ".", "--data", "nowhere"], "is not an exported model", id="not an exported model"),
+        pytest.param(["gate", "a.json", "b.json"], "There is no score file at a.json", id="no score file"),
+        pytest.param(["compile", "-o", "pipeline.txt"], "must end in .yaml", id="not YAML"),
+        pytest.param(["serve", "--model", "nowhere"], "nowhere is not an exported model", id="nothing to serve"),
+        pytest.param(["models", "show", "latest"], "versions are named like", id="no version"),
+    ],
+)
+def test_a_problem_is_one_sentence_and_status_2(tmp_path, arguments, sentence):
+    result = ranklift(*arguments, cwd=tmp_path, env=environment(tmp_path))
+    assert result.returncode == 2
+    assert result.stdout == ""
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("ranklift: error: ")
+    assert sentence in last
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_registry_is_listed_as_empty(tmp_path):
+    result = ranklift("models", "list", "--json", cwd=tmp_path, env=environment(tmp_path))
+    assert (result.returncode, json.loads(result.stdout)) == (0, []), result.stderr
+
+
+def test_serving_before_anything_was_promoted_says_what_to_run(tmp_path):
+    result = ranklift("serve", cwd=tmp_path, env=environment(tmp_path))
+    assert result.returncode == 2
+    assert "run `ranklift run --data URI` first" in result.stderr
+
+
+def test_compiling_twice_gives_the_checked_snapshot(tmp_path):
+    result = ranklift("compile", "-o", tmp_path / "pipeline.yaml")
+    assert result.returncode == 0, result.stderr
+    snapshot = Path(__file__).parent / "pipeline.yaml"
+    renew = "the DAG changed: `ranklift compile -o tests/pipeline/pipeline.yaml` renews the snapshot"
+    assert (tmp_path / "pipeline.yaml").read_text() == snapshot.read_text(), renew
+
+
+def test_help_costs_no_heavy_import():
+    heavy = "{'torch', 'kfp', 'openvino', 'transformers', 'pandas', 'duckdb', 'scipy'}"
+    code = f"import sys, pipeline.cli; print(sorted({heavy} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert result.stdout.strip() == "[]", result.stderr
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {"PATH": "/usr/bin:/bin", "HOME": str(folder), "HF_HUB_OFFLINE": "1"}
