@@ -5,14 +5,18 @@ from pathlib import Path
 
 from components.errors import RankliftError
 from pipeline.dag import build_pipeline
+from pipeline.settings import PipelineSettings
 
 
-def compile_pipeline(path: Path, images: Mapping[str, str] | None = None) -> None:
+def compile_pipeline(
+    path: Path, images: Mapping[str, str] | None = None, settings: PipelineSettings | None = None
+) -> None:
     """Write the compiled pipeline; the same code gives the same bytes.
 
     Args:
         path: a file that ends in ``.yaml`` or ``.yml``.
         images: the container image of each stage, by stage.
+        settings: what each stage needs on a cluster.
 
     Raises:
         RankliftError: when the file's name has another ending.
@@ -22,4 +26,4 @@ def compile_pipeline(path: Path, images: Mapping[str, str] | None = None) -> Non
     if path.suffix not in (".yaml", ".yml"):
         raise RankliftError(f"A compiled pipeline is YAML: {path} must end in .yaml, such as pipeline.yaml.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    compiler.Compiler().compile(build_pipeline(images), str(path))
+    compiler.Compiler().compile(build_pipeline(images, settings), str(path))

@@ -14,8 +14,10 @@ from components.hold.component import hold
 from components.prepare.component import prepare
 from components.promote.component import promote
 from components.train.component import train
+from pipeline.settings import STAGES, PipelineSettings
+from pipeline.task_settings import apply_settings
 
-STAGES = ("prepare", "train", "export", "champion", "evaluate", "gate", "promote", "deploy", "hold")
+__all__ = ["STAGES", "Outcome", "build_pipeline"]
 
 
 class Outcome(NamedTuple):
@@ -27,11 +29,13 @@ class Outcome(NamedTuple):
     champion_scores: dsl.Artifact
 
 
-def build_pipeline(images: Mapping[str, str] | None = None) -> Any:
-    """The pipeline, with the container image of each stage where `images` names one."""
+def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSettings | None = None) -> Any:
+    """The pipeline, with the container image of each stage where `images` names one, and what `settings` says."""
     images = images or {}
 
     def staged(task: Any, stage: str, caching: bool = True) -> Any:
+        if settings is not None:
+            apply_settings(task, stage, settings)
         if stage in images:
             task.set_container_image(images[stage])
         return task.set_caching_options(caching).set_display_name(stage)

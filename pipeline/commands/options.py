@@ -1,5 +1,6 @@
 """Options that several commands share, each written once: its type, its limits and its help."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,6 +29,9 @@ Alpha = Annotated[float, typer.Option(help="Promote only when p is below this.")
 Guards = Annotated[
     list[str] | None,
     typer.Option("--guard", help="NAME=LIMIT or NAME=off, such as max_recall_drop=0.05; may be repeated."),
+]
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", help="Images, resources and secrets of the stages; see stages.yaml.")
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 

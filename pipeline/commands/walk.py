@@ -80,15 +80,17 @@ def run(
 
 def compile_(
     output: Annotated[Path, typer.Option("-o", "--output", help="The YAML file to write.")] = Path("pipeline.yaml"),
+    settings: options.SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the pipeline as YAML, which Kubeflow Pipelines runs unchanged.
 
-    Example: ranklift compile -o pipeline.yaml
+    Example: ranklift compile -o pipeline.yaml --settings stages.yaml
     """
     from pipeline.compile import compile_pipeline
+    from pipeline.settings import PipelineSettings
 
-    compile_pipeline(output)
+    compile_pipeline(output, settings=PipelineSettings.read(settings) if settings else None)
     answer({"pipeline": str(output)}, f"The compiled pipeline is at {output}.", as_json)
 
 

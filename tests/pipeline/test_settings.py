@@ -1,0 +1,158 @@
+"""The settings file: what each stage gets on a cluster, and one sentence for what cannot be used."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.errors import RankliftError
+from pipeline.compile import compile_pipeline
+from pipeline.settings import STAGES, PipelineSettings
+
+EXAMPLE = Path(__file__).parents[2] / "stages.yaml"
+
+
+def compiled(tmp_path, settings):
+    compile_pipeline(tmp_path / "pipeline.yaml", settings=settings)
+    documents = list(yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text()))
+    platform = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if len(documents) > 1 else {}
+    return documents[0], platform
+
+
+def read(tmp_path, text):
+    (tmp_path / "stages.yaml").write_text(text)
+    return PipelineSettings.read(tmp_path / "stages.yaml")
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory):
+    """The example in the repository, compiled: the pipeline and what Kubernetes is told beside it."""
+    return compiled(tmp_path_factory.mktemp("compiled"), PipelineSettings.read(EXAMPLE))
+
+
+def container(pipeline, stage):
+    return pipeline["deploymentSpec"]["executors"][f"exec-{stage}"]["container"]
+
+
+def environment(pipeline, stage):
+    return {item["name"]: item["value"] for item in container(pipeline, stage).get("env", [])}
+
+
+def test_every_stage_gets_its_image_and_resources(example):
+    pipeline, _ = example
+    images = {stage: container(pipeline, stage)["image"] for stage in STAGES}
+    assert images["train"] == "ranklift-train:0.1.0"
+    assert (images["champion"], images["hold"]) == ("ranklift-export:0.1.0", "ranklift-gate:0.1.0")
+    assert images["evaluate"] == container(pipeline, "evaluate-2")["image"], "judged by the same code"
+    train, gate = container(pipeline, "train")["resources"], container(pipeline, "gate")["resources"]
+    assert (train["resourceCpuLimit"], train["resourceMemoryRequest"]) == ("4", "8Gi")
+    assert (gate["resourceCpuRequest"], gate["resourceMemoryLimit"]) == ("1", "1Gi")
+
+
+def test_a_stage_is_tried_again_after_longer_and_longer_waits_and_has_a_time_limit(example):
+    pipeline, platform = example
+    retries = pipeline["root"]["dag"]["tasks"]["train"]["retryPolicy"]
+    assert retries == {
+        "maxRetryCount": 2, "backoffDuration": "30s", "backoffFactor": 2.0, "backoffMaxDuration": "600s",
+    }  # fmt: skip
+    assert platform["exec-train"]["activeDeadlineSeconds"] == str(6 * 3600)
+    assert platform["exec-gate"]["activeDeadlineSeconds"] == "3600"
+
+
+def test_the_keys_are_mounted_where_they_are_needed_and_nowhere_else(example):
+    pipeline, platform = example
+    mounted = {stage for stage in STAGES if "secretAsVolume" in platform[f"exec-{stage}"]}
+    assert mounted == {"prepare", "champion", "promote", "deploy"}
+    (volume,) = platform["exec-promote"]["secretAsVolume"]
+    assert volume["secretName"] == "ranklift-object-store"
+    assert environment(pipeline, "promote")["RANKLIFT_S3_SECRETS_DIR"] == volume["mountPath"]
+    assert "AWS_SECRET_ACCESS_KEY" not in yaml.safe_dump(pipeline), "neither in a parameter nor in the environment"
+
+
+def test_keys_can_also_become_variables_under_other_names(tmp_path):
+    settings = read(
+        tmp_path,
+        "object_store: {endpoint: 'http://minio:9000', secret: mlpipeline-minio-artifact, mount: env,"
+        " keys: {accesskey: AWS_ACCESS_KEY_ID, secretkey: AWS_SECRET_ACCESS_KEY}}",
+    )
+    _, platform = compiled(tmp_path, settings)
+    (secret,) = platform["exec-prepare"]["secretAsEnv"]
+    assert {pair["secretKey"]: pair["envVar"] for pair in secret["keyToEnv"]} == {
+        "accesskey": "AWS_ACCESS_KEY_ID", "secretkey": "AWS_SECRET_ACCESS_KEY",
+    }  # fmt: skip
+
+
+def test_only_deploy_learns_where_it_deploys_to(tmp_path):
+    settings = read(tmp_path, "serving: {namespace: search, canary_percent: 10, canary_time: 5m}")
+    pipeline, _ = compiled(tmp_path, settings)
+    assert environment(pipeline, "deploy") == {
+        "RANKLIFT_SERVING": "cluster", "RANKLIFT_KUBERNETES_NAMESPACE": "search",
+        "RANKLIFT_INFERENCE_SERVICE": "ranklift", "RANKLIFT_DEPLOY_WITHIN": "900",
+        "RANKLIFT_CANARY_PERCENT": "10", "RANKLIFT_CANARY_SECONDS": "300",
+    }  # fmt: skip
+    assert environment(pipeline, "promote") == {}
+
+
+def test_a_stage_can_ask_for_an_accelerator_and_the_nodes_that_have_one(tmp_path):
+    settings = read(
+        tmp_path,
+        """
+stages:
+  train:
+    accelerator: {type: nvidia.com/gpu, count: 2}
+    node_selector: {gpu: l4}
+    tolerations: [{key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}]
+    image_pull_secrets: [registry]
+    env: {OMP_NUM_THREADS: 4}
+""",
+    )
+    pipeline, platform = compiled(tmp_path, settings)
+    accelerator = container(pipeline, "train")["resources"]["accelerator"]
+    assert (accelerator["resourceType"], accelerator["resourceCount"]) == ("nvidia.com/gpu", "2")
+    assert platform["exec-train"]["nodeSelector"] == {"labels": {"gpu": "l4"}}
+    (toleration,) = platform["exec-train"]["tolerations"]
+    assert {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}.items() <= toleration.items()
+    assert platform["exec-train"]["imagePullSecret"][0]["secretName"] == "registry"
+    assert environment(pipeline, "train") == {"OMP_NUM_THREADS": "4"}
+    assert list(platform) == ["exec-train"]
+
+
+def test_the_example_names_only_what_the_predictor_and_the_manifest_know():
+    settings = PipelineSettings.read(EXAMPLE)
+    manifest = yaml.safe_load((EXAMPLE.parent / "kserve" / "inference-service.yaml").read_text())
+    assert settings.serving.namespace == manifest["metadata"]["namespace"]
+    assert settings.serving.inference_service == manifest["metadata"]["name"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        pytest.param("stages: {trian: {cpu: 1}}", "'trian' is no stage; the stages are prepare, train", id="stage"),
+        pytest.param("stages: {train: {gpu: 1}}", "there is no setting stages.train.gpu", id="unknown setting"),
+        pytest.param("defaults: {memory: 4 GB}", r"defaults.memory: '4 GB' will not do: .* example 4Gi", id="memory"),
+        pytest.param("defaults: {timeout: 90}", r"defaults.timeout: .* give for example 2h", id="time-out"),
+        pytest.param("defaults: {image: 'ranklift-{stage}'}", "has no fixed tag, and KFP caches", id="no tag"),
+        pytest.param("defaults: {image: 'r.io:5000/x'}", "has no fixed tag", id="a port is no tag"),
+        pytest.param("defaults: {image: 'x:latest'}", "'x:latest' has no fixed tag", id="latest"),
+        pytest.param("defaults: {env: {HF_TOKEN: abc}}", "HF_TOKEN would stand in the compiled pipeline", id="secret"),
+        pytest.param("object_store: {endpoint: minio}", "object_store.endpoint: 'minio' will not do", id="endpoint"),
+        pytest.param(
+            "object_store: {endpoint: 'http://m', secret: s, keys: {a: B}}", "renamed with mount: env", id="key names"
+        ),
+        pytest.param(
+            "stages: {train: {tolerations: [{value: x}]}}", "without a key needs operator: Exists", id="toleration"
+        ),
+        pytest.param("serving: {canary_percent: 100}", r"serving.canary_percent: 100 will not do", id="canary"),
+        pytest.param("- a list", "holds no settings", id="no mapping"),
+        pytest.param("stages: {train: [}", r"is not YAML \(line 1", id="not YAML"),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence_that_names_the_field(tmp_path, text, sentence):
+    with pytest.raises(RankliftError, match=sentence) as caught:
+        read(tmp_path, text)
+    assert str(caught.value).startswith(str(tmp_path / "stages.yaml"))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(RankliftError, match=r"nowhere\.yaml cannot be read"):
+        PipelineSettings.read(tmp_path / "nowhere.yaml")
