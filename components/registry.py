@@ -212,16 +212,24 @@ class Registry:
             StoreError: when there is no such version, or a file of it is missing, damaged or of a kind that can run
                 code; or when something else lies at `directory`.
         """
+        stored = self.expected_manifest(kind, version, manifest_sha256)
+        fetch_version(self.store, stored, directory)
+        return stored.manifest
+
+    def expected_manifest(self, kind: Kind, version: str, manifest_sha256: str | None) -> StoredManifest:
+        """The manifest of a version, which must have this SHA-256 when the caller knows it.
+
+        Raises:
+            StoreError: when there is no such version, or its manifest is not that one.
+        """
         stored = self.stored_manifest(kind, version)
-        manifest = stored.manifest
         if manifest_sha256 not in {None, stored.sha256}:
             raise StoreError(
                 f"The manifest of {kind} {version} was changed after it became champion: its SHA-256 is "
                 f"{stored.sha256[:12]}… "
                 f"where the champion record says {str(manifest_sha256)[:12]}…; run `ranklift verify`."
             )
-        fetch_version(self.store, stored, directory)
-        return manifest
+        return stored
 
     # The champion
 

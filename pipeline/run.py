@@ -13,6 +13,7 @@ from components.embedded_store import embedded_store
 from components.errors import RankliftError
 from components.object_store import ObjectStoreSettings
 from components.scores import ScoreFile
+from components.settings import ServingSettings
 from pipeline.compile import compile_pipeline
 from pipeline.run_log import RunLog, StageTime
 
@@ -59,6 +60,9 @@ def run_locally(parameters: Mapping[str, Any], home: Path, tell: Callable[[str],
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "artifacts"))
     log = RunLog(folder / "run.log", tell)
     machine = {"RANKLIFT_HOME": str(home), "RANKLIFT_CACHE": str(home / "cache")}
+    serving = ServingSettings()
+    if (serving.serving, serving.kubernetes_namespace, serving.inference_service) == ("auto", None, None):
+        machine["RANKLIFT_SERVING"] = "machine"  # a notebook's pod has a cluster around it, and serves nothing there
     with configured_store(home), _environment(machine), redirect_stdout(log), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         walk = components.load_component_from_file(str(folder / "pipeline.yaml"))

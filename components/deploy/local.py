@@ -1,10 +1,5 @@
 """Deploy on one machine: fetch, move the link, have the predictor switch, ask it; go back when any of that fails."""
 
-import json
-import math
-import os
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +16,13 @@ from components.deploy.serving import (
     running_predictor,
     serving_directory,
 )
+from components.deploy.smoke import DOCUMENTS, MODEL_NAME, QUERY, ask, check_answer, post
 from components.errors import RankliftError
 from components.registry import Registry, VersionManifest
 
-__all__ = ["deploy_local", "record_predictor"]
+__all__ = ["MODEL_NAME", "deploy_local", "record_predictor"]
 
-MODEL_NAME = "ranklift"
 _ANSWER_WITHIN = 120.0  # seconds; a switch takes a few
-_QUERY = "how to sort a list of numbers"
-_DOCUMENTS = ["Arrange the elements of a sequence in ascending order.", "The weather in Lisbon is mild."]
 
 
 def deploy_local(version: str, registry: Registry, home: Path) -> str:
@@ -70,10 +63,9 @@ def _prove(home: Path, manifest: VersionManifest) -> None:
             f"The predictor at {predictor.url} serves {loaded.get('model_version')} after it was told to load "
             f"{manifest.version}; start it with `ranklift serve`, which serves the champion."
         )
-    answer = _post(predictor, "/find_similar", {"query": _QUERY, "documents": _DOCUMENTS})
-    if answer.get("model_version") != manifest.version:
-        raise RankliftError(f"{predictor.url} answered with {answer.get('model_version')}, not {manifest.version}.")
-    _check_answer(answer.get("score"), answer.get("index"), predictor.url)
+    answered = ask(predictor.url, _ANSWER_WITHIN, proxies=False)
+    if answered != manifest.version:
+        raise RankliftError(f"{predictor.url} answered with {answered}, not {manifest.version}.")
 
 
 def _ask_here(directory: Path, manifest: VersionManifest) -> None:
@@ -87,16 +79,11 @@ def _ask_here(directory: Path, manifest: VersionManifest) -> None:
         raise RankliftError(
             f"{directory} has digest {encoder.digest[:12]}…, not that of {manifest.version}; remove it."
         )
-    query = comparable(encoder.encode_queries([_QUERY]), encoder.config)
-    documents = comparable(encoder.encode_documents(_DOCUMENTS), encoder.config)
+    query = comparable(encoder.encode_queries([QUERY]), encoder.config)
+    documents = comparable(encoder.encode_documents(DOCUMENTS), encoder.config)
     scores = (documents @ query.T).ravel()
     best = int(np.argmax(scores))
-    _check_answer(float(scores[best]), best, str(directory))
-
-
-def _check_answer(score: object, index: object, where: str) -> None:
-    if not isinstance(score, float | int) or not math.isfinite(score) or index not in range(len(_DOCUMENTS)):
-        raise RankliftError(f"{where} gave no usable answer to a smoke query: document {index}, score {score}.")
+    check_answer(float(scores[best]), best, str(directory))
 
 
 def _reverted(home: Path, before: str | None) -> str:
@@ -118,21 +105,5 @@ def _load(predictor: RunningPredictor) -> dict[str, Any]:
 
 
 def _post(predictor: RunningPredictor, path: str, document: dict[str, Any]) -> dict[str, Any]:
-    headers = {"Content-Type": "application/json"}
-    token = os.environ.get("RANKLIFT_PREDICTOR_API_TOKEN")
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    request = urllib.request.Request(predictor.url + path, json.dumps(document).encode(), headers)  # noqa: S310 - checked to be loopback
-    # No proxy, whatever the environment says: this is loopback.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=_ANSWER_WITHIN) as response:
-            answer = json.load(response)
-    except urllib.error.HTTPError as error:
-        detail = error.read(2000).decode("utf-8", "replace").strip()
-        raise RankliftError(f"{predictor.url}{path} answered {error.code}: {detail}.") from error
-    except (OSError, ValueError) as error:
-        raise RankliftError(f"The predictor at {predictor.url} did not answer ({error}).") from error
-    if not isinstance(answer, dict):
-        raise RankliftError(f"{predictor.url}{path} answered something that is not a JSON object.")
-    return answer
+    # No proxy, whatever the environment says: this is loopback, as the record of it was checked to be.
+    return post(predictor.url, path, document, _ANSWER_WITHIN, proxies=False)

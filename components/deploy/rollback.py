@@ -2,21 +2,31 @@
 
 from pathlib import Path
 
-from components.deploy.local import deploy_local
+from components.deploy.deploy import deploy
 from components.errors import RankliftError, StoreError
 from components.registry import Champion, Registry
+from components.settings import ServingSettings
+
+_MACHINE = ServingSettings(serving="machine")
 
 
-def rollback(registry: Registry, home: Path | None, version: str | None = None, reason: str = "") -> Champion:
-    """Make an earlier version champion again, and have this machine serve it.
+def rollback(
+    registry: Registry,
+    home: Path | None,
+    version: str | None = None,
+    reason: str = "",
+    settings: ServingSettings = _MACHINE,
+) -> Champion:
+    """Make an earlier version champion again, and have this machine, or the cluster, serve it.
 
     Serving moves first: a version that does not answer never becomes champion.
 
     Args:
         registry: where the champion is kept.
-        home: ranklift's data folder, when this machine serves; None moves the pointer alone.
+        home: ranklift's data folder, or None to move the pointer alone.
         version: such as "V3"; the champion before today's when None.
         reason: one sentence for the history.
+        settings: whether this machine or a cluster serves.
 
     Raises:
         StoreError: when there is nothing to go back to, or another run moved the champion meanwhile.
@@ -35,15 +45,25 @@ def rollback(registry: Registry, home: Path | None, version: str | None = None, 
         )
     registry.manifest("model", version)
     if home is not None:
-        deploy_local(version, registry, home)
+        _serve(version, registry, home, settings, len(champion.history))
     try:
         return registry.move_champion(
             version, champion, action="rollback", reason=reason or f"Rolled back from {champion.version}."
         )
     except RankliftError:
-        if home is not None:
-            deploy_local(champion.version, registry, home)
+        now = registry.champion()
+        if home is not None and now is not None:
+            deploy(now.version, registry, home, settings, max(now.current.number, len(champion.history)))
         raise
+
+
+def _serve(version: str, registry: Registry, home: Path, settings: ServingSettings, number: int) -> None:
+    serves = deploy(version, registry, home, settings, number)
+    if serves != version:
+        raise StoreError(
+            f"{version} was not rolled back to: another run made {serves} champion meanwhile; look at "
+            "`ranklift models history` and try again."
+        )
 
 
 def _before(registry: Registry, champion: Champion) -> str:

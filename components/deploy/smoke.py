@@ -1,0 +1,68 @@
+"""One query with a known answer: what every version must answer before it counts as deployed."""
+
+import json
+import math
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+from components.errors import RankliftError
+
+MODEL_NAME = "ranklift"
+QUERY = "how to sort a list of numbers"
+DOCUMENTS = ["Arrange the elements of a sequence in ascending order.", "The weather in Lisbon is mild."]
+
+
+class NotAnsweredError(RankliftError):
+    """A predictor gave no answer, or one that cannot be used."""
+
+
+def check_answer(score: object, index: object, where: str) -> None:
+    """Raise a NotAnsweredError unless the answer names one of the documents, with a finite score."""
+    if not isinstance(score, float | int) or not math.isfinite(score) or index not in range(len(DOCUMENTS)):
+        raise NotAnsweredError(f"{where} gave no usable answer to a smoke query: document {index}, score {score}.")
+
+
+def ask(url: str, timeout: float, proxies: bool) -> str:
+    """Ask a predictor the smoke query; returns the model version that answered.
+
+    Raises:
+        NotAnsweredError: when there is no answer, or one that cannot be used.
+    """
+    answer = post(url, "/find_similar", {"query": QUERY, "documents": DOCUMENTS}, timeout, proxies)
+    check_answer(answer.get("score"), answer.get("index"), url)
+    return str(answer.get("model_version"))
+
+
+def post(url: str, path: str, document: Mapping[str, Any], timeout: float, proxies: bool) -> dict[str, Any]:
+    """Send a predictor a JSON document on a connection of its own, with the token that the environment has.
+
+    Args:
+        url: the predictor's, http or https.
+        path: what is asked.
+        document: the body.
+        timeout: seconds.
+        proxies: whether the environment's proxies are used; not for loopback.
+
+    Raises:
+        NotAnsweredError: with the status and what was said.
+    """
+    headers = {"Content-Type": "application/json"}
+    token = os.environ.get("RANKLIFT_PREDICTOR_API_TOKEN")
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    request = urllib.request.Request(url + path, json.dumps(document).encode(), headers)  # noqa: S310 - http(s), checked
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler(None if proxies else {}))
+    try:
+        with opener.open(request, timeout=timeout) as response:
+            answer = json.load(response)
+    except urllib.error.HTTPError as error:
+        detail = error.read(2000).decode("utf-8", "replace").strip()
+        raise NotAnsweredError(f"{url}{path} answered {error.code}: {detail}.") from error
+    except (OSError, ValueError) as error:
+        raise NotAnsweredError(f"The predictor at {url} did not answer ({error}).") from error
+    if not isinstance(answer, dict):
+        raise NotAnsweredError(f"{url}{path} answered something that is not a JSON object.")
+    return answer

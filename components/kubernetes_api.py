@@ -1,0 +1,257 @@
+"""The API of a Kubernetes cluster: every call bounded in time, every refusal one sentence with its remedy."""
+
+import http.client
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import urllib3
+
+from components.errors import RankliftError
+
+Manifest = dict[str, Any]  #: an object as the API gives it
+
+_CONNECT, _READ = 5.0, 30.0  # seconds
+_PAUSES = (0.2, 1.0, 3.0)  # before each further attempt
+_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+_APPLY = "application/apply-patch+yaml"
+_T = TypeVar("_T")
+
+
+class KubernetesError(RankliftError):
+    """The cluster refused or could not be reached; `status` is the HTTP status, 0 where there was no answer."""
+
+    def __init__(self, sentence: str, status: int = 0) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class Kind(NamedTuple):
+    """A kind of object, as the API's paths and a Role's rules name it."""
+
+    group: str  #: "" for the core group
+    version: str
+    plural: str
+
+    def path(self, namespace: str | None, name: str = "") -> str:
+        """The path of an object, or of all of them."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        place = f"/namespaces/{namespace}" if namespace else ""
+        return f"{root}{place}/{self.plural}" + (f"/{name}" if name else "")
+
+    def rule(self, verb: str) -> str:
+        """The rule that a Role needs for a verb."""
+        resource, group = self.plural, self.group
+        return f"{{apiGroups: [{group or chr(34) * 2}], resources: [{resource}], verbs: [{verb}]}}"
+
+
+INFERENCE_SERVICES = Kind("serving.kserve.io", "v1beta1", "inferenceservices")
+PODS = Kind("", "v1", "pods")
+POD_LOGS = Kind("", "v1", "pods/log")
+
+
+def in_a_pod() -> bool:
+    """Whether this process runs in a pod that may speak to its cluster."""
+    return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and _TOKEN.is_file()
+
+
+class KubernetesApi:
+    """One cluster. Calls that may succeed when they are made again are; then a `KubernetesError`."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.host: str = client.configuration.host
+
+    @classmethod
+    def connect(cls) -> "KubernetesApi":
+        """The cluster that this process runs in, else the one that `kubectl` speaks to.
+
+        Raises:
+            KubernetesError: when there is neither.
+        """
+        from kubernetes import client, config
+
+        configuration = client.Configuration()
+        configuration.retries = urllib3.Retry(0, redirect=0)
+        try:
+            if in_a_pod():
+                config.load_incluster_config(client_configuration=configuration)
+            else:
+                place = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+                config.load_kube_config(config_file=place, client_configuration=configuration)
+        except (config.ConfigException, OSError) as error:
+            raise KubernetesError(
+                f"No Kubernetes cluster is configured ({error}); run this in a pod, or where `kubectl get pods` works "
+                "(KUBECONFIG names its configuration)."
+            ) from error
+        return cls(client.ApiClient(configuration))
+
+    def get(self, kind: Kind, namespace: str | None, name: str) -> Manifest:
+        """One object.
+
+        Raises:
+            KubernetesError: also when there is none; its status is 404.
+        """
+        return self._json("get", kind, namespace, name)
+
+    def find(self, kind: Kind, namespace: str | None, name: str) -> Manifest | None:
+        """One object, or None when there is none."""
+        try:
+            return self.get(kind, namespace, name)
+        except KubernetesError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def select(self, kind: Kind, namespace: str | None = None, labels: str = "") -> list[Manifest]:
+        """All objects of a kind, of one namespace or of every one, that have these labels."""
+        query = [("labelSelector", labels)] if labels else []
+        found: list[Manifest] = self._json("list", kind, namespace, "", query=query)["items"]
+        return found
+
+    def apply(self, kind: Kind, body: Manifest, manager: str) -> Manifest:
+        """Server-side apply; takes fields over from other managers, and fails with status 409 when the object changed
+        since the ``resourceVersion`` that the body names."""
+        query = [("fieldManager", manager), ("force", "true")]
+        meta = body["metadata"]
+        return self._json("patch", kind, meta["namespace"], meta["name"], query=query, body=body)
+
+    def watch(self, kind: Kind, namespace: str, name: str, resource_version: str, seconds: int) -> Iterator[Manifest]:
+        """The events about one object since a version of it, for at most so many seconds; may end before.
+
+        Raises:
+            KubernetesError: with status 410 when the version is too old to watch from: get the object again.
+        """
+        query = [
+            ("watch", "true"), ("fieldSelector", f"metadata.name={name}"), ("resourceVersion", resource_version),
+            ("timeoutSeconds", str(seconds)),
+        ]  # fmt: skip
+
+        def start() -> Any:
+            return self._send("GET", kind.path(namespace), query, read=seconds + 5.0)
+
+        response = self._tried("watch", kind, namespace, name, start)
+        with closing(response):
+            try:
+                for line in _lines(response):
+                    yield self._event(line, kind, name)
+            except (urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError, OSError):
+                return  # cut off in the middle: who watches looks at the object and watches again
+
+    def log_tail(self, namespace: str, pod: str, container: str, previous: bool, lines: int = 20) -> str:
+        """The last lines of a container's log; of the run before its last restart when `previous`."""
+        query = [("container", container), ("tailLines", str(lines)), ("previous", str(previous).lower())]
+        path = f"{PODS.path(namespace, pod)}/log"
+        response = self._tried("get", POD_LOGS, namespace, pod, lambda: self._send("GET", path, query))
+        with closing(response):
+            return bytes(response.read(64 << 10)).decode("utf-8", "replace").strip()
+
+    def version(self) -> str:
+        """The cluster's version, such as "1.34"."""
+        found = self._tried("get", Kind("", "", "version"), None, "", lambda: self._body("GET", "/version", [], None))
+        return f"{found['major']}.{str(found['minor']).rstrip('+')}"
+
+    def _json(
+        self,
+        verb: str,
+        kind: Kind,
+        namespace: str | None,
+        name: str,
+        *,
+        query: Any = (),
+        body: Manifest | None = None,
+    ) -> Manifest:
+        method, path = "GET" if body is None else "PATCH", kind.path(namespace, name)
+        return self._tried(verb, kind, namespace, name, lambda: self._body(method, path, list(query), body))
+
+    def _body(self, method: str, path: str, query: Any, body: Manifest | None) -> Manifest:
+        response = self._send(method, path, query, body)
+        with closing(response):
+            found: Manifest = json.loads(response.read())
+            return found
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: list[tuple[str, str]],
+        body: Manifest | None = None,
+        *,
+        read: float = _READ,
+    ) -> Any:
+        headers = {"Accept": "application/json"} | ({"Content-Type": _APPLY} if body is not None else {})
+        return self._client.call_api(
+            path, method, query_params=query, header_params=headers, body=body, auth_settings=["BearerToken"],
+            _preload_content=False, _return_http_data_only=True, _request_timeout=(_CONNECT, read),
+        )  # fmt: skip
+
+    def _tried(self, verb: str, kind: Kind, namespace: str | None, name: str, action: Callable[[], _T]) -> _T:
+        from kubernetes.client import ApiException
+
+        what = f"{kind.plural}/{name}" if name else kind.plural
+        place = f"{what} in namespace {namespace}" if namespace else what
+        for pause in (*_PAUSES, None):
+            try:
+                return action()
+            except ApiException as failure:
+                status, message = int(failure.status or 0), _message(failure)
+                if pause is None or not (status in {0, 429} or status >= 500):
+                    raise KubernetesError(self._refusal(status, message, verb, kind, place), status) from None
+            except (urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError, OSError) as failure:
+                if pause is None:
+                    raise KubernetesError(
+                        f"The cluster's API at {self.host} did not answer ({_short(failure)}) when asked to {verb} "
+                        f"{place}; check that `kubectl get pods` works from here."
+                    ) from None
+            time.sleep(pause)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _refusal(self, status: int, message: str, verb: str, kind: Kind, place: str) -> str:
+        if status == 403 and "admission webhook" not in message:
+            return f"The cluster does not allow to {verb} {place}; its Role needs the rule {kind.rule(verb)}."
+        if status == 401:
+            return (
+                f"The cluster's API at {self.host} does not know who asks (401); log in to it again until "
+                "`kubectl auth whoami` answers."
+            )
+        if status == 404:
+            return f"There is no {place} in the cluster at {self.host} ({message or 'not found'})."
+        return f"The cluster at {self.host} answered {status} when asked to {verb} {place}: {message}."
+
+    @staticmethod
+    def _event(line: str, kind: Kind, name: str) -> Manifest:
+        event: Manifest = json.loads(line)
+        if event["type"] == "ERROR":
+            fault = event["object"]
+            status = int(fault.get("code", 500))
+            raise KubernetesError(f"Watching {kind.plural}/{name} ended: {fault.get('message', status)}.", status)
+        return event
+
+
+def _lines(response: Any) -> Iterator[str]:
+    rest = b""
+    for block in response.stream(amt=None, decode_content=False):
+        *whole, rest = (rest + block).split(b"\n")
+        yield from (line.decode("utf-8", "replace") for line in whole if line)
+
+
+def _message(failure: Any) -> str:
+    """What the API says is wrong: a Status object's message, or the start of whatever else came."""
+    body = failure.body
+    if body is None:
+        return str(failure.reason or "no reason")
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
+    try:
+        message = json.loads(text)["message"]
+    except (ValueError, KeyError, TypeError):
+        message = text[:200]
+    return str(message).strip().rstrip(".")
+
+
+def _short(failure: BaseException) -> str:
+    reason = getattr(failure, "reason", None)
+    return type(reason or failure).__name__

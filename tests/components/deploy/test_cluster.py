@@ -1,0 +1,165 @@
+"""deploy on a cluster: the new version answers before it counts, alone or first as a canary; rollback does the same."""
+
+import copy
+
+import pytest
+import yaml
+
+from components.deploy.inference_service import canary_of, revision_of
+from components.deploy.rollback import rollback
+from components.errors import RankliftError, StoreError
+from components.settings import ServingSettings
+from tests.components.deploy.conftest import MANIFEST, make_history, service_of, serving_settings
+
+
+class TestThatItServes:
+    def test_the_new_version_is_asked_for_and_answers(self, deploy, cluster, kserve, history):
+        before = service_of(cluster)
+        assert deploy("V1") == "V1"
+        service = service_of(cluster)
+        assert revision_of(service).storage_uri == f"s3://{history.store.settings.bucket}/models/V1"
+        assert (revision_of(service).number, revision_of(service).previous) == (1, "V0")
+        assert service["metadata"]["labels"]["app.kubernetes.io/version"] == "V1"
+        assert {version for _, version in kserve.asked[-6:]} == {"V1"}
+        assert without_env(service) == without_env(before), "nothing else of the manifest changes"
+
+    def test_doing_it_again_changes_nothing_and_proves_it_again(self, deploy, kserve, cluster):
+        deploy("V1")
+        generation, asked = service_of(cluster)["metadata"]["generation"], len(kserve.asked)
+        assert deploy("V1") == "V1"
+        assert service_of(cluster)["metadata"]["generation"] == generation
+        assert len(kserve.asked) > asked
+        assert kserve.rollouts == ["V0", "V1"]
+
+    def test_the_least_that_a_role_grants_suffices(self, deploy, cluster):
+        deploy("V1")
+        used = {(request.verb, request.resource) for request in cluster.requests}
+        assert used <= {(verb, "inferenceservices") for verb in ("get", "patch", "watch")} | {("list", "pods")}
+        cluster.denied.add(("list", "pods"))
+        assert deploy("V2") == "V2"
+
+    def test_the_first_champion_waits_for_the_manifest(self, history, deploy, cluster):
+        cluster.delete("inferenceservices", "ranklift", "ranklift")
+        assert deploy("V0") == "V0"
+        assert "`kubectl apply -f kserve/inference-service.yaml`" in deploy.told[-1]
+        with pytest.raises(RankliftError, match="V2 was not deployed: there is no InferenceService ranklift"):
+            deploy("V2")
+
+    def test_ready_alone_is_no_proof(self, deploy, cluster, kserve):
+        """KServe says Ready while the pods of before serve; a version that never answers is found out all the same."""
+        kserve.faults["V1"] = "slow"
+        with pytest.raises(
+            RankliftError, match=r"V1 did not answer within 2 s.* still answers with V0.*V0 serves again"
+        ):
+            deploy("V1", deploy_within=2)
+        conditions = {item["type"]: item["status"] for item in service_of(cluster)["status"]["conditions"]}
+        assert conditions["Ready"] == "True"
+
+
+class TestAHistoryOfItsOwn:
+    @pytest.fixture
+    def history(self, registry, tmp_path):
+        return make_history(registry, tmp_path)
+
+    def test_one_that_was_rewritten_is_noticed(self, deploy, history, cluster):
+        deploy("V2")
+        history.store.delete("champion.json")
+        history.move_champion("V0", None)
+        with pytest.raises(StoreError, match="was rewritten since V2 was deployed"):
+            deploy("V0")
+        assert revision_of(service_of(cluster)).version == "V2"
+
+
+class TestACanary:
+    def test_it_answers_for_a_while_before_all_traffic_moves(self, deploy, cluster, kserve):
+        assert deploy("V1", canary_percent=10, canary_seconds=1) == "V1"
+        hosts = [host for host, version in kserve.asked if version == "V1"]
+        assert hosts[0] == "ranklift-canary-predictor.ranklift.svc.cluster.local"
+        assert hosts[-1] == "ranklift-predictor.ranklift.svc.cluster.local"
+        assert kserve.rollouts == ["V0", "V1", "V1"], "what served was not started anew beside the canary"
+        service = service_of(cluster)
+        assert canary_of(service) is None
+        assert revision_of(service).version == "V1"
+
+    def test_what_kserve_is_asked_for_is_what_it_accepts(self, deploy, cluster, kserve):
+        """KServe refuses a canary without a name, or with a `maxReplicas`."""
+        seen = []
+        reconcile = cluster.on_apply
+        cluster.on_apply = lambda key, item: (seen.append(item), reconcile(key, item))
+        deploy("V1", canary_percent=10, canary_seconds=0)
+        (canary,) = seen[0]["spec"]["canary"]
+        assert canary["trafficPercent"] == 10
+        assert set(canary["predictor"]) == {"name", "containers"}
+        assert seen[0]["spec"]["predictor"] == yaml_predictor(deploy, cluster, "V0", seen[0])
+
+    def test_one_that_crashes_is_removed_and_nothing_else_changes(self, deploy, cluster, kserve):
+        kserve.faults["V1"] = "crash"
+        before = service_of(cluster)["spec"]
+        with pytest.raises(RankliftError, match=r"(?s)exit code 3.*V0 serves again"):
+            deploy("V1", canary_percent=10, canary_seconds=1)
+        assert service_of(cluster)["spec"] == before
+        assert kserve.rollouts == ["V0", "V1"], "the stable predictor was never touched"
+
+
+class TestRollback:
+    @pytest.fixture
+    def history(self, registry, tmp_path):
+        return make_history(registry, tmp_path)
+
+    def test_pointer_and_serving_move_together(self, deploy, history, cluster, tmp_path):
+        deploy("V2")
+        champion = rollback(history, tmp_path, settings=serving_settings())
+        assert champion.version == revision_of(service_of(cluster)).version == "V1"
+        assert revision_of(service_of(cluster)).number == champion.current.number == 3
+
+    def test_a_version_that_does_not_serve_never_becomes_champion(self, deploy, history, cluster, kserve, tmp_path):
+        deploy("V2")
+        kserve.faults["V1"] = "image"
+        with pytest.raises(RankliftError, match=r"V1 was not deployed: .*ImagePullBackOff.*V2 serves again"):
+            rollback(history, tmp_path, settings=serving_settings())
+        assert history.champion().version == revision_of(service_of(cluster)).version == "V2"
+
+    def test_a_promotion_at_the_same_time_wins(self, deploy, history, cluster, kserve, tmp_path):
+        """The champion moves while the rollback waits for its pods: it is told, and the new champion serves."""
+        deploy("V2")
+
+        def promote(request):
+            if request.verb == "patch" and history.champion().version == "V2":
+                history.move_champion("V0", history.champion())
+
+        cluster.before_answer = promote
+        with pytest.raises(StoreError, match="another run made V0 champion"):
+            rollback(history, tmp_path, settings=serving_settings())
+        assert history.champion().version == revision_of(service_of(cluster)).version == "V0"
+
+
+class TestWhereItDeploys:
+    @pytest.mark.parametrize(
+        ("environment", "on_cluster"),
+        [
+            pytest.param({}, False, id="nothing said"),
+            pytest.param({"RANKLIFT_KUBERNETES_NAMESPACE": "search"}, True, id="a namespace"),
+            pytest.param({"RANKLIFT_INFERENCE_SERVICE": "docs"}, True, id="a service"),
+            pytest.param({"RANKLIFT_INFERENCE_SERVICE": "docs", "RANKLIFT_SERVING": "machine"}, False, id="machine"),
+            pytest.param({"RANKLIFT_SERVING": "cluster"}, True, id="cluster"),
+        ],
+    )
+    def test_the_environment_says(self, monkeypatch, environment, on_cluster):
+        monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        assert ServingSettings().on_cluster is on_cluster
+
+
+def without_env(service):
+    copied = copy.deepcopy(service["spec"])
+    copied["predictor"]["containers"][0].pop("env")
+    return copied
+
+
+def yaml_predictor(deploy, cluster, version, service):
+    """The stable predictor as the manifest has it, with the bucket of the test."""
+    predictor = yaml.safe_load(MANIFEST.read_text())["spec"]["predictor"]
+    predictor["containers"][0]["env"][0]["value"] = revision_of(service).storage_uri
+    assert revision_of(service).version == version
+    return predictor
