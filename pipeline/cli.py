@@ -6,7 +6,7 @@ import typer
 from pydantic import ValidationError
 
 from components.errors import RankliftError
-from pipeline.commands import registry, serving, stages, walk
+from pipeline.commands import cluster, registry, serving, stages, walk
 
 app = typer.Typer(
     name="ranklift",
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.command()(walk.run)
 app.command("compile")(walk.compile_)
+app.command()(cluster.submit)
 app.command()(stages.prepare)
 app.command()(stages.train)
 app.command()(stages.export)

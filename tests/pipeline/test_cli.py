@@ -15,6 +15,7 @@ RANKLIFT = [sys.executable, "-m", "pipeline.cli"]
 COMMANDS = [
     "run",
     "compile",
+    "submit",
     "prepare",
     "train",
     "export",

@@ -1,0 +1,67 @@
+"""What concerns a cluster: a run there, and whether it is set up as it should be."""
+
+from typing import Annotated
+
+import typer
+
+from components.errors import RankliftError
+from pipeline.commands import options
+from pipeline.console import AsJson, answer, progress_display, table, tell
+
+
+def submit(
+    endpoint: Annotated[str | None, typer.Option(help="Kubeflow Pipelines' URL; or RANKLIFT_KFP_ENDPOINT.")] = None,
+    data: Annotated[str | None, typer.Option(help="s3://…, hf://datasets/… or demo://docstrings.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE of the pipeline, such as epochs=2; may be repeated.")
+    ] = None,
+    settings: options.SettingsFile = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Stay until the run's end; status 0 promoted, 1 held.")
+    ] = False,
+    schedule: Annotated[str | None, typer.Option(help="Run again and again: cron, such as '0 3 * * 1'.")] = None,
+    experiment: Annotated[str, typer.Option(help="Where KFP lists the run.")] = "ranklift",
+    timeout: Annotated[float, typer.Option(min=0, help="Follow for at most so many hours.")] = 24.0,
+    as_json: AsJson = False,
+) -> None:
+    """Run the pipeline on Kubeflow Pipelines; with --follow status 0 is promoted, 1 held, 2 an error.
+
+    A token, a cookie or headers come from RANKLIFT_KFP_TOKEN, RANKLIFT_KFP_COOKIE and RANKLIFT_KFP_HEADERS (JSON).
+
+    Example: ranklift submit --endpoint http://127.0.0.1:8888 --data s3://ranklift/raw/clicks.parquet --follow
+    """
+    from pipeline.pipelines_api import PipelinesApi, PipelinesSettings
+    from pipeline.settings import PipelineSettings
+    from pipeline.submit import submit as submit_run
+
+    if follow and schedule is not None:
+        raise RankliftError("--follow and --schedule exclude each other: a recurring run has no end; leave one out.")
+    chosen = PipelineSettings.read(settings) if settings else None
+    given = PipelinesSettings()
+    api = PipelinesApi(given.model_copy(update={"endpoint": endpoint}) if endpoint else given)
+    parameters = [*(param or []), *([f"data={data}"] if data is not None else [])]
+    run = submit_run(api, parameters, chosen, experiment, schedule)
+    document = {"run_id": run.run_id, "url": run.url, "pipeline_version": run.version.name}
+    if not follow:
+        what = "Recurring run" if schedule is not None else "Run"
+        answer(document, f"{what} {run.run_id} is at {run.url}", as_json)
+        return
+    tell(f"ranklift: run {run.run_id} is at {run.url}")
+    from pipeline.follow import follow as follow_run
+
+    try:
+        with progress_display() as show:
+            root = chosen.pipeline_root if chosen else None
+            ended = follow_run(api, run, show, root=root, timeout=timeout * 3600)
+    except KeyboardInterrupt:
+        tell(f"No longer followed; the run goes on, see {run.url}")
+        raise typer.Exit(130) from None
+    rows = [(stage.stage, stage.seconds) for stage in ended.stages]
+    tell("\n" + table(("stage", "seconds"), rows) + "\n")
+    document |= {
+        "verdict": ended.verdict,
+        "reason": ended.reason,
+        "stages": [stage._asdict() for stage in ended.stages],
+    }
+    answer(document, f"{'Promoted' if ended.verdict == 'promote' else 'Held'}. {ended.reason}", as_json)
+    raise typer.Exit(0 if ended.verdict == "promote" else 1)

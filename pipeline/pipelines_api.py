@@ -1,0 +1,236 @@
+"""Kubeflow Pipelines' API through its own client, bounded in time, with one sentence for what it refuses."""
+
+import io
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import urllib3
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from components.errors import RankliftError
+
+PIPELINE = "ranklift"
+_TIMEOUT = (10.0, 60.0)  # seconds to connect, and without a byte
+
+
+class PipelinesSettings(BaseSettings):
+    """Where Kubeflow Pipelines is and who speaks to it. Secrets come from the environment alone, never from a flag."""
+
+    model_config = SettingsConfigDict(env_prefix="RANKLIFT_KFP_", extra="ignore", env_ignore_empty=True)
+
+    endpoint: str | None = None  #: http(s)://host[:port][/path]
+    ui: str | None = None  #: where people open the UI, when not at the endpoint
+    namespace: str | None = None  #: the user's profile, in a multi-user installation
+    token: SecretStr | None = None  #: sent as a bearer token
+    cookie: SecretStr | None = None  #: such as the session of an authenticating proxy
+    headers: dict[str, SecretStr] = Field(default_factory=dict)  #: JSON, such as {"kubeflow-userid": "me@example.com"}
+    ca_file: Path | None = None
+
+
+class PipelineVersion(NamedTuple):
+    """One version of the pipeline, as KFP keeps it."""
+
+    pipeline_id: str
+    version_id: str
+    name: str
+
+
+class PipelinesApi:
+    """One installation of Kubeflow Pipelines.
+
+    Raises:
+        RankliftError: when it does not answer, or not to this user.
+    """
+
+    def __init__(self, settings: PipelinesSettings) -> None:
+        endpoint = settings.endpoint or os.environ.get("KF_PIPELINES_ENDPOINT") or ""
+        if not endpoint.startswith(("http://", "https://")):
+            raise RankliftError(
+                f"{endpoint!r} is not where Kubeflow Pipelines answers; give for example --endpoint "
+                "http://127.0.0.1:8888 after `kubectl port-forward -n kubeflow svc/ml-pipeline 8888`."
+            )
+        if settings.ca_file is not None and not settings.ca_file.is_file():
+            raise RankliftError(f"RANKLIFT_KFP_CA_FILE={settings.ca_file} is not there; check the path.")
+        self.endpoint = endpoint.rstrip("/")
+        self._ui = (settings.ui or os.environ.get("KF_PIPELINES_UI_ENDPOINT") or self.endpoint).rstrip("/")
+        self._namespace = settings.namespace
+        with self._spoken("connect to it"):
+            self._client = _client(self.endpoint, settings)
+
+    def run_url(self, run_id: str) -> str:
+        """The page of a run."""
+        return f"{self._ui}/#/runs/details/{run_id}"
+
+    def recurring_run_url(self, recurring_run_id: str) -> str:
+        """The page of a recurring run."""
+        return f"{self._ui}/#/recurringrun/details/{recurring_run_id}"
+
+    def upload(self, package: Path, name: str) -> PipelineVersion:
+        """Keep a compiled pipeline as a version of this name; one that is there already is used again.
+
+        The pipeline itself is made when there is none.
+        """
+        from kfp_server_api import V2beta1Pipeline
+
+        with self._spoken("upload the pipeline"):
+            pipeline_id = self._client.get_pipeline_id(PIPELINE)
+            if pipeline_id is None:
+                pipeline = V2beta1Pipeline(display_name=PIPELINE, name=PIPELINE, namespace=self._namespace)
+                pipeline_id = self._client._pipelines_api.pipeline_service_create_pipeline(pipeline).pipeline_id
+            found = self._version(pipeline_id, name)
+            if found is not None:
+                return found
+            made = self._client.upload_pipeline_version(str(package), name, pipeline_id=pipeline_id)
+            return PipelineVersion(pipeline_id, made.pipeline_version_id, name)
+
+    def start(
+        self, version: PipelineVersion, name: str, experiment: str, parameters: Mapping[str, Any], root: str | None
+    ) -> str:
+        """Start a run; returns its id."""
+        with self._spoken("start a run"):
+            experiment_id = self._experiment(experiment)
+            run = self._client.run_pipeline(
+                experiment_id,
+                name,
+                params=dict(parameters),
+                pipeline_id=version.pipeline_id,
+                version_id=version.version_id,
+                pipeline_root=root,
+            )
+            return str(run.run_id)
+
+    def schedule(
+        self, version: PipelineVersion, cron: str, experiment: str, parameters: Mapping[str, Any], root: str | None
+    ) -> str:
+        """Start a run again and again, one at a time; returns the recurring run's id.
+
+        Args:
+            version: what is run.
+            cron: six fields, seconds first, as KFP reads them.
+            experiment: where the runs are listed.
+            parameters: those that differ from their defaults.
+            root: where KFP keeps the runs' artifacts; its own default when None.
+        """
+        with self._spoken("make a recurring run"):
+            run = self._client.create_recurring_run(
+                self._experiment(experiment),
+                f"{PIPELINE} {cron}",
+                cron_expression=cron,
+                no_catchup=True,
+                params=dict(parameters),
+                pipeline_id=version.pipeline_id,
+                version_id=version.version_id,
+                pipeline_root=root,
+            )
+            return str(run.recurring_run_id)
+
+    def run(self, run_id: str) -> Any:
+        """A run as it is now: ``V2beta1Run``."""
+        with self._spoken(f"look at run {run_id}"):
+            return self._client.get_run(run_id)
+
+    def _experiment(self, name: str) -> str:
+        return str(self._client.create_experiment(name, namespace=self._namespace).experiment_id)
+
+    def _version(self, pipeline_id: str, name: str) -> PipelineVersion | None:
+        token = ""
+        while True:
+            page = self._client.list_pipeline_versions(pipeline_id, page_token=token, page_size=100)
+            for version in page.pipeline_versions or []:
+                if version.display_name == name:
+                    return PipelineVersion(pipeline_id, version.pipeline_version_id, name)
+            token = page.next_page_token
+            if not token:
+                return None
+
+    @contextmanager
+    def _spoken(self, what: str) -> Iterator[None]:
+        from kfp_server_api import ApiException
+
+        try:
+            with redirect_stdout(io.StringIO()):  # the client prints links; standard output is ours
+                yield
+        except ApiException as error:
+            raise UnavailableError(self._refusal(error, what), int(error.status or 0)) from None
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            reason = getattr(error, "reason", error)
+            raise UnavailableError(
+                f"Kubeflow Pipelines at {self.endpoint} did not answer ({type(reason).__name__}) when asked to {what}; "
+                "check --endpoint, and that its port-forward still runs."
+            ) from None
+
+    def _refusal(self, error: Any, what: str) -> str:
+        said = _said(error)
+        if error.status in {401, 403}:
+            return (
+                f"Kubeflow Pipelines at {self.endpoint} does not let this user {what} ({error.status}: {said}); set "
+                "RANKLIFT_KFP_TOKEN or RANKLIFT_KFP_COOKIE, and RANKLIFT_KFP_NAMESPACE in a multi-user installation."
+            )
+        if error.status == 404 and what == "connect to it":
+            return f"{self.endpoint} is not Kubeflow Pipelines (404 for /apis/v2beta1/healthz); check --endpoint."
+        return f"Kubeflow Pipelines at {self.endpoint} answered {error.status} when asked to {what}: {said}."
+
+
+class UnavailableError(RankliftError):
+    """Kubeflow Pipelines refused or did not answer; `status` is the HTTP status, 0 where there was no answer."""
+
+    def __init__(self, sentence: str, status: int = 0) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def _client(endpoint: str, settings: PipelinesSettings) -> Any:
+    from kfp import Client
+
+    class BoundedClient(Client):
+        """KFP's client; each of its requests ends, and carries the headers of the environment."""
+
+        def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:
+            """One attempt: who typed a wrong endpoint need not wait for five."""
+            api = self._healthz_api.api_client
+            if not hasattr(api, "ranklift_bounded"):
+                _bound(api, settings.headers)
+            return self._healthz_api.healthz_service_get_healthz()
+
+    token = settings.token.get_secret_value() if settings.token else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the client is for KFP v2
+        client = BoundedClient(
+            host=endpoint,
+            existing_token=token,
+            cookies=settings.cookie.get_secret_value() if settings.cookie else None,
+            ssl_ca_cert=str(settings.ca_file) if settings.ca_file else None,
+            **({"namespace": settings.namespace} if settings.namespace else {}),
+        )
+        client.get_kfp_healthz()
+    return client
+
+
+def _bound(api: Any, headers: Mapping[str, SecretStr]) -> None:
+    """Give every request of a generated client a time limit; the client itself knows none."""
+    request = api.rest_client.request
+
+    def bounded(*arguments: Any, **named: Any) -> Any:
+        named["_request_timeout"] = named.get("_request_timeout") or _TIMEOUT
+        return request(*arguments, **named)
+
+    api.rest_client.request = bounded
+    for name, value in headers.items():
+        api.set_default_header(name, value.get_secret_value())
+    api.ranklift_bounded = True
+
+
+def _said(error: Any) -> str:
+    body = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else str(error.body or "")
+    try:
+        document = json.loads(body)
+        said = document.get("message") or document.get("error_message") or body
+    except (ValueError, AttributeError):
+        said = body or str(error.reason)
+    return " ".join(str(said).split())[:300].rstrip(".")

@@ -1,0 +1,160 @@
+"""Kubeflow Pipelines' API (v2beta1) as far as ranklift speaks to it: a real HTTP server on loopback.
+
+A test says how its runs go; every look at a run is one step further.
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.parser import BytesParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+Steps = list[dict[str, str]]  # one look after the other: {task: state}
+
+
+class Pipelines:
+    """What KFP keeps, and how its runs go."""
+
+    def __init__(self) -> None:
+        self.pipelines: dict[str, str] = {}  # id → name
+        self.versions: list[dict[str, str]] = []
+        self.packages: dict[str, str] = {}  # version id → YAML
+        self.experiments: dict[str, str] = {}
+        self.runs: dict[str, dict[str, Any]] = {}
+        self.recurring: dict[str, dict[str, Any]] = {}
+        self.steps: Steps = [{"prepare": "RUNNING"}]
+        self.end = "SUCCEEDED"  # the state of the run at its last step
+        self.errors: dict[str, str] = {}  # task → message
+        self.refusals: list[int] = []  # statuses of the next answers to looks at a run
+        self.token: str | None = None  # that requests must carry
+        self.seen_headers: list[dict[str, str]] = []
+        self.looks = 0
+
+    def answer(self, method: str, path: str, query: dict[str, list[str]], body: bytes, kind: str) -> tuple[int, Any]:
+        if not path.startswith("/apis/v2beta1/"):
+            return 404, {"message": "no such page"}
+        name = path.removeprefix("/apis/v2beta1/")
+        if method == "GET" and name.startswith("runs/"):
+            return (self.refusals.pop(0), {"message": "no"}) if self.refusals else (200, self._look(name[5:]))
+        return 200, self._accept(method, name, query, body, kind)
+
+    def _accept(self, method: str, name: str, query: dict[str, list[str]], body: bytes, kind: str) -> Any:
+        if name == "healthz":
+            return {"multi_user": False}
+        if name == "pipelines/upload_version":
+            return self._upload(query, body, kind)
+        parts = name.split("/")
+        if parts[0] == "pipelines" and parts[2:] == ["versions"]:
+            return self._page([item for item in self.versions if item["pipeline_id"] == parts[1]], query)
+        if method == "GET":
+            return self._list(parts[0], query)
+        return self._create(parts[0], json.loads(body))
+
+    def _list(self, what: str, query: dict[str, list[str]]) -> dict[str, Any]:
+        (predicate,) = json.loads(query["filter"][0])["predicates"]
+        wanted = predicate.get("stringValue") or predicate.get("string_value")
+        key, kept = {
+            "pipelines": ("pipeline_id", self.pipelines), "experiments": ("experiment_id", self.experiments),
+        }[what]  # fmt: skip
+        return {what: [{key: item, "display_name": name} for item, name in kept.items() if name == wanted]}
+
+    def _page(self, items: list[dict[str, str]], query: dict[str, list[str]]) -> dict[str, Any]:
+        """One version a page: who does not ask for the next sees one."""
+        start = int(query.get("page_token", ["0"])[0] or 0)
+        more = {"next_page_token": str(start + 1)} if start + 1 < len(items) else {}
+        return {"pipeline_versions": items[start : start + 1], **more}
+
+    def _create(self, what: str, item: dict[str, Any]) -> dict[str, Any]:
+        number = len(self.pipelines) + len(self.experiments) + len(self.runs) + len(self.recurring)
+        if what == "pipelines":
+            self.pipelines[f"pipeline-{number}"] = item["display_name"]
+            return {"pipeline_id": f"pipeline-{number}", "display_name": item["display_name"]}
+        if what == "experiments":
+            self.experiments[f"experiment-{number}"] = item["display_name"]
+            return {"experiment_id": f"experiment-{number}"}
+        if what == "runs":
+            self.runs[f"run-{number}"] = item
+            return {"run_id": f"run-{number}"}
+        self.recurring[f"recurring-{number}"] = item
+        return {"recurring_run_id": f"recurring-{number}"}
+
+    def _upload(self, query: dict[str, list[str]], body: bytes, kind: str) -> dict[str, Any]:
+        message = BytesParser().parsebytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
+        (part,) = message.get_payload()
+        version = {
+            "pipeline_id": query["pipelineid"][0], "pipeline_version_id": f"version-{len(self.versions)}",
+            "display_name": query["name"][0],
+        }  # fmt: skip
+        self.packages[version["pipeline_version_id"]] = part.get_payload(decode=True).decode()
+        self.versions.append(version)
+        return version
+
+    def _look(self, run_id: str) -> dict[str, Any]:
+        step = min(self.looks, len(self.steps) - 1)
+        self.looks += 1
+        seen: dict[str, str] = {}
+        for tasks in self.steps[: step + 1]:
+            seen |= tasks
+        details = [self._task(number, *item) for number, item in enumerate(seen.items())]
+        over = step == len(self.steps) - 1
+        state = self.end if over else "RUNNING"
+        return {"run_id": run_id, "state": state, "run_details": {"task_details": details}}
+
+    def _task(self, number: int, name: str, state: str) -> dict[str, Any]:
+        detail = {
+            "display_name": name, "state": state, "create_time": f"2026-11-24T10:00:{number:02}Z",
+            "start_time": f"2026-11-24T10:01:{number:02}Z", "end_time": f"2026-11-24T10:02:{number:02}Z",
+        }  # fmt: skip
+        return detail | ({"error": {"message": self.errors[name]}} if name in self.errors else {})
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: "_Server"
+
+    def log_message(self, *arguments: Any) -> None:
+        """Nothing."""
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        pipelines, url = self.server.pipelines, urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        pipelines.seen_headers.append(dict(self.headers))
+        if pipelines.token is not None and self.headers.get("Authorization") != f"Bearer {pipelines.token}":
+            code, answer = 401, {"message": "Request header error: there is no user identity header."}
+        else:
+            kind = self.headers.get("Content-Type") or ""
+            code, answer = pipelines.answer(self.command, url.path, parse_qs(url.query), body, kind)
+        content = json.dumps(answer).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    pipelines: Pipelines
+
+
+@contextmanager
+def serving(pipelines: Pipelines) -> Iterator[str]:
+    """Serve the API on loopback; gives its URL."""
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.pipelines = pipelines
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
