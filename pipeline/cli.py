@@ -17,6 +17,7 @@ app = typer.Typer(
 app.command()(walk.run)
 app.command("compile")(walk.compile_)
 app.command()(cluster.submit)
+app.command()(cluster.doctor)
 app.command()(stages.prepare)
 app.command()(stages.train)
 app.command()(stages.export)

@@ -206,7 +206,7 @@ def _client(endpoint: str, settings: PipelinesSettings) -> Any:
             existing_token=token,
             cookies=settings.cookie.get_secret_value() if settings.cookie else None,
             ssl_ca_cert=str(settings.ca_file) if settings.ca_file else None,
-            **({"namespace": settings.namespace} if settings.namespace else {}),
+            namespace=settings.namespace or "kubeflow",
         )
         client.get_kfp_healthz()
     return client

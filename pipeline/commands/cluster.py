@@ -1,6 +1,6 @@
 """What concerns a cluster: a run there, and whether it is set up as it should be."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,7 +41,7 @@ def submit(
     api = PipelinesApi(given.model_copy(update={"endpoint": endpoint}) if endpoint else given)
     parameters = [*(param or []), *([f"data={data}"] if data is not None else [])]
     run = submit_run(api, parameters, chosen, experiment, schedule)
-    document = {"run_id": run.run_id, "url": run.url, "pipeline_version": run.version.name}
+    document: dict[str, Any] = {"run_id": run.run_id, "url": run.url, "pipeline_version": run.version.name}
     if not follow:
         what = "Recurring run" if schedule is not None else "Run"
         answer(document, f"{what} {run.run_id} is at {run.url}", as_json)
@@ -65,3 +65,37 @@ def submit(
     }
     answer(document, f"{'Promoted' if ended.verdict == 'promote' else 'Held'}. {ended.reason}", as_json)
     raise typer.Exit(0 if ended.verdict == "promote" else 1)
+
+
+def doctor(
+    endpoint: Annotated[str | None, typer.Option(help="Kubeflow Pipelines' URL; or RANKLIFT_KFP_ENDPOINT.")] = None,
+    namespace: Annotated[
+        str | None, typer.Option(help="Where the InferenceService is; ranklift when left out.")
+    ] = None,
+    settings: options.SettingsFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check this machine, the object store and the cluster, each fault with its fix; status 1 when there is one.
+
+    Example: ranklift doctor --endpoint http://127.0.0.1:8888 --namespace ranklift
+    """
+    from components.settings import ServingSettings, home_directory
+    from pipeline.doctor.cluster import Place
+    from pipeline.doctor.examine import examine
+    from pipeline.pipelines_api import PipelinesSettings
+    from pipeline.settings import PipelineSettings
+
+    chosen = PipelineSettings.read(settings) if settings else PipelineSettings()
+    serving, given = ServingSettings(), PipelinesSettings()
+    if endpoint:
+        given = given.model_copy(update={"endpoint": endpoint})
+    place = Place(namespace or serving.namespace, serving.name, given.namespace or "kubeflow")
+    named = namespace is not None or serving.kubernetes_namespace is not None
+    results = examine(home_directory(), place, chosen, given, named)
+    signs = {"ok": "ok     ", "wrong": "WRONG  ", "skipped": "-      "}
+    lines = []
+    for result in results:
+        lines.append(f"{signs[result.state]}{result.check}: {result.finding}")
+        lines += [f"       → {result.fix}"] if result.fix else []
+    answer([result._asdict() for result in results], "\n".join(lines), as_json)
+    raise typer.Exit(1 if any(result.state == "wrong" for result in results) else 0)

@@ -16,6 +16,7 @@ COMMANDS = [
     "run",
     "compile",
     "submit",
+    "doctor",
     "prepare",
     "train",
     "export",

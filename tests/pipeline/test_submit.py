@@ -17,7 +17,6 @@ from pipeline.submit import six_fields, submit, typed
 from tests.decisions import make_decision
 from tests.pipelines_api import Pipelines, serving
 
-EXAMPLE = Path(__file__).parents[2] / "stages.yaml"
 STAGES = ["prepare", "champion", "train", "export", "evaluate", "evaluate-2", "gate"]
 PROMOTED = [{stage: "SUCCEEDED"} for stage in STAGES] + [
     {"condition-2": "SUCCEEDED", "promote-driver": "SUCCEEDED", "promote": "RUNNING", "hold": "SKIPPED"},
@@ -57,7 +56,7 @@ class TestSubmit:
     def test_the_pipeline_is_made_once_and_the_same_content_is_one_version(self, api, pipelines):
         first = submit(api, [], None)
         again = submit(api, [], None)
-        other = submit(api, [], PipelineSettings.read(EXAMPLE))
+        other = submit(api, [], PipelineSettings(stages={"train": {"cpu": "4"}}))
         once_more = submit(api, [], None)
         assert list(pipelines.pipelines.values()) == ["ranklift"]
         assert first.version == again.version == once_more.version != other.version
@@ -66,8 +65,9 @@ class TestSubmit:
         assert len({first.run_id, again.run_id, other.run_id}) == 3
 
     def test_what_is_uploaded_is_what_compile_writes(self, api, pipelines, tmp_path):
-        run = submit(api, [], PipelineSettings.read(EXAMPLE))
-        ranklift("compile", "-o", str(tmp_path / "p.yaml"), "--settings", str(EXAMPLE))
+        (tmp_path / "stages.yaml").write_text("stages: {train: {timeout: 6h}}")
+        run = submit(api, [], PipelineSettings.read(tmp_path / "stages.yaml"))
+        ranklift("compile", "-o", str(tmp_path / "p.yaml"), "--settings", str(tmp_path / "stages.yaml"))
         assert pipelines.packages[run.version.version_id] == (tmp_path / "p.yaml").read_text()
 
     def test_parameters_have_the_types_that_the_pipeline_declares(self, api, pipelines):
@@ -80,7 +80,7 @@ class TestSubmit:
         assert pipelines.experiments[sent["experiment_id"]] == "mine"
 
     def test_artifacts_go_where_the_settings_say(self, api, pipelines):
-        run = submit(api, [], PipelineSettings.read(EXAMPLE))
+        run = submit(api, [], PipelineSettings(pipeline_root="s3://ranklift/runs"))
         assert pipelines.runs[run.run_id]["runtime_config"]["pipeline_root"] == "s3://ranklift/runs"
 
     def test_a_schedule_makes_a_recurring_run_that_catches_up_with_nothing(self, endpoint, pipelines):

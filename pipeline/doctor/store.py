@@ -1,0 +1,60 @@
+"""The object store, as this machine reaches it; nothing is written into it."""
+
+from components.errors import StoreError
+from components.object_store import ObjectStore, ObjectStoreSettings
+from components.registry import Registry
+from pipeline.doctor.result import Check, Result, ok, skipped, wrong
+
+_PROBE = "ranklift-doctor"
+
+
+def store_settings() -> ObjectStoreSettings | None:
+    """The configured object store, asked once and without much patience; None when none is configured."""
+    settings = ObjectStoreSettings.from_environment()
+    return settings.model_copy(update={"attempts": 1, "timeout": min(settings.timeout, 10.0)}) if settings else None
+
+
+def check_reachable(settings: ObjectStoreSettings | None) -> Result:
+    """Whether the endpoint answers, knows the keys and has the bucket."""
+    if settings is None:
+        return skipped("RANKLIFT_S3_ENDPOINT is not set: ranklift keeps a store of its own under .ranklift.")
+    # Read, not looked at: only an answer with a body says that it is the bucket which is missing.
+    ObjectStore(settings).find(_PROBE)
+    return ok(f"bucket {settings.bucket} at {settings.endpoint} can be read")
+
+
+def check_writable(settings: ObjectStoreSettings | None) -> Result:
+    """Whether the keys may write, and the store honours conditions: the registry stands on both."""
+    if settings is None:
+        return skipped("no object store is configured")
+    store = ObjectStore(settings)
+    # On the condition that an object is there which is not: nothing is written, but who may not write is refused.
+    if store.put_if_match(_PROBE, b"{}", "0" * 32) is not None:
+        store.delete(_PROBE)
+        return wrong(
+            f"{settings.endpoint} ignores If-Match, so two runs at once could lose a promotion",
+            "use a store with conditional writes: MinIO, SeaweedFS 4, AWS S3, Ceph 19",
+        )
+    return ok("the keys may write, and conditional writes are honoured")
+
+
+def check_champion(settings: ObjectStoreSettings | None) -> Result:
+    """Whether the champion's record can be read, and its version is there."""
+    if settings is None:
+        return skipped("no object store is configured")
+    registry = Registry(ObjectStore(settings))
+    try:
+        champion = registry.champion()
+        if champion is None:
+            return ok("nothing has been promoted yet")
+        registry.expected_manifest("model", champion.version, champion.manifest_sha256)
+    except StoreError as error:
+        return wrong(str(error))
+    return ok(f"{champion.version} is champion")
+
+
+CHECKS = (
+    Check("object store", check_reachable),
+    Check("object store: writing", check_writable),
+    Check("champion", check_champion),
+)
