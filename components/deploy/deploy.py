@@ -3,7 +3,11 @@
 from pathlib import Path
 
 from components.deploy.cluster import deploy_on_cluster
+from components.deploy.inference_service import canary_of, revision_of
 from components.deploy.local import deploy_local
+from components.deploy.rollout import Rollout
+from components.deploy.serving import current_version
+from components.kubernetes_api import KubernetesApi
 from components.registry import Registry
 from components.settings import ServingSettings
 
@@ -24,3 +28,21 @@ def deploy(version: str, registry: Registry, home: Path, settings: ServingSettin
     if settings.on_cluster:
         return deploy_on_cluster(version, registry, settings, number=number)
     return deploy_local(version, registry, home)
+
+
+def versions_in_service(home: Path, settings: ServingSettings) -> list[str]:
+    """The versions that this machine or the cluster serves, tries as a canary, or would go back to.
+
+    Raises:
+        RankliftError: when the cluster cannot be asked.
+    """
+    local = current_version(home)
+    found = [local] if local else []
+    if not settings.on_cluster:
+        return found
+    service = Rollout(KubernetesApi.connect(), settings).read()
+    if service is None:
+        return found
+    revision, canary = revision_of(service), canary_of(service)
+    there = [revision.version, revision.previous, canary.version if canary else ""]
+    return [*found, *filter(None, there)]

@@ -142,17 +142,24 @@ def show_dataset(
 def rollback(
     version: Annotated[str | None, typer.Argument(help="A version; the champion before today's when left out.")] = None,
     reason: Annotated[str, typer.Option(help="One sentence for the history.")] = "",
+    namespace: Annotated[
+        str | None,
+        typer.Option(help="Of the InferenceService, when a cluster serves; or RANKLIFT_KUBERNETES_NAMESPACE."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make an earlier version champion again, and have this machine serve it.
+    """Make an earlier version champion again, and have this machine, or the cluster, serve it.
 
-    Example: ranklift rollback V2
+    Example: ranklift rollback V2 --namespace ranklift
     """
     from components.deploy.rollback import rollback as roll_back
-    from components.settings import home_directory
+    from components.settings import ServingSettings, home_directory
 
+    settings = ServingSettings()
+    if namespace is not None:
+        settings = settings.model_copy(update={"serving": "cluster", "kubernetes_namespace": namespace})
     with _registry() as registry:
-        champion = roll_back(registry, home_directory(), version, reason)
+        champion = roll_back(registry, home_directory(), version, reason, settings)
     answer(champion.current.model_dump(mode="json"), f"{champion.version} is champion and serves again.", as_json)
 
 
@@ -164,13 +171,13 @@ def prune(
 
     Example: ranklift prune --keep 5
     """
-    from components.deploy.serving import current_version
+    from components.deploy.deploy import versions_in_service
     from components.registry_prune import prune as prune_registry
-    from components.settings import home_directory
+    from components.settings import ServingSettings, home_directory
 
-    serving = current_version(home_directory())
+    serving = versions_in_service(home_directory(), ServingSettings())
     with _registry() as registry:
-        report = prune_registry(registry, keep, [serving] if serving else [])
+        report = prune_registry(registry, keep, serving)
     lines = [f"removed {name}" for name in (*report.removed, *report.unfinished)]
     lines += [f"kept {name}: {why}" for name, why in report.kept.items()]
     answer(report.model_dump(mode="json"), "\n".join([*lines, f"{report.bytes:,} bytes freed."]), as_json)

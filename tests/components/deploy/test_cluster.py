@@ -5,7 +5,8 @@ import copy
 import pytest
 import yaml
 
-from components.deploy.inference_service import canary_of, revision_of
+from components.deploy.deploy import versions_in_service
+from components.deploy.inference_service import Revision, canary_of, changed, revision_of
 from components.deploy.rollback import rollback
 from components.errors import RankliftError, StoreError
 from components.settings import ServingSettings
@@ -163,3 +164,13 @@ def yaml_predictor(deploy, cluster, version, service):
     predictor["containers"][0]["env"][0]["value"] = revision_of(service).storage_uri
     assert revision_of(service).version == version
     return predictor
+
+
+class TestWhatPruneMustKeep:
+    def test_it_is_what_serves_what_is_tried_and_what_would_be_gone_back_to(self, deploy, cluster, kserve, tmp_path):
+        deploy("V1")
+        assert versions_in_service(tmp_path, serving_settings()) == ["V1", "V0"]
+        kserve.faults["V2"] = "slow"
+        body = changed(service_of(cluster), revision_of(service_of(cluster)), Revision("V2", "s3://b/models/V2", 2), 10)
+        cluster.apply("inferenceservices", "ranklift", "ranklift", body, "ranklift")
+        assert versions_in_service(tmp_path, serving_settings()) == ["V1", "V0", "V2"]
