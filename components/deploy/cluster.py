@@ -5,6 +5,7 @@ of before serve, and `observedGeneration` is that of the Deployment. What counts
 that nothing else does any more.
 """
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ _RESTORE_WITHIN = 120.0  # seconds; the pods of before are still there in most c
 Tell = Callable[[str], None]
 
 
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def deploy_on_cluster(
     version: str,
     registry: Registry,
@@ -40,7 +45,7 @@ def deploy_on_cluster(
     *,
     number: int | None = None,
     rollout: Rollout | None = None,
-    tell: Tell = print,
+    tell: Tell = _tell,
 ) -> str:
     """Put a version into service on a cluster; returns the version that is in service, or on its way there.
 

@@ -144,7 +144,7 @@ def rollback(
     reason: Annotated[str, typer.Option(help="One sentence for the history.")] = "",
     namespace: Annotated[
         str | None,
-        typer.Option(help="Of the InferenceService, when a cluster serves; or RANKLIFT_KUBERNETES_NAMESPACE."),
+        typer.Option(help="Of the InferenceService, when a cluster serves."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
