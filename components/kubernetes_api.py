@@ -4,7 +4,7 @@ import http.client
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -52,6 +52,8 @@ class Kind(NamedTuple):
 INFERENCE_SERVICES = Kind("serving.kserve.io", "v1beta1", "inferenceservices")
 PODS = Kind("", "v1", "pods")
 POD_LOGS = Kind("", "v1", "pods/log")
+SERVICES = Kind("", "v1", "services")
+SERVICE_PROXY = Kind("", "v1", "services/proxy")
 
 
 def in_a_pod() -> bool:
@@ -150,6 +152,30 @@ class KubernetesApi:
         with closing(response):
             return bytes(response.read(64 << 10)).decode("utf-8", "replace").strip()
 
+    def post_to_service(
+        self, namespace: str, service: str, path: str, document: Mapping[str, Any], timeout: float
+    ) -> Manifest:
+        """Send a JSON document to a Service's port 80 through the API server, which reaches it from anywhere; once.
+
+        Raises:
+            KubernetesError: with the status and what was said.
+        """
+        from kubernetes.client import ApiException
+
+        place = f"{SERVICES.path(namespace, f'http:{service}:80')}/proxy{path}"
+        try:
+            response = self._send("POST", place, [], dict(document), read=timeout)
+            with closing(response):
+                answer: Manifest = json.loads(response.read(1 << 20))
+                return answer
+        except ApiException as failure:
+            status, message = int(failure.status or 0), _message(failure)
+            if status == 403:
+                raise KubernetesError(self._refusal(status, message, "create", SERVICE_PROXY, service), 403) from None
+            raise KubernetesError(f"Service {service} answered {status}: {message}.", status) from None
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError, OSError) as failure:
+            raise KubernetesError(f"Service {service} did not answer ({_short(failure)}).") from None
+
     def version(self) -> str:
         """The cluster's version, such as "1.34"."""
         found = self._tried("get", Kind("", "", "version"), None, "", lambda: self._body("GET", "/version", [], None))
@@ -183,7 +209,7 @@ class KubernetesApi:
         *,
         read: float = _READ,
     ) -> Any:
-        headers = {"Accept": "application/json"} | ({"Content-Type": _APPLY} if body is not None else {})
+        headers = {"Accept": "application/json"} | ({"Content-Type": _APPLY} if method == "PATCH" else {})
         return self._client.call_api(
             path, method, query_params=query, header_params=headers, body=body, auth_settings=["BearerToken"],
             _preload_content=False, _return_http_data_only=True, _request_timeout=(_CONNECT, read),

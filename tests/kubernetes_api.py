@@ -177,7 +177,11 @@ class _Handler(BaseHTTPRequestHandler):
             raise RefusalError(403, f'{request.resource} is forbidden: User "{who}" cannot {request.verb}', "Forbidden")
         cluster.before_answer(request)
         plural, _, part = request.resource.partition("/")
-        if request.verb == "patch":
+        if request.resource.startswith("services/proxy"):
+            service = request.name.split(":")[1]
+            path = url.path.partition("/proxy")[2]
+            self._send(*cluster.network(f"{service}.{request.namespace}.svc.cluster.local", path, body))
+        elif request.verb == "patch":
             assert self.headers["Content-Type"] == "application/apply-patch+yaml"
             assert request.query["force"] == "true"
             manager = request.query["fieldManager"]
@@ -255,7 +259,17 @@ def _parse(method: str, path: str, query: dict[str, str]) -> Request:
     if len(parts) > 2 and parts[0] == "namespaces":
         namespace, parts = parts[1], parts[2:]
     plural, name, *part = [*parts, ""] if len(parts) == 1 else parts
-    verb = "patch" if method == "PATCH" else "watch" if "watch" in query else "get" if name else "list"
+    verb = (
+        "create"
+        if method == "POST"
+        else "patch"
+        if method == "PATCH"
+        else "watch"
+        if "watch" in query
+        else "get"
+        if name
+        else "list"
+    )
     return Request(verb, "/".join([plural, *part]), namespace, name, query)
 
 

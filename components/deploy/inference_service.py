@@ -122,10 +122,14 @@ def has_failed(service: Manifest) -> bool:
 
 def address_of(service: Manifest, canary: bool = False) -> str:
     """The URL at which the cluster's own pods reach the predictor, or deploy's canary."""
-    meta = service["metadata"]
-    host = f"{meta['name']}{f'-{CANARY}' if canary else ''}-predictor.{meta['namespace']}.svc.cluster.local"
+    host = f"{service_name(service, canary)}.{service['metadata']['namespace']}.svc.cluster.local"
     told = service.get("status", {}).get("address", {}).get("url", "")
     return told.rstrip("/") if told and not canary else f"http://{host}"
+
+
+def service_name(service: Manifest, canary: bool = False) -> str:
+    """The Service in front of the predictor's pods, or of deploy's canary."""
+    return f"{service['metadata']['name']}{f'-{CANARY}' if canary else ''}-predictor"
 
 
 def runs(pod: Manifest, version: str) -> bool:

@@ -2,7 +2,8 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from components.deploy.inference_service import (
     MANAGER,
@@ -11,10 +12,11 @@ from components.deploy.inference_service import (
     canary_of,
     newest_number,
     revision_of,
+    service_name,
 )
-from components.deploy.smoke import MODEL_NAME, NotAnsweredError, ask, post
+from components.deploy.smoke import MODEL_NAME, NotAnsweredError, post, version_that_answers
 from components.errors import RankliftError
-from components.kubernetes_api import INFERENCE_SERVICES, KubernetesApi, KubernetesError, Manifest
+from components.kubernetes_api import INFERENCE_SERVICES, KubernetesApi, KubernetesError, Manifest, in_a_pod
 from components.settings import ServingSettings
 
 _ANSWER_WITHIN = 10.0  # seconds
@@ -37,12 +39,16 @@ class Rollout:
         api: the cluster.
         settings: namespace, name and how to reach the predictor.
         tick: seconds after which to look again when the cluster reports no change.
+        inside: whether the cluster's own names can be reached from here; when this is a pod when None.
     """
 
-    def __init__(self, api: KubernetesApi, settings: ServingSettings, tick: int = 5) -> None:
+    def __init__(
+        self, api: KubernetesApi, settings: ServingSettings, *, tick: int = 5, inside: bool | None = None
+    ) -> None:
         self.api = api
         self.settings = settings
         self._tick = tick
+        self._inside = in_a_pod() if inside is None else inside
 
     def __str__(self) -> str:
         return f"InferenceService {self.settings.name} in namespace {self.settings.namespace}"
@@ -106,29 +112,43 @@ class Rollout:
 
     def prove(self, service: Manifest, version: str, digest: str, canary: bool = False) -> None:
         """Raise a NotAnsweredError unless a version answers, it alone, and is the model that was judged."""
-        url = self._url(service, canary)
         for _ in range(_STREAK):
-            answered = ask(url, _ANSWER_WITHIN, proxies=True)
+            answered = self._ask(service, canary)
             if answered != version:
-                raise NotAnsweredError(f"{url} still answers with {answered}.")
+                raise NotAnsweredError(f"{address_of(service, canary)} still answers with {answered}.")
         # To load what is loaded already changes nothing, and tells the digest.
-        loaded = post(url, f"/v2/repository/models/{MODEL_NAME}/load", {}, _ANSWER_WITHIN, proxies=True)
-        if loaded.get("model_digest") != digest:
+        loaded = self._post(service, canary, f"/v2/repository/models/{MODEL_NAME}/load", {})
+        served = str(loaded.get("model_digest"))
+        if served != digest:
             raise NotAnsweredError(
-                f"{url} serves a model with digest {str(loaded.get('model_digest'))[:12]}…, where {version} in the "
+                f"{address_of(service, canary)} serves a model with digest {served[:12]}…, where {version} in the "
                 f"registry has {digest[:12]}…: its STORAGE_URI is of another bucket, or its files were changed."
             )
 
     def answering(self, service: Manifest) -> str | None:
         """The version that answers now; None when nothing does."""
         try:
-            return ask(self._url(service, False), _ANSWER_WITHIN, proxies=True)
+            return self._ask(service, canary=False)
         except NotAnsweredError:
             return None
 
-    def _url(self, service: Manifest, canary: bool) -> str:
+    def _ask(self, service: Manifest, canary: bool) -> str:
+        where = address_of(service, canary)
+        return version_that_answers(lambda path, document: self._post(service, canary, path, document), where)
+
+    def _post(self, service: Manifest, canary: bool, path: str, document: Mapping[str, Any]) -> Manifest:
         given = self.settings.predictor_url
-        return given.rstrip("/") if given and not canary else address_of(service, canary)
+        if given and not canary:
+            return post(given.rstrip("/"), path, document, _ANSWER_WITHIN, proxies=True)
+        if self._inside:
+            return post(address_of(service, canary), path, document, _ANSWER_WITHIN, proxies=True)
+        namespace, name = service["metadata"]["namespace"], service_name(service, canary)
+        try:
+            return self.api.post_to_service(namespace, name, path, document, _ANSWER_WITHIN)
+        except KubernetesError as error:
+            if error.status == 403:
+                raise  # waiting does not help
+            raise NotAnsweredError(str(error)) from error
 
     def _changes(self, service: Manifest, seconds: int) -> Iterator[Manifest]:
         settings, version = self.settings, service["metadata"]["resourceVersion"]

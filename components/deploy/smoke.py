@@ -5,7 +5,7 @@ import math
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from components.errors import RankliftError
@@ -31,8 +31,13 @@ def ask(url: str, timeout: float, proxies: bool) -> str:
     Raises:
         NotAnsweredError: when there is no answer, or one that cannot be used.
     """
-    answer = post(url, "/find_similar", {"query": QUERY, "documents": DOCUMENTS}, timeout, proxies)
-    check_answer(answer.get("score"), answer.get("index"), url)
+    return version_that_answers(lambda path, document: post(url, path, document, timeout, proxies), url)
+
+
+def version_that_answers(post_to: Callable[[str, Mapping[str, Any]], Mapping[str, Any]], where: str) -> str:
+    """Ask the smoke query on whatever way there is to the predictor; see `ask`."""
+    answer = post_to("/find_similar", {"query": QUERY, "documents": DOCUMENTS})
+    check_answer(answer.get("score"), answer.get("index"), where)
     return str(answer.get("model_version"))
 
 

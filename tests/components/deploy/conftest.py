@@ -70,9 +70,9 @@ def deploy(history, kserve):
     """Deploys a version as the stage does, and collects what it tells."""
     told = []
 
-    def run(version, **settings):
+    def run(version, inside=True, **settings):
         chosen = serving_settings(**settings)
-        rollout = Rollout(KubernetesApi.connect(), chosen, tick=1)
+        rollout = Rollout(KubernetesApi.connect(), chosen, tick=1, inside=inside)
         return deploy_on_cluster(version, history, chosen, rollout=rollout, tell=told.append)
 
     run.told = told

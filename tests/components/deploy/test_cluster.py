@@ -10,7 +10,7 @@ from components.deploy.inference_service import Revision, canary_of, changed, re
 from components.deploy.rollback import rollback
 from components.errors import RankliftError, StoreError
 from components.settings import ServingSettings
-from tests.components.deploy.conftest import MANIFEST, make_history, service_of, serving_settings
+from tests.components.deploy.conftest import MANIFEST, applies, make_history, service_of, serving_settings
 
 
 class TestThatItServes:
@@ -100,6 +100,24 @@ class TestACanary:
             deploy("V1", canary_percent=10, canary_seconds=1)
         assert service_of(cluster)["spec"] == before
         assert kserve.rollouts == ["V0", "V1"], "the stable predictor was never touched"
+
+
+class TestFromALaptop:
+    def test_the_predictor_is_asked_through_the_api_server(self, deploy, cluster, kserve):
+        assert deploy("V1", inside=False, canary_percent=10, canary_seconds=0) == "V1"
+        asked = {request.name for request in cluster.requests if request.resource.startswith("services/proxy")}
+        assert asked == {"http:ranklift-predictor:80", "http:ranklift-canary-predictor:80"}
+
+    def test_who_may_not_ask_through_it_is_told_the_rule(self, deploy, cluster, kserve):
+        cluster.denied.add(("create", "services/proxy/find_similar"))
+        with pytest.raises(RankliftError, match=r"resources: \[services/proxy\], verbs: \[create\]"):
+            deploy("V1", inside=False)
+        assert not applies(cluster)
+
+    def test_a_url_that_was_given_is_asked_instead(self, deploy, cluster, kserve):
+        given = "http://ranklift-predictor.ranklift.svc.cluster.local"
+        assert deploy("V1", inside=False, predictor_url=given) == "V1"
+        assert not [request for request in cluster.requests if request.resource.startswith("services/proxy")]
 
 
 class TestRollback:
