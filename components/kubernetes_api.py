@@ -75,7 +75,12 @@ class KubernetesApi:
         Raises:
             KubernetesError: when there is neither.
         """
-        from kubernetes import client, config
+        try:
+            from kubernetes import client, config
+        except ImportError as error:
+            raise KubernetesError(
+                "The Kubernetes client is not installed; `pip install 'ranklift[deploy]'` adds it."
+            ) from error
 
         configuration = client.Configuration()
         configuration.retries = urllib3.Retry(0, redirect=0)

@@ -1,15 +1,19 @@
 """deploy on a cluster: the new version answers before it counts, alone or first as a canary; rollback does the same."""
 
 import copy
+import json
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from components.deploy.component import deploy as stage
 from components.deploy.deploy import versions_in_service
 from components.deploy.inference_service import Revision, canary_of, changed, revision_of
 from components.deploy.rollback import rollback
 from components.errors import RankliftError, StoreError
 from components.settings import ServingSettings
+from pipeline.cli import app
 from tests.components.deploy.conftest import MANIFEST, applies, make_history, service_of, serving_settings
 
 
@@ -118,6 +122,30 @@ class TestFromALaptop:
         given = "http://ranklift-predictor.ranklift.svc.cluster.local"
         assert deploy("V1", inside=False, predictor_url=given) == "V1"
         assert not [request for request in cluster.requests if request.resource.startswith("services/proxy")]
+
+
+class TestFromItsEnvironment:
+    """The stage and the command, as KFP and people start them; both see V0 served and V2 champion."""
+
+    @pytest.fixture
+    def history(self, registry, tmp_path, monkeypatch):
+        for name, value in registry.store.settings.environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("RANKLIFT_HOME", str(tmp_path / "home"))
+        return make_history(registry, tmp_path)
+
+    def test_the_stage_deploys_on_the_cluster_that_its_settings_name(self, history, cluster, kserve, monkeypatch):
+        monkeypatch.setenv("RANKLIFT_SERVING", "cluster")
+        monkeypatch.setenv("RANKLIFT_KUBERNETES_NAMESPACE", "ranklift")
+        assert stage.python_func("V2") == "V2"
+        assert revision_of(service_of(cluster)).version == "V2"
+
+    def test_the_command_rolls_back_on_a_cluster_and_prints_json_alone(self, history, cluster, kserve):
+        result = CliRunner().invoke(app, ["rollback", "--namespace", "ranklift", "--json"])
+        assert result.exit_code == 0, result.exception
+        assert json.loads(result.stdout)["version"] == "V1"
+        assert "deploy: V1 answers at InferenceService ranklift in namespace ranklift" in result.stderr
+        assert history.champion().version == revision_of(service_of(cluster)).version == "V1"
 
 
 class TestRollback:
