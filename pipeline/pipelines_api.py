@@ -139,14 +139,14 @@ class PipelinesApi:
         return str(self._client.create_experiment(name, namespace=self._namespace).experiment_id)
 
     def _version(self, pipeline_id: str, name: str) -> PipelineVersion | None:
-        token = ""
+        start = ""
         while True:
-            page = self._client.list_pipeline_versions(pipeline_id, page_token=token, page_size=100)
+            page = self._client.list_pipeline_versions(pipeline_id, page_token=start, page_size=100)
             for version in page.pipeline_versions or []:
                 if version.display_name == name:
                     return PipelineVersion(pipeline_id, version.pipeline_version_id, name)
-            token = page.next_page_token
-            if not token:
+            start = page.next_page_token
+            if not start:
                 return None
 
     @contextmanager

@@ -204,6 +204,6 @@ def _sentence(path: Path, error: ValidationError) -> str:
 
 _EXAMPLES = {
     "cpu": "2 or 500m", "memory": "4Gi", "timeout": "2h", "wait": "30s", "longest": "10m", "canary_time": "5m",
-    "ready_within": "15m", "endpoint": "http://minio.ranklift.svc:9000", "secret": "ranklift-object-store",
+    "ready_within": "15m", "endpoint": "http://minio.ranklift.svc:9000",
     "pipeline_root": "s3://ranklift/runs", "count": "2", "canary_percent": "10",
 }  # fmt: skip
