@@ -58,7 +58,7 @@ class KServe:
         fault = self.faults.get(version, "")
         pod = _pod(key, version)
         if fault == "slow":
-            pod["status"]["containerStatuses"][0]["state"] = {"running": {}}
+            pod["status"] = _state(state={"running": {}}, ready=False)
             self.cluster.put("pods", pod)
             return False
         if fault in POD_FAULTS:
@@ -136,5 +136,6 @@ def _pod(key: Key, version: str) -> dict[str, Any]:
                 }
             ]
         },
-        "status": _state(state={"running": {}}, ready=True),
+        # It ran out of memory once, and has served since.
+        "status": _state(state={"running": {}}, ready=True, lastState={"terminated": {"reason": "OOMKilled"}}),
     }

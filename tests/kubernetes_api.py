@@ -134,6 +134,7 @@ class Cluster:
 
 
 class _Handler(BaseHTTPRequestHandler):
+    disable_nagle_algorithm = True  # headers and body are two writes
     protocol_version = "HTTP/1.1"
     server: "_Server"
 

@@ -112,6 +112,7 @@ class Pipelines:
 
 
 class _Handler(BaseHTTPRequestHandler):
+    disable_nagle_algorithm = True  # headers and body are two writes
     server: "_Server"
 
     def log_message(self, *arguments: Any) -> None:

@@ -26,7 +26,9 @@ def find_fault(api: KubernetesApi, service: Manifest, version: str) -> Finding:
         if error.status != 403:
             raise
         return Finding(f"Its pods could not be looked at: {error}")
-    findings = [_of(api, pod) for pod in pods if runs(pod, version)]
+    # One that is being deleted belongs to an attempt of before.
+    ours = [pod for pod in pods if runs(pod, version) and "deletionTimestamp" not in pod["metadata"]]
+    findings = [_of(api, pod) for pod in ours]
     return next((found for found in findings if found.hopeless), next(filter(any, findings), Finding()))
 
 
@@ -43,6 +45,8 @@ def _of(api: KubernetesApi, pod: Manifest) -> Finding:
 
 
 def _of_container(api: KubernetesApi, pod: Manifest, state: Manifest) -> Finding:
+    if state.get("ready"):
+        return Finding()  # whatever happened to it before
     where = f"Container {state['name']} of pod {pod['metadata']['name']}"
     waiting = state.get("state", {}).get("waiting", {})
     ended = state.get("state", {}).get("terminated") or state.get("lastState", {}).get("terminated") or {}
@@ -54,7 +58,8 @@ def _of_container(api: KubernetesApi, pod: Manifest, state: Manifest) -> Finding
         )
     if ended.get("reason") == "OOMKilled":
         limits = _limits(pod, state["name"])
-        return Finding(f"{where} ran out of memory (OOMKilled, limit {limits}); give it more", True)
+        again = "running" in state.get("state", {})
+        return Finding(f"{where} ran out of memory (OOMKilled, limit {limits}); give it more", not again)
     if waiting.get("reason") in _START or (ended and ended.get("exitCode")):
         code = f", exit code {ended['exitCode']}" if ended else ""
         reason = waiting.get("reason") or ended.get("reason", "Error")

@@ -36,6 +36,16 @@ class TestWhenItDoesNot:
         assert (revision_of(service).version, revision_of(service).number) == ("V0", -1)
         assert deploy("V2") == "V2", "and the next deploy is not in its way"
 
+    def test_pods_that_an_attempt_of_before_left_behind_are_not_looked_at(self, deploy, cluster, kserve):
+        kserve.faults["V1"] = "crash"
+        with pytest.raises(RankliftError, match="exit code 3"):
+            deploy("V1")
+        kserve.faults.clear()
+        left = cluster.get("pods", "ranklift", "ranklift-v1")
+        left["metadata"] |= {"name": "ranklift-v1-old", "deletionTimestamp": "2026-11-24T10:00:00Z"}
+        cluster.put("pods", left)
+        assert deploy("V1") == "V1"
+
     def test_a_pod_that_finds_no_node_is_waited_for_and_named(self, deploy, kserve):
         kserve.faults["V1"] = "unschedulable"
         with pytest.raises(RankliftError, match=r"not scheduled: 0/3 nodes are available: 3 Insufficient cpu"):
