@@ -90,9 +90,16 @@ class PipelinesApi:
             return PipelineVersion(pipeline_id, made.pipeline_version_id, name)
 
     def start(
-        self, version: PipelineVersion, name: str, experiment: str, parameters: Mapping[str, Any], root: str | None
+        self,
+        version: PipelineVersion,
+        name: str,
+        experiment: str,
+        parameters: Mapping[str, Any],
+        *,
+        root: str | None = None,
+        account: str | None = None,
     ) -> str:
-        """Start a run; returns its id."""
+        """Start a run; returns its id. See `schedule`."""
         with self._spoken("start a run"):
             experiment_id = self._experiment(experiment)
             run = self._client.run_pipeline(
@@ -102,11 +109,19 @@ class PipelinesApi:
                 pipeline_id=version.pipeline_id,
                 version_id=version.version_id,
                 pipeline_root=root,
+                service_account=account,
             )
             return str(run.run_id)
 
     def schedule(
-        self, version: PipelineVersion, cron: str, experiment: str, parameters: Mapping[str, Any], root: str | None
+        self,
+        version: PipelineVersion,
+        cron: str,
+        experiment: str,
+        parameters: Mapping[str, Any],
+        *,
+        root: str | None = None,
+        account: str | None = None,
     ) -> str:
         """Start a run again and again, one at a time; returns the recurring run's id.
 
@@ -116,6 +131,7 @@ class PipelinesApi:
             experiment: where the runs are listed.
             parameters: those that differ from their defaults.
             root: where KFP keeps the runs' artifacts; its own default when None.
+            account: the ServiceAccount of the runs' pods; KFP's default when None.
         """
         with self._spoken("make a recurring run"):
             run = self._client.create_recurring_run(
@@ -127,6 +143,7 @@ class PipelinesApi:
                 pipeline_id=version.pipeline_id,
                 version_id=version.version_id,
                 pipeline_root=root,
+                service_account=account,
             )
             return str(run.recurring_run_id)
 

@@ -137,6 +137,7 @@ class Serving(_Part):
 class PipelineSettings(_Part):
     """The whole file."""
 
+    service_account: DnsName | None = None  #: that the runs' pods have; KFP's own default when None
     pipeline_root: str | None = Field(None, pattern=r"^(s3|minio|gs)://")  #: where KFP keeps the runs' artifacts
     object_store: ObjectStoreAccess | None = None
     serving: Serving | None = None

@@ -54,12 +54,13 @@ def submit(
         specification = next(yaml.safe_load_all(content))
         values = typed(parameters, specification["root"]["inputDefinitions"]["parameters"])
         version = api.upload(package, f"{PIPELINE}-{hashlib.sha256(content).hexdigest()[:12]}")
-    root = settings.pipeline_root if settings is not None else None
+    chosen = settings or PipelineSettings()
+    place = {"root": chosen.pipeline_root, "account": chosen.service_account}
     tasks = _tasks(specification)
     if cron is not None:
-        run_id = api.schedule(version, cron, experiment, values, root)
+        run_id = api.schedule(version, cron, experiment, values, **place)
         return Submitted(run_id, api.recurring_run_url(run_id), version, tasks)
-    run_id = api.start(version, f"{PIPELINE} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}", experiment, values, root)
+    run_id = api.start(version, f"{PIPELINE} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}", experiment, values, **place)
     return Submitted(run_id, api.run_url(run_id), version, tasks)
 
 

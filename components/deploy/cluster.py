@@ -155,7 +155,8 @@ class _Attempt:
                 return stable
             if version and is_version_name(version) and version != self.revision.version:
                 number = _number_of(version, self.registry.champion())
-                return Revision(version, _uri_of(version, self.registry), number)
+                sha256 = self.registry.stored_manifest("model", version).sha256
+                return Revision(version, _uri_of(version, self.registry), number, manifest_sha256=sha256)
         return None
 
     def _wait(self, applied: Manifest, canary: bool) -> None:
@@ -202,9 +203,10 @@ def _revision(version: str, registry: Registry, champion: Champion | None, numbe
     if number < 0:
         raise StoreError(f"{version} was never champion, so it is not deployed; `ranklift models history` lists those.")
     expected = champion.manifest_sha256 if champion is not None and champion.version == version else None
-    manifest = registry.expected_manifest("model", version, expected).manifest
+    stored = registry.expected_manifest("model", version, expected)
     head = champion.head if champion is not None else ""
-    return Revision(version, _uri_of(version, registry), number, head), manifest.digest
+    revision = Revision(version, _uri_of(version, registry), number, head, manifest_sha256=stored.sha256)
+    return revision, stored.manifest.digest
 
 
 def _uri_of(version: str, registry: Registry) -> str:

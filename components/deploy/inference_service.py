@@ -20,6 +20,7 @@ CANARY = "canary"
 _CONTAINER = "kserve-container"
 _URI = "STORAGE_URI"
 _VERSION = "RANKLIFT_PREDICTOR_MODEL_VERSION"
+_MANIFEST = "RANKLIFT_PREDICTOR_MANIFEST_SHA256"
 _NUMBER = "RANKLIFT_CHAMPION_NUMBER"
 _HEAD = "RANKLIFT_CHAMPION_HEAD"
 _PREVIOUS = "RANKLIFT_PREVIOUS_VERSION"
@@ -34,6 +35,7 @@ class Revision(NamedTuple):
     number: int = -1  #: of its entry in the champion's history; -1 where nobody wrote one
     head: str = ""  #: hash of that history
     previous: str = ""  #: the version to go back to
+    manifest_sha256: str = ""  #: of the version's stored manifest: the predictor serves nothing else
 
 
 def container_of(service: Manifest) -> Manifest:
@@ -162,6 +164,7 @@ def _revision(container: Manifest) -> Revision:
         int(number) if number.isdigit() else -1,
         variables.get(_HEAD, ""),
         previous if is_version_name(previous) else "",
+        variables.get(_MANIFEST, ""),
     )
 
 
@@ -170,6 +173,7 @@ def _with(containers: list[Manifest], revision: Revision) -> list[Manifest]:
     values = {
         _URI: revision.storage_uri,
         _VERSION: revision.version,
+        _MANIFEST: revision.manifest_sha256,
         _NUMBER: str(revision.number) if revision.number >= 0 else "",
         _HEAD: revision.head,
         _PREVIOUS: revision.previous,
@@ -178,8 +182,11 @@ def _with(containers: list[Manifest], revision: Revision) -> list[Manifest]:
     for container in copies:
         if container["name"] == _CONTAINER:
             there = {item["name"]: item for item in container.get("env", [])}
+            before = {_MANIFEST} & there.keys()  # the manifest has it, empty, from the beginning
             there |= {name: {"name": name, "value": value} for name, value in values.items()}
-            container["env"] = [item for name, item in there.items() if name not in values or values[name]]
+            # What is no longer said is left out, so that going back gives the very pods of before.
+            empty = {name for name, value in values.items() if not value} - before
+            container["env"] = [item for name, item in there.items() if name not in empty]
     return copies
 
 

@@ -80,7 +80,8 @@ class TestSubmit:
         assert pipelines.experiments[sent["experiment_id"]] == "mine"
 
     def test_artifacts_go_where_the_settings_say(self, api, pipelines):
-        run = submit(api, [], PipelineSettings(pipeline_root="s3://ranklift/runs"))
+        run = submit(api, [], PipelineSettings(pipeline_root="s3://ranklift/runs", service_account="runner"))
+        assert pipelines.runs[run.run_id]["service_account"] == "runner"
         assert pipelines.runs[run.run_id]["runtime_config"]["pipeline_root"] == "s3://ranklift/runs"
 
     def test_a_schedule_makes_a_recurring_run_that_catches_up_with_nothing(self, endpoint, pipelines):

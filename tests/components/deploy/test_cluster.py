@@ -24,6 +24,7 @@ class TestThatItServes:
         service = service_of(cluster)
         assert revision_of(service).storage_uri == f"s3://{history.store.settings.bucket}/models/V1"
         assert (revision_of(service).number, revision_of(service).previous) == (1, "V0")
+        assert revision_of(service).manifest_sha256 == history.stored_manifest("model", "V1").sha256
         assert service["metadata"]["labels"]["app.kubernetes.io/version"] == "V1"
         assert {version for _, version in kserve.asked[-6:]} == {"V1"}
         assert without_env(service) == without_env(before), "nothing else of the manifest changes"
