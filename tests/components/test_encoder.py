@@ -73,7 +73,7 @@ for _ in range(300):
 def test_encode_and_a_session_take_turns(exported_tiny_model):
     # Where a session shares its arrays with OpenVINO, the next `encode` writes to them after they were freed, and the
     # process dies of it: hence a process of its own.
-    ended = subprocess.run([sys.executable, "-c", TURNS, str(exported_tiny_model)], capture_output=True)
+    ended = subprocess.run([sys.executable, "-c", TURNS, str(exported_tiny_model)], check=False, capture_output=True)
     assert ended.returncode == 0, ended.stderr
 
 
