@@ -1,5 +1,5 @@
 # Run by the job object-store-setup; every step may be repeated.
-run() { echo "$1" | weed shell -master="$MASTER" -filer="$FILER"; }
+run() { echo "$1" | weed -logtostderr=true shell -master="$MASTER" -filer="$FILER"; }
 
 until run "fs.ls /" >/dev/null 2>&1; do
     echo "waiting for $MASTER"

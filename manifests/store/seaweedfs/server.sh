@@ -1,6 +1,6 @@
 # Run by the StatefulSet object-store: writes who may do what, then becomes the server.
 umask 077
-cat >/tmp/identities.json <<IDENTITIES
+cat >"$HOME/identities.json" <<IDENTITIES
 {"identities": [
   {"name": "root", "actions": ["Admin"],
    "credentials": [{"accessKey": "$MINIO_ROOT_USER", "secretKey": "$MINIO_ROOT_PASSWORD"}]},
@@ -14,5 +14,5 @@ cat >/tmp/identities.json <<IDENTITIES
    "credentials": [{"accessKey": "$PREDICTOR_KEY", "secretKey": "$PREDICTOR_SECRET"}]}
 ]}
 IDENTITIES
-exec weed server -dir="$DATA" -ip="$ADDRESS" -ip.bind=0.0.0.0 -master.volumeSizeLimitMB=1024 -volume.max=0 \
-    -master.volumePreallocate=false -filer -s3 -s3.port="$S3_PORT" -s3.config=/tmp/identities.json
+exec weed -logtostderr=true server -dir="$DATA" -ip="$ADDRESS" -ip.bind=0.0.0.0 -master.volumeSizeLimitMB=1024 -volume.max=0 \
+    -master.volumePreallocate=false -filer -s3 -s3.port="$S3_PORT" -s3.config="$HOME/identities.json" ${EXTRA_FLAGS:-}
