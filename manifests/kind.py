@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ CLUSTER = "ranklift"
 CONTEXT = f"kind-{CLUSTER}"
 STORE = "ranklift-store"
 #: What each file of keys holds: the names, and how long a random value is; None stands for a fixed name.
-KEYS = {
+KEYS: dict[str, dict[str, int | None]] = {
     "root.env": {"MINIO_ROOT_USER": None, "MINIO_ROOT_PASSWORD": 40},
     "kubeflow.env": {"accesskey": 20, "secretkey": 40},
     "pipeline.env": {"AWS_ACCESS_KEY_ID": 20, "AWS_SECRET_ACCESS_KEY": 40},
@@ -101,9 +102,9 @@ def up(timeout: float) -> None:
     _check_tools()
     write_keys()
     total = len(STEPS) + 1
-    _step(1, total, "cluster", lambda: _make_cluster(timeout))
+    _step(1, total, "cluster", partial(_make_cluster, timeout))
     for number, step in enumerate(STEPS, start=2):
-        _step(number, total, step.title, lambda step=step: _bring_up(step, timeout))  # type: ignore[misc]
+        _step(number, total, step.title, partial(_bring_up, step, timeout))
     print(
         "\nKubeflow Pipelines: http://localhost   predictors: http://ranklift-ranklift.localhost\n"
         "Next: make docker-build kind-load, then submit the pipeline; README.md, 'From a laptop to a cluster'."
@@ -124,12 +125,8 @@ def load(tag: str) -> None:
         _run("docker", "tag", built, served)
         images.append(served)
     for number, image in enumerate(images, start=1):
-        _step(
-            number,
-            len(images),
-            image,
-            lambda image=image: _run("kind", "load", "docker-image", image, "--name", CLUSTER),
-        )  # type: ignore[misc]
+        give = partial(_run, "kind", "load", "docker-image", image, "--name", CLUSTER)
+        _step(number, len(images), image, give)
 
 
 def down() -> None:
@@ -189,17 +186,20 @@ def _bring_up(step: Step, timeout: float) -> None:
         if step.folder is not None:
             if step.namespace == STORE:  # a job cannot be changed, and may be run again
                 _kubectl("delete", "job", "object-store-setup", "-n", STORE, "--ignore-not-found")
-            apply = ("apply", "--server-side", "--force-conflicts", "--field-manager=ranklift", "-k")
-            _until(give_up, lambda left: _kubectl(*apply, str(MANIFESTS / str(step.folder)), timeout=left))
+            _until(give_up, partial(_apply, step.folder))
         for condition in step.conditions:
-            _until(
-                give_up,
-                lambda left, condition=condition: _kubectl(  # type: ignore[misc]
-                    "wait", *condition, f"--timeout={left:.0f}s", timeout=left + 10
-                ),
-            )
+            _until(give_up, partial(_wait, condition))
     except SetupError as error:
         raise SetupError(f"{step.title} did not come up within {timeout:.0f} s: {error}\n{_why(step)}") from error
+
+
+def _apply(folder: str, left: float) -> None:
+    how = ("--server-side", "--force-conflicts", "--field-manager=ranklift")
+    _kubectl("apply", *how, "-k", str(MANIFESTS / folder), timeout=left)
+
+
+def _wait(condition: tuple[str, ...], left: float) -> None:
+    _kubectl("wait", *condition, f"--timeout={left:.0f}s", timeout=left + 10)
 
 
 def _until(give_up: float, attempt: Callable[[float], object]) -> None:
@@ -267,7 +267,7 @@ def _run(*command: str, timeout: float = 600) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it is done, 1 with a sentence on standard error when it is not."""
-    parser = argparse.ArgumentParser(prog="manifests/kind.py", description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(prog="manifests/kind.py", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     bring = commands.add_parser("up", help="make the cluster, or what of it is missing")
     bring.add_argument("--timeout", type=float, default=900, help="seconds for each step (default: %(default)s)")

@@ -14,5 +14,6 @@ cat >"$HOME/identities.json" <<IDENTITIES
    "credentials": [{"accessKey": "$PREDICTOR_KEY", "secretKey": "$PREDICTOR_SECRET"}]}
 ]}
 IDENTITIES
-exec weed -logtostderr=true server -dir="$DATA" -ip="$ADDRESS" -ip.bind=0.0.0.0 -master.volumeSizeLimitMB=1024 -volume.max=0 \
-    -master.volumePreallocate=false -filer -s3 -s3.port="$S3_PORT" -s3.config="$HOME/identities.json" ${EXTRA_FLAGS:-}
+exec weed -logtostderr=true server -dir="$DATA" -ip="$ADDRESS" -ip.bind="${BIND:-0.0.0.0}" \
+    -master.volumeSizeLimitMB=1024 -master.volumePreallocate=false -volume.max=0 \
+    -filer -s3 -s3.port="$S3_PORT" -s3.config="$HOME/identities.json" ${EXTRA_FLAGS:-}
