@@ -72,7 +72,7 @@ kind-up: ## Make a cluster in Docker with KServe, Kubeflow Pipelines and MinIO, 
 	@$(PYTHON) manifests/kind.py up
 
 kind-load: ## Give that cluster the images of this commit
-	@$(PYTHON) manifests/kind.py load --tag $(IMAGE_TAG)
+	@$(PYTHON) manifests/kind.py load --tag "$$($(PYTHON) -m pipeline.image_build --print-tag)"
 
 kind-down: ## Remove that cluster, and all that is in it
 	@$(PYTHON) manifests/kind.py down

@@ -8,8 +8,14 @@ import yaml
 
 from tests.manifests.rendering import PROJECT, Document, copy_with_keys, find_kubectl, render
 
-#: The kustomizations that need nothing from the network, and the one line that swaps the store.
+#: The kustomizations that need nothing from the network.
 RENDERED = ("overlays/kind", "overlays/cluster", "overlays/kind with seaweedfs")
+#: The one line of an overlay that a person changes, and to what.
+LINES = {
+    "": ("", ""),
+    "seaweedfs": ("- ../../store/minio ", "- ../../store/seaweedfs "),
+    "pod-reasons": ("# - ../../pod-reasons ", "- ../../pod-reasons "),
+}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -27,18 +33,17 @@ def kubectl() -> str:
 
 @pytest.fixture(scope="session")
 def rendered(kubectl: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Document]]:
-    """The documents of one of `RENDERED`."""
+    """The documents of an overlay, as it stands or `with` one of `LINES`."""
     folder = copy_with_keys(tmp_path_factory.mktemp("rendered"))
     known: dict[str, list[Document]] = {}
 
     def of(name: str) -> list[Document]:
         if name not in known:
-            overlay, _, store = name.partition(" with ")
+            overlay, _, change = name.partition(" with ")
             kustomization = folder / overlay / "kustomization.yaml"
             written = kustomization.read_text()
-            if store:
-                assert written.count("- ../../store/minio ") == 1
-                kustomization.write_text(written.replace("- ../../store/minio ", f"- ../../store/{store} "))
+            kustomization.write_text(written.replace(*LINES[change]))
+            assert bool(change) == (kustomization.read_text() != written)
             known[name] = render(kubectl, folder / overlay)
             kustomization.write_text(written)
         return known[name]

@@ -162,3 +162,13 @@ def test_the_disruption_budget_is_for_the_predictors_pods(rendered, inference_se
     budget = find(rendered("overlays/kind"), "PodDisruptionBudget", "ranklift-predictor", "ranklift")
     labels = {"serving.kserve.io/inferenceservice": inference_service["metadata"]["name"], "component": "predictor"}
     assert budget["spec"]["selector"]["matchLabels"] == labels
+
+
+@pytest.mark.parametrize("overlay", ["overlays/kind", "overlays/cluster"])
+def test_the_pipeline_reads_pods_only_where_an_overlay_says_so(rendered, overlay):
+    name = "ranklift-pod-reasons"
+    assert not any(document["metadata"]["name"] == name for document in rendered(overlay))
+    role = find(rendered(f"{overlay} with pod-reasons"), "Role", name, "ranklift")
+    validate(role, KUBERNETES[-1])
+    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list"}
+    assert {resource for rule in role["rules"] for resource in rule["resources"]} == {"pods", "pods/log"}
