@@ -1,13 +1,13 @@
 """`make kind-up`, `kind-load` and `kind-down`, with programs in place of kind, kubectl and docker: they write down how
 they were called, and answer as a test says."""
 
-import json
 import os
 import re
 import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,20 +15,23 @@ import pytest
 
 from tests.manifests.rendering import KUBERNETES, MANIFESTS, PROJECT
 
-PROGRAM = """#!{python} -IS
-import json, pathlib, re, sys
-folder = pathlib.Path(__file__).parent
-call = " ".join([pathlib.Path(__file__).name, *sys.argv[1:]])
-with (folder / "calls").open("a") as calls:
-    calls.write(call + "\\n")
-for number, (pattern, status, output, times) in enumerate(json.loads((folder / "answers.json").read_text())):
-    counter = folder / f"answered-{{number}}"
-    answered = int(counter.read_text()) if counter.exists() else 0
-    if re.search(pattern, call) and (times == 0 or answered < times):
-        counter.write_text(str(answered + 1))
-        print(output, file=sys.stderr if status else sys.stdout)
-        sys.exit(status)
+#: Built-ins alone: the PATH has nothing else, and a program is started forty times a test.
+PROGRAM = """#!/bin/bash
+folder=${0%/*}
+call="${0##*/} $*"
+printf '%s\\n' "$call" >>"$folder/calls"
+while IFS=$'\\t' read -r number status times pattern output; do
+    [[ $call =~ $pattern ]] || continue
+    answered=0
+    [[ -f $folder/answered-$number ]] && read -r answered <"$folder/answered-$number"
+    ((times == 0 || answered < times)) || continue
+    echo $((answered + 1)) >"$folder/answered-$number"
+    ((status)) && exec >&2
+    printf '%b\\n' "$output"
+    exit "$status"
+done <"$folder/answers"
 """
+#: Answers: the pattern of a call, the status, what is printed, how often (0: always). The first that fits is given.
 USUAL = [["^kind version", 0, "kind v0.32.0 go1.25.1 linux/amd64", 0], ["^docker info", 0, "29.0.1", 0]]
 
 
@@ -45,11 +48,15 @@ class Machine:
         self.programs.mkdir()
         for name in ("kind", "kubectl", "docker", "git"):
             program = self.programs / name
-            program.write_text(PROGRAM.format(python=sys.executable))
+            program.write_text(PROGRAM)
             program.chmod(0o755)
 
-    def run(self, *arguments: str, answers: list = ()) -> subprocess.CompletedProcess:
-        (self.programs / "answers.json").write_text(json.dumps([*answers, *USUAL]))
+    def run(self, *arguments: str, answers: Sequence[Sequence[object]] = ()) -> subprocess.CompletedProcess:
+        lines = (
+            "\t".join(map(str, (number, status, times, pattern, output.replace("\n", "\\n"))))
+            for number, (pattern, status, output, times) in enumerate([*answers, *USUAL])
+        )
+        (self.programs / "answers").write_text("\n".join(lines) + "\n")
         environment = {**os.environ, "PATH": str(self.programs), "RANKLIFT_KIND_POLL": "0.05"}
         command = [sys.executable, str(self.project / "manifests" / "kind.py"), *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
