@@ -52,13 +52,30 @@ $(WORK)/scores.json: $(WORK)/served/encoder.json
 
 .PHONY: test test-browser test-extended
 test: $(INSTALLED) ## Run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not browser and not extended"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not browser and not extended and not manifests"
 
 test-browser: $(INSTALLED) ## Run the tests of the predictor's page, in Chromium (Debian: chromium, chromium-driver)
 	$(BIN)/python -m pytest -m browser
 
 test-extended: $(INSTALLED) ## Kill stages at every request, simulate the gate in many runs, search a million passages
 	$(BIN)/python -m pytest -m extended
+
+.PHONY: test-manifests kubectl
+test-manifests: $(INSTALLED) ## Render and check the Kubernetes manifests (needs kubectl; `make kubectl` brings one)
+	$(BIN)/python -m pytest -m manifests tests/manifests
+
+kubectl: $(INSTALLED) ## Put a kubectl into .venv, where there is none on the PATH (Linux, x86-64)
+	$(BIN)/python .ci/install_kubectl.py $(BIN)
+
+.PHONY: kind-up kind-load kind-down
+kind-up: ## Make a cluster in Docker with KServe, Kubeflow Pipelines and MinIO, or what of it is missing
+	@$(PYTHON) manifests/kind.py up
+
+kind-load: ## Give that cluster the images of this commit
+	@$(PYTHON) manifests/kind.py load --tag "$$($(PYTHON) -m pipeline.image_build --print-tag)"
+
+kind-down: ## Remove that cluster, and all that is in it
+	@$(PYTHON) manifests/kind.py down
 
 .PHONY: lint format
 lint: $(INSTALLED) ## Check style and types
