@@ -25,8 +25,8 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _OPEN_PATHS = ("/", "/docs", "/openapi.json", "/v2/health/live", "/v2/health/ready")
 _OPEN_FOLDERS = ("/page/", "/docs/files/")
 _JSON = re.compile(rb"application/(json|[A-Za-z0-9.+-]+\+json)\s*(;.*)?", re.IGNORECASE)
-# Strings and what stands between them. Possessive, and matching to the end what nobody closes: whatever quotes a hostile
-# body holds, they cost one pass.
+# Strings and what stands between them. Possessive, and matching to the end what nobody closes: whatever quotes a
+# hostile body holds, they cost one pass.
 _STRINGS = re.compile(rb'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)[^"\[\]{}]*+)++', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 

@@ -4,7 +4,6 @@ import shutil
 
 import pytest
 
-from components.base_model import PACKAGED_DEFAULT, base_model_directory, resolve_base_model
 from components.dataset import CORPUS, QRELS, QUERIES, DatasetManifest
 from components.errors import DataError, ModelError, RankliftError
 from components.prepare.options import PrepareOptions
@@ -104,15 +103,3 @@ def test_an_output_folder_in_use_is_left_alone(dataset, tmp_path):
     with pytest.raises(ModelError, match="exists and is not empty"):
         train_model(dataset, tmp_path, QUICK)
     assert (tmp_path / "precious").read_text() == "mine"
-
-
-def test_the_packaged_model_is_what_auto_means_without_a_hub(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert resolve_base_model("auto") == PACKAGED_DEFAULT
-    assert (base_model_directory(PACKAGED_DEFAULT) / "modules.json").is_file()
-
-
-@pytest.mark.parametrize("name", ["package://no_such_package", "package://../evil", "./nowhere", "a/b/c"])
-def test_a_base_model_that_is_nowhere_is_one_sentence(name):
-    with pytest.raises(ModelError):
-        resolve_base_model(name)
