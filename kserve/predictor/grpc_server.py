@@ -27,7 +27,6 @@ _CODES = {
     429: StatusCode.RESOURCE_EXHAUSTED,
     503: StatusCode.UNAVAILABLE,
 }
-_NAMES = {code.value[0]: code.name for code in StatusCode}  # a context keeps the number alone
 _OPEN_METHODS = ("/ServerLive", "/ServerReady")
 
 
@@ -43,24 +42,25 @@ class Interceptor(aio.ServerInterceptor):
         if handler is None or handler.unary_unary is None:
             return handler
         is_open = not self._token or details.method.endswith(_OPEN_METHODS)
-        return grpc.unary_unary_rpc_method_handler(XX)
+        method = self._guarded(handler.unary_unary, details.method, is_open)
+        return grpc.unary_unary_rpc_method_handler(method, handler.request_deserializer, handler.response_serializer)
 
-    def _guarded(self, method: Method, is_open: bool) -> Method:
+    def _guarded(self, method: Method, name: str, is_open: bool) -> Method:
         async def answer(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:
+            started = time.perf_counter()
+            code = StatusCode.UNKNOWN
             try:
                 if not is_open:
                     self._check_token(context)
-                return await method(request, context)
-            except RefusalError as refusal:
-                code = _CODES.get(refusal.status, StatusCode.INVALID_ARGUMENT)
-                await context.abort(code, refusal.sentence, tuple(refusal.headers.items()) and _retry(refusal))
-            except ModelNotFound as error:
-                await context.abort(StatusCode.NOT_FOUND, str(error))
-            except (InvalidInput, ValueError) as error:
-                sentence = (
-                    str(error) if isinstance(error, InvalidInput) else "The request's tensors are not well-formed."
-                )
-                await context.abort(StatusCode.INVALID_ARGUMENT, sentence)
+                response = await method(request, context)
+                code = StatusCode.OK
+                return response
+            except (RefusalError, ModelNotFound, InvalidInput, ValueError) as error:
+                code, sentence = _status_of(error)
+                await context.abort(code, sentence, _retry(error) if isinstance(error, RefusalError) else ())
+            finally:
+                metrics.REQUESTS.labels(name, code.name).inc()
+                metrics.LATENCY.labels(name).observe(time.perf_counter() - started)
 
         return answer
 
@@ -70,24 +70,14 @@ class Interceptor(aio.ServerInterceptor):
             raise RefusalError(401, "A bearer token is needed, and was not given or is wrong.")
 
 
-def _counted(method: Method, route: str) -> Method:
-    """The method, in the same metrics as the HTTP routes, by its full name and by the name of its status."""
-
-    async def answer(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:
-        started = time.perf_counter()
-        status = "UNKNOWN"
-        try:
-            response = await method(request, context)
-            status = "OK"
-            return response
-        except aio.AbortError:
-            status = _NAMES[context.code()]
-            raise
-        finally:
-            metrics.REQUESTS.labels(route, status).inc()
-            metrics.LATENCY.labels(route).observe(time.perf_counter() - started)
-
-    return answer
+def _status_of(error: Exception) -> tuple[StatusCode, str]:
+    """What a call that was not answered ends with."""
+    if isinstance(error, RefusalError):
+        return _CODES.get(error.status, StatusCode.INVALID_ARGUMENT), error.sentence
+    if isinstance(error, ModelNotFound):
+        return StatusCode.NOT_FOUND, str(error)
+    sentence = str(error) if isinstance(error, InvalidInput) else "The request's tensors are not well-formed."
+    return StatusCode.INVALID_ARGUMENT, sentence
 
 
 def _retry(refusal: RefusalError) -> tuple[tuple[str, str], ...]:
