@@ -179,13 +179,14 @@ def gate(
     Example: ranklift gate candidate.json champion.json
     """
     from components.gate.gate import decide
-    from components.gate.report import write_report
     from components.gate.switches import options_with_guards
     from components.scores import ScoreFile
 
     ours, theirs = ScoreFile.read(candidate), ScoreFile.read(champion)
     decision = decide(ours, theirs, options_with_guards(min_gain, alpha, options.guard_limits(guard)))
     if report is not None:
+        from components.gate.report import write_report  # needs the data extra, which a decision does without
+
         write_report(decision, ours, theirs, report, data)
         tell(f"The report is at {report}.")
     if output is not None:
