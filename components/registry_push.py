@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from components.errors import StoreError
+from components.model_hub import first_line, hub_faults
 from components.registry import Registry
 
 _SCHEME = "hf://"
@@ -22,10 +23,8 @@ def push_model(registry: Registry, version: str, uri: str) -> str:
         raise StoreError(f"{uri!r} is no place on the model hub; give one such as hf://acme/docs-search.")
     try:
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
     except ImportError as error:
         raise StoreError("Pushing needs huggingface_hub; install it with `pip install huggingface_hub`.") from error
-    import httpx
 
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / version
@@ -36,8 +35,8 @@ def push_model(registry: Registry, version: str, uri: str) -> str:
             commit = api.upload_folder(
                 repo_id=name, folder_path=directory, commit_message=f"{version} ({manifest.digest[:12]})"
             )
-        except (HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, httpx.HTTPError, OSError) as error:
-            reason = str(error).strip().split("\n")[0]
+        except hub_faults() as error:
+            reason = first_line(error)
             raise StoreError(
                 f"{version} could not be pushed to {uri}: {reason}; check the name, the network and HF_TOKEN."
             ) from error

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from components.errors import RankliftError
-from pipeline.dag import build_pipeline
 
 
 def compile_pipeline(path: Path, images: Mapping[str, str] | None = None) -> None:
@@ -18,6 +17,8 @@ def compile_pipeline(path: Path, images: Mapping[str, str] | None = None) -> Non
         RankliftError: when the file's name has another ending.
     """
     from kfp import compiler
+
+    from pipeline.dag import build_pipeline
 
     if path.suffix not in (".yaml", ".yml"):
         raise RankliftError(f"A compiled pipeline is YAML: {path} must end in .yaml, such as pipeline.yaml.")

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from components.errors import DataError
+from components.model_hub import PATIENCE, first_line, hub_faults
 from components.object_store import ObjectStore, ObjectStoreSettings
 from components.prepare.docstrings import DEMO_SOURCE
 from components.prepare.raw_data import RawData, demo_data, local_data
@@ -72,9 +73,7 @@ def _download(store: ObjectStore, key: str, size: int, path: Path) -> None:
 
 def _download_hub(uri: str, target: Path) -> Path:
     """Copy a data set of the hub: ``hf://datasets/OWNER/NAME[@REVISION][/PATH]``."""
-    import httpx
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub import HfApi, snapshot_download
 
     parts = uri.removeprefix("hf://").split("/")
     if parts[0] != "datasets" or len(parts) < 3:
@@ -83,9 +82,11 @@ def _download_hub(uri: str, target: Path) -> Path:
     inside = "/".join(parts[3:])
     patterns = [inside, f"{inside.rstrip('/')}/*"] if inside else None
     try:
+        HfApi().dataset_info(name, revision=revision or None, timeout=PATIENCE)
         snapshot_download(
             name, repo_type="dataset", revision=revision or None, local_dir=target, allow_patterns=patterns
         )
-    except (HfHubHTTPError, HFValidationError, httpx.TransportError, OSError, ValueError) as error:
-        raise DataError(f"{uri} could not be read from the hub ({error}); check the name and the network.") from error
+    except hub_faults() as error:
+        reason = first_line(error)
+        raise DataError(f"{uri} could not be read from the hub ({reason}); check the name and the network.") from error
     return target / inside if inside else target

@@ -131,6 +131,7 @@ def _trainer(
     from sentence_transformers import SentenceTransformerTrainer
     from sentence_transformers.sentence_transformer.evaluation import TripletEvaluator
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    from transformers import PrinterCallback
 
     from components.train.progress import ProgressLines
 
@@ -142,7 +143,7 @@ def _trainer(
         anchors=dev["query"], positives=dev["positive"], negatives=dev["negative"], name=_EVALUATOR,
         batch_size=options.batch_size, show_progress_bar=False,
     )  # fmt: skip
-    return SentenceTransformerTrainer(
+    trainer = SentenceTransformerTrainer(
         model=model,
         args=_arguments(model, scratch, options, math.ceil(triplets * options.epochs / options.batch_size)),
         train_dataset=train,
@@ -150,6 +151,8 @@ def _trainer(
         evaluator=evaluator,
         callbacks=[ProgressLines(options.batch_size)],
     )
+    trainer.remove_callback(PrinterCallback)  # says the same again, as dicts, on standard output
+    return trainer
 
 
 def _arguments(model: "SentenceTransformer", scratch: Path, options: TrainOptions, steps: int) -> Any:

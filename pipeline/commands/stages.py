@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.commands import options
-from pipeline.console import AsJson, answer, tell
+from pipeline.console import AsJson, answer, tell, working
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="The folder to make.")]
 
@@ -36,24 +36,22 @@ def prepare(
     from components.prepare.options import prepare_options
     from components.prepare.stage import prepare as prepare_dataset
 
-    manifest = prepare_dataset(
-        uri,
-        output,
-        prepare_options(
-            base_model=base_model,
-            max_triplets=max_triplets,
-            triplets_per_query=triplets_per_query,
-            max_seq_length=max_seq_length,
-            evaluation_queries=evaluation_queries,
-            max_corpus=max_corpus,
-            evaluation_source=evaluation_data,
-            evaluation_split=evaluation_split,
-            on_leak=on_leak,
-            languages=languages,
-            false_negatives=false_negatives,
-            seed=seed,
-        ),
+    chosen = prepare_options(
+        base_model=base_model,
+        max_triplets=max_triplets,
+        triplets_per_query=triplets_per_query,
+        max_seq_length=max_seq_length,
+        evaluation_queries=evaluation_queries,
+        max_corpus=max_corpus,
+        evaluation_source=evaluation_data,
+        evaluation_split=evaluation_split,
+        on_leak=on_leak,
+        languages=languages,
+        false_negatives=false_negatives,
+        seed=seed,
     )
+    with working("prepare"):
+        manifest = prepare_dataset(uri, output, chosen)
     counts = ", ".join(f"{count} {name}" for name, count in manifest.counts.items())
     answer(
         manifest.model_dump(),
@@ -92,8 +90,9 @@ def train(
             "seed": seed,
         }
     )
-    report = train_model(dataset, output, chosen)
-    write_curve(report, output / "training.html")
+    with working("train"):
+        report = train_model(dataset, output, chosen)
+        write_curve(report, output / "training.html")
     answer(
         report.model_dump(),
         f"{output}: {report.triplets} triplets in {report.seconds:.0f} s ({report.triplets_per_second:.1f}/s), "
@@ -117,14 +116,15 @@ def export(
     from components.base_model import base_model_directory
     from components.export.stage import export_for_dataset
 
-    config = export_for_dataset(
-        base_model_directory(model),
-        data,
-        output,
-        precision=precision,
-        base_model=model,
-        max_seq_length=max_seq_length,
-    )
+    with working("export"):
+        config = export_for_dataset(
+            base_model_directory(model),
+            data,
+            output,
+            precision=precision,
+            base_model=model,
+            max_seq_length=max_seq_length,
+        )
     parity = config.parity
     cosine = f"; cosine to the model: minimum {parity.minimum:.5f}, mean {parity.mean:.5f}" if parity else ""
     answer(
@@ -150,7 +150,8 @@ def evaluate(
     from components.evaluate.evaluate import evaluate as evaluate_model
     from components.evaluate.progress import ProgressLog
 
-    scores = evaluate_model(model, data, name=name or str(model), progress=ProgressLog(), run_file=run_file)
+    with working("evaluate"):
+        scores = evaluate_model(model, data, name=name or str(model), progress=ProgressLog(), run_file=run_file)
     if output is not None:
         scores.write(output)
         tell(f"The score file is at {output}.")
@@ -178,13 +179,14 @@ def gate(
     Example: ranklift gate candidate.json champion.json
     """
     from components.gate.gate import decide
-    from components.gate.report import write_report
     from components.gate.switches import options_with_guards
     from components.scores import ScoreFile
 
     ours, theirs = ScoreFile.read(candidate), ScoreFile.read(champion)
     decision = decide(ours, theirs, options_with_guards(min_gain, alpha, options.guard_limits(guard)))
     if report is not None:
+        from components.gate.report import write_report  # needs the data extra, which a decision does without
+
         write_report(decision, ours, theirs, report, data)
         tell(f"The report is at {report}.")
     if output is not None:

@@ -1,6 +1,7 @@
 """The command line: one sentence for what the user can fix, JSON alone on standard output, statuses for scripts."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -120,6 +121,36 @@ def test_compiling_twice_gives_the_checked_snapshot(tmp_path):
     snapshot = Path(__file__).parent / "pipeline.yaml"
     renew = "the DAG changed: `ranklift compile -o tests/pipeline/pipeline.yaml` renews the snapshot"
     assert (tmp_path / "pipeline.yaml").read_text() == snapshot.read_text(), renew
+
+
+def test_a_package_that_is_not_installed_is_named_with_the_extra_that_brings_it(tmp_path):
+    code = "import sys; sys.modules['kfp'] = None; from pipeline.cli import main; main()"  # as if it were not there
+    command = [sys.executable, "-c", code, "compile", "-o", str(tmp_path / "pipeline.yaml")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith(
+        "ranklift: error: This command needs the package kfp, which is not installed; `pip "
+    )
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        pytest.param(["gate", "candidate.json", "champion.json"], 0, id="gate"),
+        pytest.param(["models", "show", "latest"], 2, id="models"),
+    ],
+)
+def test_the_core_alone_judges_and_reads_the_registry(tmp_path, arguments, status):
+    score_file(tmp_path / "candidate.json", "candidate", 0.4)
+    score_file(tmp_path / "champion.json", "champion", 0.2)
+    missing = "duckdb kfp matplotlib openvino pandas pyarrow".split()
+    code = f"import sys; sys.modules.update(dict.fromkeys({missing})); from pipeline.cli import main; main()"
+    command = [sys.executable, "-c", code, *arguments]
+    environ = {**os.environ, "RANKLIFT_HOME": str(tmp_path / "home"), "RANKLIFT_S3_ENDPOINT": "http://127.0.0.1:9"}
+    result = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == status, result.stderr
+    assert "not installed" not in result.stderr
 
 
 def test_help_costs_no_heavy_import():
