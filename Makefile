@@ -78,7 +78,7 @@ format: $(INSTALLED) ## Format the code and fix what can be fixed
 audit: $(INSTALLED) ## Compare the pinned dependencies with the advisory database (needs the network)
 	$(PYTHON) -m venv $(VENV)-audit
 	$(VENV)-audit/bin/pip install --quiet --disable-pip-version-check 'pip-audit>=2.9'
-	$(VENV)-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --progress-spinner off $(AUDIT_EXCUSED)
+	$(VENV)-audit/bin/pip-audit --requirement constraints.txt --strict --no-deps --disable-pip --progress-spinner off $(AUDIT_EXCUSED)
 
 .PHONY: clean
 clean: ## Remove the environment, caches and built stages; versions and champion in .ranklift stay
