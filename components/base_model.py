@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.errors import ModelError
+from components.model_hub import hub_faults
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -95,14 +96,13 @@ def _hub_directory(name: str) -> Path | None:
     """The hub's snapshot of a model, from its cache or the network; None when neither has it."""
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+        faults = hub_faults()
     except ImportError:
         return None
-    import httpx
-
     os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", "5")
     weights = ["*.safetensors", "*.json", "*.txt", "*.model", "*/config.json"]
     try:
         return Path(snapshot_download(name, allow_patterns=weights))
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, httpx.TransportError, OSError):
+    except faults:
         return None
