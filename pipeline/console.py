@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -35,6 +36,13 @@ def progress_display() -> Iterator[Callable[[str], None]]:
             progress.reset(task, description=line.strip())
 
         yield show
+
+
+def open_page(page: Path) -> None:
+    """Open a page of this machine in the browser, where there is one."""
+    import webbrowser
+
+    webbrowser.open(page.resolve().as_uri())
 
 
 def answer(document: dict[str, Any] | list[Any], text: str, as_json: bool) -> None:
