@@ -90,6 +90,7 @@ def _download_hub(uri: str, target: Path) -> Path:
     """Copy a data set of the hub: ``hf://datasets/OWNER/NAME[@REVISION][/PATH]``, a revision's slashes as ``%2F``."""
     from huggingface_hub import snapshot_download
 
+    faults: tuple[type[Exception], ...] = (*hub_faults(), ValueError)
     parts = uri.removeprefix("hf://").split("/")
     if parts[0] != "datasets" or len(parts) < 3:
         raise DataError(f"{uri} is not hf://datasets/OWNER/NAME[/PATH]; give one such as hf://datasets/acme/clicks.")
@@ -100,7 +101,7 @@ def _download_hub(uri: str, target: Path) -> Path:
         snapshot_download(
             name, repo_type="dataset", revision=unquote(revision) or None, local_dir=target, allow_patterns=patterns
         )
-    except (*hub_faults(), ValueError) as error:
+    except faults as error:
         raise DataError(
             f"{uri} could not be read from the hub ({first_line(error)}); check the name, the network and, where the "
             "data is not public, HF_TOKEN."
