@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.errors import ModelError
-from components.model_hub import download_model
+from components.model_hub import download_model, first_line
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -73,13 +73,24 @@ def open_model(directory: Path, **options: Any) -> "SentenceTransformer":
     Args:
         directory: a folder that sentence-transformers can open.
         options: further arguments of its constructor.
+
+    Raises:
+        ModelError: when it cannot be opened, or names code of its own to run.
     """
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     logging.set_verbosity(logging.ERROR)
-    return SentenceTransformer(str(directory), local_files_only=True, **options)
+    try:
+        return SentenceTransformer(str(directory), local_files_only=True, **options)
+    except Exception as error:
+        # A damaged folder, a pickle that is more than tensors, modules that are code in the folder: each of the five
+        # libraries below has exceptions of its own for these.
+        raise ModelError(
+            f"{directory} cannot be opened ({first_line(error)}); give a model of sentence-transformers that has whole "
+            "weights and no code of its own."
+        ) from error
 
 
 def _packaged_directory(package: str) -> Path:

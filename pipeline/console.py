@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -43,6 +44,13 @@ def working(stage: str) -> Iterator[None]:
     with progress_display() as show, redirect_stdout(sys.stderr):
         show(f"{stage} …")
         yield
+
+
+def open_page(page: Path) -> None:
+    """Open a page of this machine in the browser, where there is one."""
+    import webbrowser
+
+    webbrowser.open(page.resolve().as_uri())
 
 
 def answer(document: dict[str, Any] | list[Any], text: str, as_json: bool) -> None:

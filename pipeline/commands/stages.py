@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.commands import options
-from pipeline.console import AsJson, answer, tell, working
+from pipeline.console import AsJson, answer, open_page, tell, working
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="The folder to make.")]
 
@@ -139,6 +139,7 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="An exported model.")],
     data: Annotated[Path, typer.Option(help="A dataset version or a BEIR folder.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the score file.")] = None,
+    split: options.Split = "test",
     run_file: Annotated[Path | None, typer.Option(help="Also write the rankings as a TREC run file.")] = None,
     name: Annotated[str, typer.Option(help="What to call the model in reports.")] = "",
     as_json: AsJson = False,
@@ -149,9 +150,18 @@ def evaluate(
     """
     from components.evaluate.evaluate import evaluate as evaluate_model
     from components.evaluate.progress import ProgressLog
+    from components.settings import cache_directory
 
     with working("evaluate"):
-        scores = evaluate_model(model, data, name=name or str(model), progress=ProgressLog(), run_file=run_file)
+        scores = evaluate_model(
+            model,
+            data,
+            name=name or str(model),
+            split=split,
+            progress=ProgressLog(),
+            cache=cache_directory("encodings"),
+            run_file=run_file,
+        )
     if output is not None:
         scores.write(output)
         tell(f"The score file is at {output}.")
@@ -169,6 +179,8 @@ def gate(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the decision record.")] = None,
     report: Annotated[Path | None, typer.Option(help="Where to write evaluation.html.")] = None,
     data: Annotated[Path | None, typer.Option(help="What both were scored on: the report then shows texts.")] = None,
+    split: options.Split = "test",
+    open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
     min_gain: options.MinGain = 0.005,
     alpha: options.Alpha = 0.05,
     guard: options.Guards = None,
@@ -184,11 +196,15 @@ def gate(
 
     ours, theirs = ScoreFile.read(candidate), ScoreFile.read(champion)
     decision = decide(ours, theirs, options_with_guards(min_gain, alpha, options.guard_limits(guard)))
+    if open_ and report is None:
+        report = Path("evaluation.html")
     if report is not None:
         from components.gate.report import write_report  # needs the data extra, which a decision does without
 
-        write_report(decision, ours, theirs, report, data)
+        write_report(decision, ours, theirs, report, data, split=split)
         tell(f"The report is at {report}.")
+    if open_ and report is not None:
+        open_page(report)
     if output is not None:
         decision.write(output)
     answer(decision.model_dump(), decision.reason, as_json)

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from components.scores import ScoreFile
 from pipeline.cli import app
+from tests.components.prepare.conftest import write_beir
 
 RANKLIFT = [sys.executable, "-m", "pipeline.cli"]
 COMMANDS = [
@@ -68,6 +69,31 @@ def test_the_gate_answers_scripts_by_its_status(tmp_path, gain, status, verdict)
     assert result.returncode == status, result.stderr
     assert json.loads(result.stdout)["verdict"] == verdict
     assert json.loads((tmp_path / "decision.json").read_text())["verdict"] == verdict
+
+
+def test_the_report_of_the_gate_opens_in_the_browser(tmp_path, monkeypatch):
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    scores = [score_file(tmp_path / f"{name}.json", name, 0.2) for name in ("candidate", "champion")]
+    result = ranklift("gate", *scores, "--open", cwd=tmp_path)
+    assert result.returncode == 1, result.stderr
+    assert (tmp_path / "opened").read_text().strip() == (tmp_path / "evaluation.html").as_uri()
+
+
+def test_a_split_is_evaluated_by_its_name_and_its_encodings_are_used_again(exported_tiny_model, tmp_path, monkeypatch):
+    folder = write_beir(
+        tmp_path / "beir",
+        passages={name: {"text": f"sort the {name}"} for name in ("array", "graph", "tree")},
+        queries={"q": {"text": "array"}},
+        qrels={"dev": [("q", "array", 1)]},
+    )
+    monkeypatch.setenv("RANKLIFT_CACHE", str(tmp_path / "cache"))
+    arguments = ["evaluate", str(exported_tiny_model), "--data", str(folder), "--split", "dev", "--json"]
+    first, again = (json.loads(CliRunner().invoke(app, arguments).stdout) for _ in range(2))
+    assert (first["cached"], again["cached"]) == (False, True)
+    assert again["metrics"] == first["metrics"]
 
 
 def test_the_gate_refuses_scores_of_different_evaluation_sets(tmp_path):

@@ -8,28 +8,10 @@ from typer.testing import CliRunner
 
 from components.dataset import CORPUS, QRELS, QUERIES, DatasetManifest
 from components.errors import DataError, ModelError, RankliftError
-from components.prepare.options import PrepareOptions
-from components.prepare.stage import prepare
 from components.train.curve import write_curve
-from components.train.train import DEV_ACCURACY, TrainingReport, TrainOptions, train_model
+from components.train.train import DEV_ACCURACY, TrainingReport, train_model
 from pipeline.cli import app
-from tests.datasets import write_triplets
-
-QUICK = TrainOptions(epochs=4, batch_size=16, learning_rate=2e-3, precision="fp32")
-
-
-@pytest.fixture(scope="module")
-def dataset(tiny_model, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("learnable")
-    source = write_triplets(directory / "triplets.csv", 400)
-    prepare(str(source), directory / "dataset", PrepareOptions(base_model=str(tiny_model), evaluation_queries=60))
-    return directory / "dataset"
-
-
-@pytest.fixture(scope="module")
-def trained(dataset, tmp_path_factory):
-    output = tmp_path_factory.mktemp("trained") / "model"
-    return output, train_model(dataset, output, QUICK)
+from tests.components.train.conftest import QUICK
 
 
 def test_dev_accuracy_rises_and_the_report_tells_every_step(trained):
