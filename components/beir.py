@@ -8,7 +8,7 @@ Retrieval Models" (2021); TREC's qrels have four columns: query, iteration, pass
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +18,10 @@ from components.text_file import bare_suffix, numbered_lines, numbered_objects
 
 _COMPRESSED = ("", ".gz", ".zst")
 _QRELS_SUFFIXES = (".tsv", ".txt", ".qrels", ".qrel", ".trec")
-_QUERIES = re.compile(r"queries(\.\w+)*\.tsv(\.gz|\.zst)?")
-_QRELS = re.compile(r"qrels\.(\w+)(\.\w+)*\.(tsv|txt)(\.gz|\.zst)?")
+# MS MARCO's own files, and those of the TREC Deep Learning tracks over its passages: msmarco-test2019-queries.tsv and
+# 2019qrels-pass.txt.
+_QUERIES = re.compile(r"(msmarco-test\d{4}-)?queries(\.[\w-]+)*\.tsv(\.gz|\.zst)?")
+_QRELS = re.compile(r"(?:qrels\.(?P<split>[\w-]+(\.[\w-]+)*?)|(?P<year>\d{4})qrels-pass)\.(tsv|txt)(\.gz|\.zst)?")
 _TRIPLES = re.compile(r"qidpidtriples(\.\w+)*\.tsv(\.gz|\.zst)?")
 _HEADER = {"query-id", "query_id", "qid", "queryid", "topic"}
 _INTEGER = re.compile(r"[+-]?\d{1,9}(\.0+)?")
@@ -74,7 +76,7 @@ class BeirFolder:
         found = (queries,) if queries else _matching(directory, _QUERIES)
         if not found:
             raise DataError(f"{directory} has {corpus.name} and no queries.jsonl; put its queries there.")
-        qrels = _qrels_of(directory / "qrels") or {_split_of(path): path for path in _matching(directory, _QRELS)}
+        qrels = _qrels_of(directory / "qrels") or _splits(_matching(directory, _QRELS))
         if not qrels:
             raise DataError(f"{directory} has {corpus.name} and no qrels/*.tsv; put its judgements at qrels/test.tsv.")
         triples = _matching(directory, _TRIPLES)
@@ -83,7 +85,8 @@ class BeirFolder:
     @property
     def files(self) -> list[Path]:
         """All files of the data set."""
-        return [self.corpus, *self.queries, *self.qrels.values(), *([self.triples] if self.triples else [])]
+        parts = [self.corpus, *self.queries, *self.qrels.values(), *([self.triples] if self.triples else [])]
+        return list(dict.fromkeys(parts))
 
     def judgements(self, split: str) -> Path:
         """The qrels file of a split.
@@ -155,8 +158,12 @@ def _matching(directory: Path, pattern: re.Pattern[str]) -> tuple[Path, ...]:
     return tuple(path for path in sorted(directory.iterdir()) if path.is_file() and pattern.fullmatch(path.name))
 
 
-def _split_of(path: Path) -> str:
-    return path.name.split(".")[1]
+def _splits(paths: Iterable[Path]) -> dict[str, Path]:
+    """The files by split: ``qrels.dev.small.tsv`` is "dev.small", and "dev" as well where there is no qrels.dev.tsv."""
+    found = {match["split"] or match["year"]: path for path in paths if (match := _QRELS.fullmatch(path.name))}
+    for name in list(found):
+        found.setdefault(name.partition(".")[0], found[name])
+    return found
 
 
 def _two_columns(path: Path) -> Iterator[tuple[int, str, str]]:

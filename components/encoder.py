@@ -139,7 +139,9 @@ class Session:
 
     def run(self, encodings: Sequence[Any]) -> Embeddings:
         """Embed what `Encoder.tokenize` gave: float32 of shape (encodings, dimension), the caller's to keep."""
-        self._request.infer(self._pad(encodings), share_inputs=True)
+        # Never `share_inputs`: the graph of a stream keeps the address of shared arrays, and the next inference that
+        # brings its own inputs writes to it after they were freed; the process dies of it (seen with OpenVINO 2026.4).
+        self._request.infer(self._pad(encodings), share_inputs=False)
         return np.array(self._request.get_output_tensor(0).data, dtype=np.float32)
 
 

@@ -87,17 +87,20 @@ def _write_corpus(source: Path, needed: set[str], target: Path) -> tuple[set[str
 
 
 def _judged_queries(paths: Iterable[Path], judged: set[str]) -> dict[str, Query]:
+    """The judged queries of one or several files, which may repeat each other's: MS MARCO's small dev set does."""
     queries: dict[str, Query] = {}
-    seen: set[str] = set()
-    for path, query in ((source, query) for source in paths for query in read_queries(source)):
-        if query.query_id in seen:
-            raise _repeated(path, query.row, query.query_id)
-        seen.add(query.query_id)
-        if query.query_id not in judged:
-            continue
-        if not query.text:
-            raise _empty(path, query.row, f"and the qrels judge query {query.query_id!r}")
-        queries[query.query_id] = query
+    texts: dict[str, str] = {}
+    for path in paths:
+        seen: set[str] = set()
+        for query in read_queries(path):
+            if query.query_id in seen or texts.setdefault(query.query_id, query.text) != query.text:
+                raise _repeated(path, query.row, query.query_id)
+            seen.add(query.query_id)
+            if query.query_id not in judged:
+                continue
+            if not query.text:
+                raise _empty(path, query.row, f"and the qrels judge query {query.query_id!r}")
+            queries[query.query_id] = query
     return queries
 
 

@@ -267,7 +267,8 @@ class ObjectStore:
 
     def _blocks(self, response: Any, limit: int) -> Iterator[bytes]:
         started, received = time.monotonic(), 0
-        for block in response.stream(_BLOCK):
+        # What is there, and not a block: a store that sends a byte now and then would keep us in one read for hours.
+        while block := response.read1(_BLOCK):
             received += len(block)
             if received > limit:
                 raise DamagedBodyError(f"more than {limit} bytes")

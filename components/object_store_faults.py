@@ -18,7 +18,7 @@ _TRANSIENT_CODES = {
     "SlowDownWrite", "Throttling", "TooManyRequests", "BadDigest", "IncompleteBody", "XMinioServerNotInitialized",
     "ConditionalRequestConflict", "XAmzContentSHA256Mismatch",
 }  # fmt: skip
-_KEY_CODES = {
+KEY_CODES = {
     "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "AuthorizationHeaderMalformed",
 }  # fmt: skip
 _FULL_CODES = {"XMinioStorageFull", "QuotaExceeded", "EntityTooLarge", "InsufficientStorage"}
@@ -88,7 +88,7 @@ def _refusal(status: int, code: str) -> str:
     remedies = (
         (code == "NoSuchBucket", "create the bucket, or name another with RANKLIFT_S3_BUCKET"),
         (code == "RequestTimeTooSkewed", "this machine's clock is more than 15 minutes off: set it"),
-        (code in _KEY_CODES, "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION"),
+        (code in KEY_CODES, "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION"),
         (code in _FULL_CODES or status == 507, "it has no room left: free some, for example with `ranklift prune`"),
         (status in {401, 403}, "give these keys read and write access to the bucket"),
         (status >= 500 or status == 429, "look at the store's own log, and run the command again"),

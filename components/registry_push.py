@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from components.errors import StoreError
+from components.model_hub import first_line, hub_faults
 from components.registry import Registry
 
 _SCHEME = "hf://"
@@ -22,11 +23,10 @@ def push_model(registry: Registry, version: str, uri: str) -> str:
         raise StoreError(f"{uri!r} is no place on the model hub; give one such as hf://acme/docs-search.")
     try:
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+
+        faults = hub_faults()
     except ImportError as error:
         raise StoreError("Pushing needs huggingface_hub; install it with `pip install huggingface_hub`.") from error
-    import httpx
-
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / version
         manifest = registry.download("model", version, directory)
@@ -36,9 +36,9 @@ def push_model(registry: Registry, version: str, uri: str) -> str:
             commit = api.upload_folder(
                 repo_id=name, folder_path=directory, commit_message=f"{version} ({manifest.digest[:12]})"
             )
-        except (HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, httpx.HTTPError, OSError) as error:
-            reason = str(error).strip().split("\n")[0]
+        except faults as error:
             raise StoreError(
-                f"{version} could not be pushed to {uri}: {reason}; check the name, the network and HF_TOKEN."
+                f"{version} could not be pushed to {uri} ({first_line(error)}); check the name, the network and "
+                "HF_TOKEN."
             ) from error
     return str(commit.commit_url)

@@ -8,6 +8,8 @@ from pydantic import ValidationError
 from components.errors import RankliftError
 from pipeline.commands import cluster, registry, serving, stages, walk
 
+_OURS = {"components", "pipeline", "predictor"}
+
 app = typer.Typer(
     name="ranklift",
     help="Fine-tune a retrieval model on your data, promote it only when NDCG@10 proves it better, serve it.",
@@ -40,6 +42,16 @@ def main() -> None:
     except ValidationError as error:
         first = error.errors()[0]
         sys.exit(_fail(f"{'.'.join(map(str, first['loc']))} = {first['input']!r} will not do: {first['msg']}."))
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package in _OURS:
+            raise
+        sys.exit(
+            _fail(
+                f"This command needs the package {package}, which is not installed; `pip install 'ranklift[all]'` "
+                "brings what every command needs, and a stage's extra, such as ranklift[train], what that stage needs."
+            )
+        )
 
 
 def _fail(sentence: str) -> int:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from components.errors import RankliftError
-from pipeline.dag import build_pipeline
 from pipeline.settings import PipelineSettings
 
 
@@ -22,6 +21,8 @@ def compile_pipeline(
         RankliftError: when the file's name has another ending.
     """
     from kfp import compiler
+
+    from pipeline.dag import build_pipeline
 
     if path.suffix not in (".yaml", ".yml"):
         raise RankliftError(f"A compiled pipeline is YAML: {path} must end in .yaml, such as pipeline.yaml.")

@@ -3,7 +3,8 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -27,7 +28,7 @@ def progress_display() -> Iterator[Callable[[str], None]]:
         yield tell
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
         task = progress.add_task("starting")
 
         def show(line: str) -> None:
@@ -35,6 +36,21 @@ def progress_display() -> Iterator[Callable[[str], None]]:
             progress.reset(task, description=line.strip())
 
         yield show
+
+
+@contextmanager
+def working(stage: str) -> Iterator[None]:
+    """While a stage runs, show that it goes on; what libraries print goes to standard error, not into the result."""
+    with progress_display() as show, redirect_stdout(sys.stderr):
+        show(f"{stage} …")
+        yield
+
+
+def open_page(page: Path) -> None:
+    """Open a page of this machine in the browser, where there is one."""
+    import webbrowser
+
+    webbrowser.open(page.resolve().as_uri())
 
 
 def answer(document: dict[str, Any] | list[Any], text: str, as_json: bool) -> None:

@@ -49,3 +49,20 @@ def registry(object_store, request):
 
     name = re.sub("[^a-z0-9]+", "-", request.node.name.lower())[:40].strip("-")
     return open_registry(object_store.model_copy(update={"bucket": f"{name}-{uuid.uuid4().hex[:8]}"}))
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A stand-in for the model hub, which the hub's own client in this process speaks to."""
+    from huggingface_hub import constants
+
+    from tests.hub import Hub
+
+    with Hub() as hub:
+        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, hub.endpoint)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+        monkeypatch.setenv("HF_TOKEN", "hf_of_a_test")
+        yield hub

@@ -18,7 +18,7 @@ def silent(phase: str, done: int, total: int) -> None:
 
 
 def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(f"evaluate: {line}", file=sys.stderr, flush=True)  # by this name a local run knows the line as progress
 
 
 class ProgressLog:

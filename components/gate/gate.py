@@ -87,7 +87,8 @@ def _reason(decision: Decision, failed: Sequence[Guard]) -> str:
         f"p = {decision.p_value:.4f}, {_queries(decision.queries)})"
     )
     if not failed:
-        return f"Promoted: {decision.candidate_model} has {numbers}, and every guard passes."
+        sensitivity = _sensitivity(decision, failed)
+        return f"Promoted: {decision.candidate_model} has {numbers}, and every guard passes; {sensitivity}."
     faults = "; ".join(_fault(guard) for guard in failed)
     return f"Held: {decision.candidate_model} has {numbers}, but {faults}; {_sensitivity(decision, failed)}."
 

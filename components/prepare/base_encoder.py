@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from components.base_model import open_model
 from components.errors import ModelError
 from components.prepare.false_negatives import Encode
 
@@ -22,16 +23,15 @@ def base_encoders(model: Path, max_seq_length: int) -> Encoders:
     """Load a base model on the CPU, texts cut at `max_seq_length` tokens.
 
     Raises:
-        ModelError: when sentence-transformers is not installed.
+        ModelError: when sentence-transformers is not installed, or the model cannot be opened.
     """
     try:
-        from sentence_transformers import SentenceTransformer
+        loaded = open_model(model, device="cpu")
     except ImportError as error:
         raise ModelError(
             "The report on false negatives encodes texts with the base model and needs sentence-transformers; "
             "install `ranklift[train]` or set false_negatives to 0."
         ) from error
-    loaded = SentenceTransformer(str(model), device="cpu")
     loaded.max_seq_length = max_seq_length
 
     def queries(texts: Sequence[str]) -> NDArray[np.float32]:

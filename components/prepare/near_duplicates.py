@@ -118,7 +118,11 @@ def _band_keys(rows: NDArray[np.uint64], numbers: NDArray[np.uint64]) -> dict[st
 
 
 def _collect_candidates(database: Database) -> None:
-    """Each text beside the smallest of those that it shares a band with: one pair a text and band, not all pairs."""
+    """Each text beside two of those that it shares a band with: two pairs a text and band, not all pairs.
+
+    One is the smallest of them. The other, where more than two meet, is the one before it when they are sorted by their
+    other bands: among many texts of one pattern the smallest is a stranger, and a near duplicate is next in line.
+    """
     database.execute("CREATE OR REPLACE TEMP TABLE candidates (h UBIGINT, other UBIGINT)")
     for band in range(BANDS):
         database.execute(
@@ -127,6 +131,16 @@ def _collect_candidates(database: Database) -> None:
             SELECT h, other FROM signatures JOIN (
                 SELECT b{band}, min(h) AS other FROM signatures GROUP BY b{band} HAVING count(*) > 1
             ) USING (b{band}) WHERE h != other
+            """
+        )
+        following = ", ".join(f"b{(band + step) % BANDS}" for step in range(1, BANDS))
+        database.execute(
+            f"""
+            INSERT INTO candidates
+            SELECT h, other FROM (
+                SELECT h, lag(h) OVER (PARTITION BY b{band} ORDER BY {following}, h) AS other FROM signatures
+                SEMI JOIN (SELECT b{band} FROM signatures GROUP BY b{band} HAVING count(*) > 2) USING (b{band})
+            ) WHERE other IS NOT NULL
             """
         )
 

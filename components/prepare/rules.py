@@ -18,7 +18,10 @@ EXAMPLE_CHARACTERS = 160
 
 
 class Criterion(NamedTuple):
-    """A rule: its name, what it drops, and the statement that returns the rows to drop."""
+    """A rule: its name, what it drops, and the statement that returns the rows to drop.
+
+    What the statement returns beside ``row`` says why a row is dropped, and stands in the examples.
+    """
 
     name: str
     description: str
@@ -152,9 +155,10 @@ def _apply(database: Database, table: str, criterion: Criterion) -> Rule:
 
 
 def _examples(database: Database) -> list[dict[str, Any]]:
-    columns = ("query_id", "query", "positive", "negative")
+    reasons = [row[0] for row in database.execute("DESCRIBE doomed").fetchall() if row[0] != "row"]
+    columns = ("query_id", "query", "positive", "negative", *reasons)
     listed = ", ".join(f"left({column}, {EXAMPLE_CHARACTERS})" for column in columns)
     rows = database.execute(
-        f"SELECT {listed} FROM raw WHERE row IN (SELECT row FROM doomed ORDER BY row LIMIT {EXAMPLES}) ORDER BY row"
+        f"SELECT {listed} FROM raw JOIN (SELECT * FROM doomed ORDER BY row LIMIT {EXAMPLES}) USING (row) ORDER BY row"
     ).fetchall()
     return [dict(zip(columns, row, strict=True)) for row in rows]

@@ -1,11 +1,15 @@
 """From the URI that a user types to files on this machine."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from components.errors import DataError
+from components.model_hub import PATIENCE, first_line, hub_faults
 from components.object_store import ObjectStore, ObjectStoreSettings
+from components.object_store_faults import DamagedBodyError
 from components.prepare.docstrings import DEMO_SOURCE
 from components.prepare.raw_data import RawData, demo_data, local_data
 
@@ -50,13 +54,18 @@ def _download_prefix(uri: str, target: Path) -> Path:
     if not found:
         raise DataError(f"There is no object at {uri} on {settings.endpoint}; check bucket and prefix.")
     for item in found:
-        relative = Path(item.key).name if item.key == folder else item.key[len(folder) :].lstrip("/")
-        path = (target / relative).resolve()
-        if not path.is_relative_to(target.resolve()) or item.key.endswith("/"):
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _download(store, item.key, item.size, path)
+        if not item.key.endswith("/"):  # such an object stands for a folder
+            _download(store, item.key, item.size, _place(item.key, folder, target))
     return target / Path(folder).name if found[0].key == folder else target
+
+
+def _place(key: str, folder: str, target: Path) -> Path:
+    """Where an object below a prefix is written: always below `target`, whatever its key says."""
+    relative = PurePosixPath(key).name if key == folder else key[len(folder) :].lstrip("/")
+    parts = relative.split("/")
+    if any(part in {"", ".", ".."} for part in parts) or re.search(r"[\x00\\]", relative):
+        raise DataError(f"The object {key!r} has no plain path below {folder or 'its bucket'!r}; rename or remove it.")
+    return target.joinpath(*parts)
 
 
 def _download(store: ObjectStore, key: str, size: int, path: Path) -> None:
@@ -64,28 +73,37 @@ def _download(store: ObjectStore, key: str, size: int, path: Path) -> None:
         with path.open("wb") as stream:
             for block in store.read_range(key, 0, size) if size else ():
                 stream.write(block)
+            if stream.tell() != size:
+                raise DamagedBodyError(f"{stream.tell()} bytes where {size} were listed")
 
-    store.attempt(f"download {key}", copy)
-    if path.stat().st_size != size:
-        raise DataError(f"{key} was cut off: {path.stat().st_size} of {size} bytes arrived; try again.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        store.attempt(f"download {key}", copy)
+    except OSError as error:
+        raise DataError(
+            f"{key} cannot be kept at {path}: {error.strerror}; free some space, or rename the object when another one "
+            "has its name as a folder."
+        ) from error
 
 
 def _download_hub(uri: str, target: Path) -> Path:
-    """Copy a data set of the hub: ``hf://datasets/OWNER/NAME[@REVISION][/PATH]``."""
-    import httpx
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    """Copy a data set of the hub: ``hf://datasets/OWNER/NAME[@REVISION][/PATH]``, a revision's slashes as ``%2F``."""
+    from huggingface_hub import HfApi, snapshot_download
 
     parts = uri.removeprefix("hf://").split("/")
     if parts[0] != "datasets" or len(parts) < 3:
-        raise DataError(f"{uri} is not hf://datasets/OWNER/NAME[/PATH]; give one such as hf://datasets/BeIR/scifact.")
+        raise DataError(f"{uri} is not hf://datasets/OWNER/NAME[/PATH]; give one such as hf://datasets/acme/clicks.")
     name, _, revision = "/".join(parts[1:3]).partition("@")
     inside = "/".join(parts[3:])
     patterns = [inside, f"{inside.rstrip('/')}/*"] if inside else None
     try:
+        HfApi().dataset_info(name, revision=unquote(revision) or None, timeout=PATIENCE)
         snapshot_download(
-            name, repo_type="dataset", revision=revision or None, local_dir=target, allow_patterns=patterns
+            name, repo_type="dataset", revision=unquote(revision) or None, local_dir=target, allow_patterns=patterns
         )
-    except (HfHubHTTPError, HFValidationError, httpx.TransportError, OSError, ValueError) as error:
-        raise DataError(f"{uri} could not be read from the hub ({error}); check the name and the network.") from error
+    except hub_faults() as error:
+        raise DataError(
+            f"{uri} could not be read from the hub ({first_line(error)}); check the name, the network and, where the "
+            "data is not public, HF_TOKEN."
+        ) from error
     return target / inside if inside else target

@@ -1,6 +1,6 @@
 """`prepare`: from a URI to a dataset version."""
 
-import logging
+import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,8 +53,6 @@ from components.prepare.split import split_queries
 
 __all__ = ["PrepareOptions", "prepare"]
 
-log = logging.getLogger(__name__)
-
 
 def prepare(source: str, output: Path, options: PrepareOptions | None = None) -> DatasetManifest:
     """Make a dataset version of raw data.
@@ -73,7 +71,7 @@ def prepare(source: str, output: Path, options: PrepareOptions | None = None) ->
         ModelError: when the base model cannot be found.
     """
     chosen = options or PrepareOptions()
-    chosen = chosen.model_copy(update={"base_model": resolve_base_model(chosen.base_model)})
+    chosen = chosen.model_copy(update={"base_model": resolve_base_model(chosen.base_model, _tell)})
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise DataError(f"{output} is not empty; a dataset version is written once and never over: name a new folder.")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -86,6 +84,10 @@ def prepare(source: str, output: Path, options: PrepareOptions | None = None) ->
             output.rmdir()
         staged.rename(output)
     return manifest
+
+
+def _tell(line: str) -> None:
+    print(f"prepare: {line}", file=sys.stderr, flush=True)
 
 
 def _evaluation_brought(raw: RawData, options: PrepareOptions, scratch: Path) -> Path | None:
@@ -127,7 +129,8 @@ def _prepare(
     manifest.false_negatives = _false_negatives(triplets, manifest.max_seq_length, options)
     write_profile(staged / PROFILE, profile_data(database, staged, manifest, lengths, triplets))
     manifest.write(staged / MANIFEST)
-    log.info("prepare: %s in %.1f s", manifest.counts, time.perf_counter() - started)
+    counts = ", ".join(f"{number} {name}" for name, number in manifest.counts.items())
+    _tell(f"{counts} in {time.perf_counter() - started:.1f} s")
     return manifest
 
 

@@ -19,11 +19,15 @@ class ProgressLines(TrainerCallback):
         self._batch_size = batch_size
         self._every = every
         self._started = self._last = 0.0
+        self._first = 0
         self._loss: float | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the clock."""
+        """Start the clock, at the step that training carries on from."""
         self._started = self._last = time.monotonic()
+        self._first = state.global_step
+        if self._first:
+            _tell(f"carrying on from step {self._first}/{state.max_steps}")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         """Remember the newest loss, and tell a dev value at once."""
@@ -38,7 +42,7 @@ class ProgressLines(TrainerCallback):
         if now - self._last < self._every:
             return
         self._last = now
-        rate = state.global_step / (now - self._started)
+        rate = (state.global_step - self._first) / (now - self._started)
         loss = "" if self._loss is None else f"loss {self._loss:.4f}  "
         left = (state.max_steps - state.global_step) / rate
         _tell(

@@ -4,6 +4,7 @@ import math
 import shutil
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -11,9 +12,11 @@ from pydantic import Field
 
 from components.base_model import base_model_directory, open_model
 from components.dataset import DEV, TRAIN, DatasetManifest
+from components.digest import directory_files, tree_sha256
 from components.document import Document
 from components.errors import DataError, ModelError
 from components.processor import has_bf16
+from components.settings import cache_directory
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
@@ -47,8 +50,9 @@ class TrainingReport(Document):
     base_model: str
     triplets: int
     steps: int
-    seconds: float
+    seconds: float  #: of this process; what it did before it was interrupted does not count
     triplets_per_second: float
+    resumed_step: int = 0  #: where this process carried on from; 0 when it began at the start
     precision: str
     best_step: int  #: 0 when no checkpoint beat the untouched base model
     best_dev_accuracy: float
@@ -73,6 +77,9 @@ def train_model(dataset: Path, output: Path, options: TrainOptions) -> TrainingR
     The loss is MultipleNegativesRankingLoss (Henderson et al. 2017, arXiv:1705.00652): each query must find its own
     positive among all positives and negatives of the batch.
 
+    A training that was killed carries on from its last checkpoint when the same is trained again, and ends with the
+    very same weights. Checkpoints lie in ``RANKLIFT_CACHE`` where that is set, else beside the output.
+
     Args:
         dataset: a dataset version; ``train.parquet`` and ``dev.parquet`` are read, the evaluation files never.
         output: the folder to make, which sentence-transformers opens; ``training.json`` lies in it.
@@ -81,14 +88,23 @@ def train_model(dataset: Path, output: Path, options: TrainOptions) -> TrainingR
     Raises:
         DataError: when there is too little data for the batch size, or no dev triplet.
         ModelError: when the base model cannot be had, or the output folder is in use.
+        StoppedError: when SIGTERM or SIGINT asked to stop; a checkpoint was saved then.
     """
+    from components.train.checkpoints import checkpoints_of
+
     manifest = DatasetManifest.of(dataset)
     _check(manifest, dataset, output, options)
     base_model = options.base_model or manifest.base_model
+    model = _open(base_model, options.max_seq_length or manifest.max_seq_length)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".train-") as scratch:
-        model = _open(base_model, options.max_seq_length or manifest.max_seq_length)
-        trainer = _trainer(model, dataset, Path(scratch), options, manifest.counts["train"])
+    inputs = _inputs(manifest, base_model_directory(base_model), options)
+    with (
+        checkpoints_of(cache_directory("training") or output.parent, inputs) as checkpoints,
+        tempfile.TemporaryDirectory(dir=output.parent, prefix=".training-") as scratch,
+    ):
+        trainer = _trainer(
+            model, dataset, options, manifest.counts["train"], checkpoints=checkpoints, scratch=Path(scratch)
+        )
         report = _run(trainer, base_model, manifest.counts["train"], options)
         saved = Path(scratch) / "model"
         model.save_pretrained(str(saved), create_model_card=False)
@@ -124,13 +140,33 @@ def _open(base_model: str, max_seq_length: int) -> "SentenceTransformer":
     return model
 
 
+def _inputs(manifest: DatasetManifest, base_model: Path, options: TrainOptions) -> dict[str, str]:
+    """All that the weights depend on."""
+    libraries = ("torch", "transformers", "sentence-transformers", "accelerate")
+    return {
+        "dataset": manifest.digest,
+        "max_seq_length": str(options.max_seq_length or manifest.max_seq_length),
+        "base model": tree_sha256(directory_files(base_model)),
+        "options": options.model_dump_json(exclude={"base_model", "max_seq_length"}),
+        "bf16": str(_bf16(options.precision)),
+        **{name: version(name) for name in libraries},
+    }
+
+
 def _trainer(
-    model: "SentenceTransformer", dataset: Path, scratch: Path, options: TrainOptions, triplets: int
+    model: "SentenceTransformer",
+    dataset: Path,
+    options: TrainOptions,
+    triplets: int,
+    *,
+    checkpoints: Path,
+    scratch: Path,
 ) -> "SentenceTransformerTrainer":
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainer
     from sentence_transformers.sentence_transformer.evaluation import TripletEvaluator
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    from transformers import PrinterCallback
 
     from components.train.progress import ProgressLines
 
@@ -142,23 +178,25 @@ def _trainer(
         anchors=dev["query"], positives=dev["positive"], negatives=dev["negative"], name=_EVALUATOR,
         batch_size=options.batch_size, show_progress_bar=False,
     )  # fmt: skip
-    return SentenceTransformerTrainer(
+    trainer = SentenceTransformerTrainer(
         model=model,
-        args=_arguments(model, scratch, options, math.ceil(triplets * options.epochs / options.batch_size)),
+        args=_arguments(model, checkpoints, options, math.ceil(triplets * options.epochs / options.batch_size)),
         train_dataset=train,
         loss=MultipleNegativesRankingLoss(model),
         evaluator=evaluator,
         callbacks=[ProgressLines(options.batch_size)],
     )
+    trainer.remove_callback(PrinterCallback)  # says the same again, as dicts, on standard output
+    return trainer
 
 
-def _arguments(model: "SentenceTransformer", scratch: Path, options: TrainOptions, steps: int) -> Any:
+def _arguments(model: "SentenceTransformer", checkpoints: Path, options: TrainOptions, steps: int) -> Any:
     from sentence_transformers import SentenceTransformerTrainingArguments
     from sentence_transformers.base.training_args import BatchSamplers
 
     interval = max(1, steps // options.evaluations)
     return SentenceTransformerTrainingArguments(
-        output_dir=str(scratch / "checkpoints"),
+        output_dir=str(checkpoints),
         num_train_epochs=options.epochs,
         per_device_train_batch_size=options.batch_size,
         learning_rate=options.learning_rate,
@@ -206,18 +244,26 @@ def _prompts(model: "SentenceTransformer") -> dict[str, str] | None:
 def _run(
     trainer: "SentenceTransformerTrainer", base_model: str, triplets: int, options: TrainOptions
 ) -> TrainingReport:
+    from components.train.checkpoints import StopAndSave, newest_checkpoint
+
     before = float(trainer.evaluate()[f"eval_{DEV_ACCURACY}"])
+    checkpoint = newest_checkpoint(Path(str(trainer.args.output_dir)))
+    resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     started = time.monotonic()
-    trainer.train()
+    with StopAndSave() as stop:
+        trainer.add_callback(stop)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = time.monotonic() - started
     state = trainer.state
+    share = (state.global_step - resumed) / max(1, state.global_step)
     _check_loss(state.log_history)
     return TrainingReport(
         base_model=base_model,
         triplets=triplets,
         steps=state.global_step,
         seconds=round(seconds, 3),
-        triplets_per_second=round(triplets * options.epochs / seconds, 3),
+        resumed_step=resumed,
+        triplets_per_second=round(triplets * options.epochs * share / seconds, 3),
         precision="bf16" if trainer.args.bf16 else "fp32",
         best_step=int(state.best_global_step or 0),
         best_dev_accuracy=float(state.best_metric if state.best_metric is not None else before),

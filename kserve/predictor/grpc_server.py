@@ -1,7 +1,7 @@
 """kserve's gRPC server, on the address that was asked for, with refusals as gRPC statuses."""
 
 import hmac
-import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,10 +13,10 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
+from components.errors import RankliftError
+from predictor import metrics
 from predictor.refusal import RefusalError
 from predictor.settings import PredictorSettings
-
-logger = logging.getLogger("ranklift")
 
 Method = Callable[[Any, aio.ServicerContext[Any, Any]], Awaitable[Any]]
 
@@ -31,7 +31,7 @@ _OPEN_METHODS = ("/ServerLive", "/ServerReady")
 
 
 class Interceptor(aio.ServerInterceptor):
-    """Turns exceptions into statuses with one sentence, and asks for the bearer token when there is one."""
+    """Turns exceptions into statuses with one sentence, asks for the bearer token when there is one, and counts."""
 
     def __init__(self, settings: PredictorSettings) -> None:
         self._token = settings.api_token.get_secret_value() if settings.api_token else ""
@@ -42,26 +42,25 @@ class Interceptor(aio.ServerInterceptor):
         if handler is None or handler.unary_unary is None:
             return handler
         is_open = not self._token or details.method.endswith(_OPEN_METHODS)
-        return grpc.unary_unary_rpc_method_handler(
-            self._guarded(handler.unary_unary, is_open), handler.request_deserializer, handler.response_serializer
-        )
+        method = self._guarded(handler.unary_unary, details.method, is_open)
+        return grpc.unary_unary_rpc_method_handler(method, handler.request_deserializer, handler.response_serializer)
 
-    def _guarded(self, method: Method, is_open: bool) -> Method:
+    def _guarded(self, method: Method, name: str, is_open: bool) -> Method:
         async def answer(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:
+            started = time.perf_counter()
+            code = StatusCode.UNKNOWN
             try:
                 if not is_open:
                     self._check_token(context)
-                return await method(request, context)
-            except RefusalError as refusal:
-                code = _CODES.get(refusal.status, StatusCode.INVALID_ARGUMENT)
-                await context.abort(code, refusal.sentence, tuple(refusal.headers.items()) and _retry(refusal))
-            except ModelNotFound as error:
-                await context.abort(StatusCode.NOT_FOUND, str(error))
-            except (InvalidInput, ValueError) as error:
-                sentence = (
-                    str(error) if isinstance(error, InvalidInput) else "The request's tensors are not well-formed."
-                )
-                await context.abort(StatusCode.INVALID_ARGUMENT, sentence)
+                response = await method(request, context)
+                code = StatusCode.OK
+                return response
+            except (RefusalError, ModelNotFound, InvalidInput, ValueError) as error:
+                code, sentence = _status_of(error)
+                await context.abort(code, sentence, _retry(error) if isinstance(error, RefusalError) else ())
+            finally:
+                metrics.REQUESTS.labels(name, code.name).inc()
+                metrics.LATENCY.labels(name).observe(time.perf_counter() - started)
 
         return answer
 
@@ -71,26 +70,46 @@ class Interceptor(aio.ServerInterceptor):
             raise RefusalError(401, "A bearer token is needed, and was not given or is wrong.")
 
 
+def _status_of(error: Exception) -> tuple[StatusCode, str]:
+    """What a call that was not answered ends with."""
+    if isinstance(error, RefusalError):
+        return _CODES.get(error.status, StatusCode.INVALID_ARGUMENT), error.sentence
+    if isinstance(error, ModelNotFound):
+        return StatusCode.NOT_FOUND, str(error)
+    sentence = str(error) if isinstance(error, InvalidInput) else "The request's tensors are not well-formed."
+    return StatusCode.INVALID_ARGUMENT, sentence
+
+
 def _retry(refusal: RefusalError) -> tuple[tuple[str, str], ...]:
     return tuple((name.lower(), value) for name, value in refusal.headers.items())
 
 
 class GrpcServer:
-    """The Open Inference Protocol over gRPC."""
+    """The Open Inference Protocol over gRPC.
+
+    Raises:
+        RankliftError: when the address cannot be listened on.
+    """
 
     def __init__(
         self, settings: PredictorSettings, port: int, data_plane: DataPlane, repository: ModelRepositoryExtension
     ) -> None:
         limit = settings.max_body_bytes
+        limits = [(f"grpc.max_{direction}_message_length", limit) for direction in ("send", "receive")]
+        # Otherwise a second predictor on the same port is no error, and gets half of the requests.
+        options = [*limits, ("grpc.so_reuseport", 0)]
         self._grace = settings.drain_timeout
-        self._server = aio.server(
-            interceptors=(Interceptor(settings),),
-            options=[("grpc.max_send_message_length", limit), ("grpc.max_receive_message_length", limit)],
-        )
+        self._server = aio.server(interceptors=(Interceptor(settings),), options=options)
         servicer = InferenceServicer(data_plane, repository)
         grpc_predict_v2_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self.port = self._server.add_insecure_port(f"{host}:{port}")
+        try:
+            self.port = self._server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError as error:
+            raise RankliftError(
+                f"Cannot listen on {host}:{port} for gRPC; give another --grpc_port, such as 0 for any that is free, "
+                "or --enable_grpc false."
+            ) from error
 
     async def run(self) -> None:
         """Serve until stopped."""

@@ -4,7 +4,10 @@ import json
 import logging
 import logging.config
 import time
+import traceback
 from typing import Any
+
+_MOST_EXCEPTIONS = 10
 
 
 class JsonFormatter(logging.Formatter):
@@ -20,9 +23,22 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         line.update(getattr(record, "fields", {}))
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+        if record.exc_info and record.exc_info[1] is not None:
+            line["traceback"] = _without_messages(record.exc_info[1])
         return json.dumps(line)
+
+
+def _without_messages(error: BaseException) -> str:
+    """Where an exception came from, through all that it follows from: kinds and places.
+
+    Not the messages: an exception may quote the text that it could not digest, and whose it is nobody can tell.
+    """
+    parts: list[str] = []
+    follows: BaseException | None = error
+    while follows is not None and len(parts) < _MOST_EXCEPTIONS:
+        parts.append(f"{type(follows).__name__}\n{''.join(traceback.format_tb(follows.__traceback__))}")
+        follows = follows.__cause__ or follows.__context__
+    return "\nafter ".join(parts)
 
 
 def configure(level: str = "INFO") -> None:

@@ -12,6 +12,8 @@ import numpy as np
 
 from components.encoder import Embeddings, Encoder
 from components.processor import available_cpus
+from components.registry_directory import check_directory
+from components.registry_version import VERSION
 from components.served_model import EncoderConfig
 from components.similarity import comparable
 from predictor import metrics
@@ -55,9 +57,14 @@ class Served:
     async def open(cls, directory: Path, settings: PredictorSettings) -> "Served":
         """Load, verify and warm up the model in a directory, away from the event loop.
 
+        A version of the registry is checked against its manifest first, and the manifest against the hash that the
+        settings name: whoever may write the bucket can change both together, and not the champion's record unseen.
+
         Raises:
             ModelError: when it is not a whole model, or this processor cannot run it.
+            StoreError: when it is not the version that was promoted.
         """
+        await asyncio.to_thread(_check_version, directory, settings.manifest_sha256)
         streams = settings.threads or available_cpus()
         encoder = await asyncio.to_thread(Encoder.open, directory, threads=streams)
         version = settings.model_version or version_of(directory, encoder.digest)
@@ -160,6 +167,11 @@ class Served:
         vectors = comparable(rows, self.config)
         scores: list[float] = (vectors[1:] @ vectors[0]).tolist()
         return Answer(scores, query.tokens + sum(item.tokens for item in documents))
+
+
+def _check_version(directory: Path, manifest_sha256: str) -> None:
+    if manifest_sha256 or (directory / VERSION).is_file():
+        check_directory(directory, manifest_sha256 or None)
 
 
 def version_of(directory: Path, digest: str) -> str:

@@ -17,6 +17,11 @@ class PredictorSettings(BaseSettings):
     model_dir: Path = Field(Path("/mnt/models"), description="Exported model to serve; a link to it may be moved.")
     model_name: str = Field("ranklift", pattern=r"^[A-Za-z0-9._-]+$", description="Name in the protocol's paths.")
     model_version: str = Field("", description="Version to report; from the directory's name (V3) when empty.")
+    manifest_sha256: str = Field(
+        "",
+        pattern=r"^([0-9a-f]{64})?$",
+        description="SHA-256 that the version's manifest must have (the champion's record says it); empty asks none.",
+    )
     host: str = Field("0.0.0.0", description="Address to listen on; 127.0.0.1 for this machine only.")  # noqa: S104 - in a pod
     threads: int = Field(0, ge=0, description="CPU threads for inference; 0: what this process may use.")
 

@@ -15,6 +15,7 @@ EvaluationQueries = Annotated[float, typer.Option(help="Queries held out for the
 MaxCorpus = Annotated[int, typer.Option(min=0, help="Passages in the evaluation corpus; 0 keeps all.")]
 EvaluationData = Annotated[str, typer.Option(help="A BEIR folder or dataset version to judge on, in place of a split.")]
 EvaluationSplit = Annotated[str, typer.Option(help="Which qrels of a BEIR folder.")]
+Split = Annotated[str, typer.Option(help="Which qrels of a BEIR folder; a dataset version has but one.")]
 OnLeak = Annotated[str, typer.Option(help="When training and evaluation share texts: error, or drop from training.")]
 Languages = Annotated[str, typer.Option(help="Keep texts of these languages alone, such as en,de; empty keeps all.")]
 FalseNegatives = Annotated[

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pipeline.console import AsJson, answer, table, tell
+from pipeline.console import AsJson, answer, open_page, table, tell
 
 if TYPE_CHECKING:
     from components.registry import Registry, VersionManifest
@@ -211,8 +211,6 @@ def _show(kind: Literal["model", "dataset"], version: str, as_json: bool) -> Non
 
 
 def _open_profile(version: str) -> None:
-    import webbrowser
-
     from components.dataset import PROFILE
     from components.settings import home_directory
 
@@ -221,7 +219,7 @@ def _open_profile(version: str) -> None:
         registry.download("dataset", version, directory)
     page = directory / PROFILE
     tell(f"The profile is at {page}.")
-    webbrowser.open(page.as_uri())
+    open_page(page)
 
 
 def _model_row(manifest: "VersionManifest", champion: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.commands import options
-from pipeline.console import AsJson, answer, tell
+from pipeline.console import AsJson, answer, open_page, tell, working
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="The folder to make.")]
 
@@ -36,24 +36,22 @@ def prepare(
     from components.prepare.options import prepare_options
     from components.prepare.stage import prepare as prepare_dataset
 
-    manifest = prepare_dataset(
-        uri,
-        output,
-        prepare_options(
-            base_model=base_model,
-            max_triplets=max_triplets,
-            triplets_per_query=triplets_per_query,
-            max_seq_length=max_seq_length,
-            evaluation_queries=evaluation_queries,
-            max_corpus=max_corpus,
-            evaluation_source=evaluation_data,
-            evaluation_split=evaluation_split,
-            on_leak=on_leak,
-            languages=languages,
-            false_negatives=false_negatives,
-            seed=seed,
-        ),
+    chosen = prepare_options(
+        base_model=base_model,
+        max_triplets=max_triplets,
+        triplets_per_query=triplets_per_query,
+        max_seq_length=max_seq_length,
+        evaluation_queries=evaluation_queries,
+        max_corpus=max_corpus,
+        evaluation_source=evaluation_data,
+        evaluation_split=evaluation_split,
+        on_leak=on_leak,
+        languages=languages,
+        false_negatives=false_negatives,
+        seed=seed,
     )
+    with working("prepare"):
+        manifest = prepare_dataset(uri, output, chosen)
     counts = ", ".join(f"{count} {name}" for name, count in manifest.counts.items())
     answer(
         manifest.model_dump(),
@@ -92,8 +90,9 @@ def train(
             "seed": seed,
         }
     )
-    report = train_model(dataset, output, chosen)
-    write_curve(report, output / "training.html")
+    with working("train"):
+        report = train_model(dataset, output, chosen)
+        write_curve(report, output / "training.html")
     answer(
         report.model_dump(),
         f"{output}: {report.triplets} triplets in {report.seconds:.0f} s ({report.triplets_per_second:.1f}/s), "
@@ -117,14 +116,15 @@ def export(
     from components.base_model import base_model_directory
     from components.export.stage import export_for_dataset
 
-    config = export_for_dataset(
-        base_model_directory(model),
-        data,
-        output,
-        precision=precision,
-        base_model=model,
-        max_seq_length=max_seq_length,
-    )
+    with working("export"):
+        config = export_for_dataset(
+            base_model_directory(model),
+            data,
+            output,
+            precision=precision,
+            base_model=model,
+            max_seq_length=max_seq_length,
+        )
     parity = config.parity
     cosine = f"; cosine to the model: minimum {parity.minimum:.5f}, mean {parity.mean:.5f}" if parity else ""
     answer(
@@ -139,6 +139,7 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="An exported model.")],
     data: Annotated[Path, typer.Option(help="A dataset version or a BEIR folder.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the score file.")] = None,
+    split: options.Split = "test",
     run_file: Annotated[Path | None, typer.Option(help="Also write the rankings as a TREC run file.")] = None,
     name: Annotated[str, typer.Option(help="What to call the model in reports.")] = "",
     as_json: AsJson = False,
@@ -149,8 +150,18 @@ def evaluate(
     """
     from components.evaluate.evaluate import evaluate as evaluate_model
     from components.evaluate.progress import ProgressLog
+    from components.settings import cache_directory
 
-    scores = evaluate_model(model, data, name=name or str(model), progress=ProgressLog(), run_file=run_file)
+    with working("evaluate"):
+        scores = evaluate_model(
+            model,
+            data,
+            name=name or str(model),
+            split=split,
+            progress=ProgressLog(),
+            cache=cache_directory("encodings"),
+            run_file=run_file,
+        )
     if output is not None:
         scores.write(output)
         tell(f"The score file is at {output}.")
@@ -168,6 +179,8 @@ def gate(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the decision record.")] = None,
     report: Annotated[Path | None, typer.Option(help="Where to write evaluation.html.")] = None,
     data: Annotated[Path | None, typer.Option(help="What both were scored on: the report then shows texts.")] = None,
+    split: options.Split = "test",
+    open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
     min_gain: options.MinGain = 0.005,
     alpha: options.Alpha = 0.05,
     guard: options.Guards = None,
@@ -178,15 +191,20 @@ def gate(
     Example: ranklift gate candidate.json champion.json
     """
     from components.gate.gate import decide
-    from components.gate.report import write_report
     from components.gate.switches import options_with_guards
     from components.scores import ScoreFile
 
     ours, theirs = ScoreFile.read(candidate), ScoreFile.read(champion)
     decision = decide(ours, theirs, options_with_guards(min_gain, alpha, options.guard_limits(guard)))
+    if open_ and report is None:
+        report = Path("evaluation.html")
     if report is not None:
-        write_report(decision, ours, theirs, report, data)
+        from components.gate.report import write_report  # needs the data extra, which a decision does without
+
+        write_report(decision, ours, theirs, report, data, split=split)
         tell(f"The report is at {report}.")
+    if open_ and report is not None:
+        open_page(report)
     if output is not None:
         decision.write(output)
     answer(decision.model_dump(), decision.reason, as_json)

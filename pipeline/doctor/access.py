@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from components.errors import StoreError
+from urllib3.exceptions import HTTPError
+
 from components.object_store import ObjectStore
+from components.object_store_faults import KEY_CODES, RefusedError
 from pipeline.doctor.cluster import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, Cluster
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
 
@@ -115,9 +117,17 @@ def _tried(cluster: Cluster, namespace: str, name: str, values: dict[str, str]) 
     fields = {"access_key": values["AWS_ACCESS_KEY_ID"], "secret_key": values["AWS_SECRET_ACCESS_KEY"]}
     settings = type(cluster.store).of(**{**cluster.store.model_dump(exclude={"session_token"}), **fields})
     try:
-        ObjectStore(settings).find("champion.json")
-    except StoreError as error:
-        return wrong(f"the keys of Secret {name} in namespace {namespace} are not taken: {error}", "give it those keys")
+        ObjectStore(settings).request("GET", "champion.json")
+    except RefusedError as error:
+        # Keys that the store knows may well not be allowed to read this: the predictor's see models alone.
+        if error.code in KEY_CODES:
+            return wrong(
+                f"the object store at {settings.endpoint} does not know the keys of Secret {name} in namespace {namespace} "
+                f"({error.code})",
+                "write the keys that the store has into it",
+            )
+    except HTTPError as error:
+        return skipped(f"The keys of Secret {name} were not tried: {settings.endpoint} did not answer ({error}).")
     return ok(f"the object store takes the keys of Secret {name} in namespace {namespace}")
 
 

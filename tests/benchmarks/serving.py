@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from functools import partial
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from components.processor import has_bf16
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -180,12 +183,17 @@ def _summary(results: list[Result]) -> dict[str, float]:
     }
 
 
-def gemm_gflops(threads: int) -> float:
-    """This machine's fp32 matrix product, in torch, at the shape of the model's widest layer: GFLOP/s, best of 5."""
+def gemm_gflops(threads: int, precision: str) -> float:
+    """This machine's matrix product, in torch, at the shape of the model's widest layer: GFLOP/s, best of 5.
+
+    In bf16 for a model that is served in it; in fp32 else, since torch has no int8 product to compare with: an int8
+    model may reach more than all of it.
+    """
     import torch
 
     torch.set_num_threads(threads)
-    left, right = torch.randn(1024, 384), torch.randn(384, 1536)
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    left, right = torch.randn(1024, 384, dtype=kind), torch.randn(384, 1536, dtype=kind)
     best = 0.0
     for _ in range(5):
         begun = time.perf_counter()
@@ -232,7 +240,18 @@ class Bench:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.logs = Path(options.output).resolve().parent
-        self.report: dict[str, Any] = {"processor": _processor(), "cases": {}}
+        self.precision = json.loads((Path(options.exported) / "encoder.json").read_text())["precision"]
+        self.report: dict[str, Any] = {
+            "processor": _processor(),
+            "has_bf16": has_bf16(),
+            "precision": self.precision,
+            "infinity_engine": options.infinity_engine if options.infinity else None,
+            "pairs": options.pairs,
+            "cases": {},
+        }
+        print(f"{self.report['processor']}; the model is served in {self.precision}", flush=True)
+        if not has_bf16():
+            print("This processor has no bf16: what is said of bf16 cannot be measured here.", flush=True)
 
     def run(self) -> None:
         """All of it."""
@@ -248,7 +267,8 @@ class Bench:
             for name in ("ranklift", "seed", "infinity"):
                 if name in self.report:
                     self.report[name]["loaded_megabytes"] = memory(self.report[name].pop("pid"))
-        self.report["gemm_gflops"] = gemm_gflops(threads)
+        self.report["gemm_gflops"] = gemm_gflops(threads, self.precision)
+        self.report["gemm_precision"] = "bf16" if self.precision == "bf16" else "fp32"
         self.report["share_of_gemm"] = round(self.report["profile"]["gflops"] / self.report["gemm_gflops"], 2)
 
     def _start(self, stack: ExitStack, name: str, port: int, path: str, health: str, command: list[str]) -> Side:
@@ -343,6 +363,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="three cases instead of twelve")
     parser.add_argument("--output", default="serving-benchmark.json")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))  # so that the servers are stopped too
     bench = Bench(options)
     bench.run()
     bench.write()

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -47,6 +49,32 @@ def test_any_text_has_a_finite_embedding(encoder, text):
 @pytest.mark.parametrize("text", ["\ud800 lone surrogate", "\x00 nul", "👩‍👩‍👧‍👦", "مرحبا", "a" * 100_000])
 def test_odd_texts_have_embeddings(encoder, text):
     assert np.isfinite(encoder.encode([text])).all()
+
+
+TURNS = """
+import random, sys
+from pathlib import Path
+from components.encoder import Encoder
+
+encoder = Encoder.open(Path(sys.argv[1]), threads=2)
+words = "sort the array find a path in the graph sum the column of a data set an edge of the tree".split()
+chance = random.Random(1)
+
+def text():
+    return " ".join(chance.choices(words, k=chance.randint(1, 60)))
+
+session = encoder.session()
+for _ in range(300):
+    encoder.encode([text()])
+    session.run(encoder.tokenize([text() for _ in range(chance.randint(2, 41))]))
+"""
+
+
+def test_encode_and_a_session_take_turns(exported_tiny_model):
+    # Where a session shares its arrays with OpenVINO, the next `encode` writes to them after they were freed, and the
+    # process dies of it: hence a process of its own.
+    ended = subprocess.run([sys.executable, "-c", TURNS, str(exported_tiny_model)], check=False, capture_output=True)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_threads_share_an_encoder(encoder):

@@ -35,6 +35,7 @@ class Fault:
     shorten: bool = False  #: a good answer, whole by its own length, with half the bytes
     flip: bool = False  #: a good answer with one byte changed
     stall: float = 0.0  #: seconds before the answer
+    drip: float = 0.0  #: seconds between every sixteen bytes of the answer's body
     before: Callable[[], None] | None = None  #: done before the store sees the request, which then gets lost
     after: Callable[[], None] | None = None  #: done after the store did it, and nobody is told
 
@@ -128,6 +129,12 @@ class Proxy:
             head = _with_length(head, len(body))
         if fault.flip and body:
             body = bytes([body[0] ^ 1]) + body[1:]
+        if fault.drip:
+            client.sendall(head)
+            for start in range(0, len(body), 16):
+                time.sleep(fault.drip)
+                client.sendall(body[start : start + 16])
+            return True
         client.sendall(head + body)
         return True
 

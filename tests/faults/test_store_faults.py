@@ -123,6 +123,18 @@ def test_a_document_that_arrives_damaged_is_refused(through_proxy, proxy, champi
     assert not (tmp_path / "V0").exists()
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("key", ["champion.json", "encoder.bin"], ids=["a document", "a file"])
+def test_a_store_that_never_stops_sending_a_little_is_given_up(through_proxy, proxy, key, tmp_path):
+    # Bytes keep coming, so that no time-out of the network's ever strikes: at this rate it would take minutes.
+    proxy.plan = lambda call: Fault(drip=0.5) if key in call.path and call.method == "GET" else None
+    through_proxy.store.settings = through_proxy.store.settings.model_copy(update={"attempts": 2})
+    with pytest.raises(StoreError, match=r"sent a damaged answer \(only \d+ bytes in \d s\), 2 times"):
+        through_proxy.champion()
+        through_proxy.download("model", "V0", tmp_path / "V0")
+    assert len([call for call in proxy.calls if key in call.path and call.method == "GET"]) == 2
+
+
 STORM = [SLOW_DOWN, Fault(status=500), Fault(lose="request"), Fault(lose="answer"), Fault(cut=True), Fault(flip=True)]
 
 

@@ -49,10 +49,11 @@ def embed(encoder: Encoder, texts: list[str], **options) -> list:
     async def run():
         batcher = Batcher(encoder, **{"streams": 2, "batch_tokens": 256, "max_waiting": 1000, "timeout": 10, **options})
         await batcher.start()
-        items = batcher.submit(texts, time.monotonic() + options.get("timeout", 10))
-        outcomes = await asyncio.gather(*(item.future for item in items), return_exceptions=True)
-        await batcher.close()
-        return outcomes
+        try:
+            items = batcher.submit(texts, time.monotonic() + options.get("timeout", 10))
+            return await asyncio.gather(*(item.future for item in items), return_exceptions=True)
+        finally:
+            await batcher.close()
 
     return asyncio.run(run())
 

@@ -11,7 +11,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from predictor.gate import nesting
+from predictor.gate import nests_deeper
 from tests.kserve.conftest import TEXTS
 from tests.kserve.running import running, wait_for
 
@@ -132,8 +132,22 @@ def test_nesting_is_that_of_brackets_outside_strings(value):
         children = item.values() if isinstance(item, dict) else item if isinstance(item, list) else None
         return 0 if children is None else 1 + max(map(depth, children), default=0)
 
-    measured = nesting(json.dumps([value] * 40).encode())
-    assert measured == depth([value] * 40) or (measured == 0 and depth(value) < 16)
+    body, deepest = json.dumps([value] * 3).encode(), depth([value] * 3)
+    assert not nests_deeper(body, deepest)
+    assert nests_deeper(body, deepest - 1)
+
+
+QUOTES = {
+    "escaped quotes outside a string": b'\\"' * 2_000_000,
+    "a string that nobody closes": b'"' + b'\\"' * 2_000_000,
+    "that ends in a backslash": b'"' + b'\\"' * 2_000_000 + b"\\",
+    "empty strings": b'""' * 2_000_000,
+}
+
+
+@pytest.mark.parametrize("quotes", QUOTES.values(), ids=QUOTES)
+def test_quotes_cost_one_pass_where_a_search_that_goes_back_takes_hours(quotes):
+    assert not nests_deeper(b"[]" * 40 + quotes, 32)
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,15 @@
 """kserve/inference-service.yaml: its fields are KServe's, and its variables are the predictor's settings."""
 
+import copy
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
-from kserve import V1beta1InferenceService, V1beta1InferenceServiceSpec, V1beta1PredictorSpec
-from kubernetes.client import V1Container, V1Probe, V1SecurityContext
 
 from predictor.settings import PredictorSettings
+from tests.manifests.rendering import KUBERNETES, validate
+from tests.manifests.sdk_schema import faults
 
 MANIFEST = Path(__file__).parents[2] / "kserve" / "inference-service.yaml"
 
@@ -23,20 +25,73 @@ def container(service) -> dict:
     return found
 
 
-def test_every_field_of_the_predictor_is_one_that_kserve_knows(service):
-    known = set(V1beta1PredictorSpec.attribute_map.values())
-    assert set(service["spec"]["predictor"]) <= known
+def test_every_field_is_one_that_kserve_knows_and_has_its_type(service):
+    assert faults(service, "V1beta1InferenceService") == []
     assert service["apiVersion"] == "serving.kserve.io/v1beta1"
     assert service["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] == "Standard"
-    assert set(service["spec"]) <= set(V1beta1InferenceServiceSpec.attribute_map.values())
-    assert set(service) <= set(V1beta1InferenceService.attribute_map.values())
 
 
-def test_every_field_of_the_container_is_one_that_kubernetes_knows(container):
-    assert set(container) <= set(V1Container.attribute_map.values())
-    for name, kind in (("startupProbe", V1Probe), ("readinessProbe", V1Probe), ("livenessProbe", V1Probe)):
-        assert set(container[name]) <= set(kind.attribute_map.values())
-    assert set(container["securityContext"]) <= set(V1SecurityContext.attribute_map.values())
+@pytest.mark.parametrize(
+    ("path", "value", "fault"),
+    [
+        (("spec", "predictors"), {}, "has no such field"),
+        (("spec", "predictor", "minReplica"), 1, "has no such field"),
+        (("spec", "predictor", "minReplicas"), "1", "is not of type int"),
+        (("spec", "predictor", "containers"), {}, "is not a list[V1Container]"),
+        (("spec", "predictor", "containers", 0, "readinessprobe"), {}, "has no such field"),
+        (("spec", "predictor", "containers", 0, "livenessProbe", "httpGet"), {"path": "/"}, "`port`"),
+        (("spec", "predictor", "deploymentStrategy", "kind"), "Recreate", "has no such field"),
+    ],
+    ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else "",
+)
+def test_a_field_that_kserve_does_not_know_is_found(service, path, value, fault):
+    broken = copy.deepcopy(service)
+    *parents, last = path
+    place = broken
+    for parent in parents:
+        place = place[parent]
+    place[last] = value
+    assert any(fault in found for found in faults(broken, "V1beta1InferenceService"))
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_the_deployment_that_kserve_makes_of_it_is_one_that_kubernetes_takes(service, version):
+    predictor = dict(service["spec"]["predictor"])
+    strategy = predictor.pop("deploymentStrategy")
+    for field in ("minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"):
+        predictor.pop(field)
+    labels = {"serving.kserve.io/inferenceservice": service["metadata"]["name"], "component": "predictor"}
+    validate(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "ranklift-predictor", "namespace": service["metadata"]["namespace"]},
+            "spec": {
+                "selector": {"matchLabels": labels},
+                "strategy": strategy,
+                "template": {"metadata": {"labels": labels}, "spec": predictor},
+            },
+        },
+        version,
+    )
+
+
+def test_replicas_follow_the_load(service, container):
+    """KServe makes a HorizontalPodAutoscaler of these; on CPU it needs the request that it takes its percentage of."""
+    predictor = service["spec"]["predictor"]
+    assert 1 <= predictor["minReplicas"] < predictor["maxReplicas"]
+    assert predictor["scaleMetric"] == "cpu" and 0 < predictor["scaleTarget"] < 100
+    assert container["resources"]["requests"]["cpu"]
+    assert "serving.kserve.io/autoscalerClass" not in service["metadata"]["annotations"], "hpa is the default"
+
+
+def test_a_new_version_is_ready_before_an_old_pod_goes(service):
+    assert service["spec"]["predictor"]["deploymentStrategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+def test_its_image_is_of_this_release(container):
+    release = tomllib.loads((MANIFEST.parents[1] / "pyproject.toml").read_text())["project"]["version"]
+    assert container["image"] == f"ranklift-predictor:{release}"
 
 
 def test_its_variables_are_settings_of_the_predictor(container):

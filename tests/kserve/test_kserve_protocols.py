@@ -2,6 +2,7 @@
 
 import asyncio
 
+import httpx
 import numpy as np
 import pytest
 from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRequest, RESTConfig
@@ -157,3 +158,27 @@ def test_grpc_refuses_with_a_status_and_one_sentence(predictor):
             asyncio.run(ask(request))
         assert caught.value.code().name == code
         assert caught.value.details().endswith(".")
+
+
+def test_grpc_calls_are_counted_as_http_requests_are(predictor):
+    import grpc
+
+    lonely = InferRequest(model_name="ranklift", infer_inputs=infer_request(binary=False).inputs[:1])
+
+    async def ask():
+        async with InferenceGRPCClient(predictor.grpc) as opened:
+            await opened.infer(infer_request(binary=False))
+            with pytest.raises(grpc.RpcError):
+                await opened.infer(lonely)
+
+    def counted() -> dict[str, float]:
+        samples = [line.rsplit(" ", 1) for line in httpx.get(f"{predictor.url}/metrics").text.splitlines()]
+        route = 'ranklift_requests_total{route="/inference.GRPCInferenceService/ModelInfer",status='
+        return {
+            status: sum(float(value) for name, value in samples if name == f'{route}"{status}"}}')
+            for status in ("OK", "INVALID_ARGUMENT")
+        }
+
+    before = counted()
+    asyncio.run(ask())
+    assert counted() == {status: count + 1 for status, count in before.items()}

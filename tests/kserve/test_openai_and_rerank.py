@@ -2,6 +2,7 @@
 
 import base64
 
+import httpx
 import numpy as np
 import openai
 import pytest
@@ -110,3 +111,7 @@ def test_prompts_go_to_their_own_sides(tmp_path):
         kept = sdk.embeddings.create(model="m", input="sort").data[0].embedding
         np.testing.assert_allclose(asked, query, atol=1e-5)
         np.testing.assert_allclose(kept, document, atol=1e-5)
+        body = {"query": "sort", "documents": ["sort"]}
+        answers = {path: httpx.post(predictor.url + path, json=body).json() for path in ("/find_similar", "/v1/rerank")}
+    assert answers["/find_similar"]["score"] == pytest.approx(float(query @ document), abs=1e-5)
+    assert answers["/v1/rerank"]["results"][0]["relevance_score"] == pytest.approx(float(query @ document), abs=1e-5)

@@ -95,13 +95,13 @@ def test_it_says_in_one_sentence_why_it_cannot_start(exported_tiny_model, flags,
     assert "Traceback" not in ended.stderr
 
 
-def test_a_taken_port_is_named(exported_tiny_model, predictor):
-    port = predictor.url.rsplit(":", 1)[1]
-    ended = subprocess.run(
-        command(exported_tiny_model, "--http_port", port), capture_output=True, text=True, check=False
-    )
+@pytest.mark.parametrize(("protocol", "flag"), [("url", "--http_port"), ("grpc", "--grpc_port")], ids=["HTTP", "gRPC"])
+def test_a_taken_port_is_named(exported_tiny_model, predictor, protocol, flag):
+    port = getattr(predictor, protocol).rsplit(":", 1)[1]
+    ended = subprocess.run(command(exported_tiny_model, flag, port), capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert f"Cannot listen on 127.0.0.1:{port}" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_settings_come_from_the_environment_too(exported_tiny_model, tmp_path):

@@ -1,6 +1,7 @@
 """The command line: one sentence for what the user can fix, JSON alone on standard output, statuses for scripts."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from components.scores import ScoreFile
 from pipeline.cli import app
+from tests.components.prepare.conftest import write_beir
 
 RANKLIFT = [sys.executable, "-m", "pipeline.cli"]
 COMMANDS = [
@@ -71,6 +73,31 @@ def test_the_gate_answers_scripts_by_its_status(tmp_path, gain, status, verdict)
     assert json.loads((tmp_path / "decision.json").read_text())["verdict"] == verdict
 
 
+def test_the_report_of_the_gate_opens_in_the_browser(tmp_path, monkeypatch):
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    scores = [score_file(tmp_path / f"{name}.json", name, 0.2) for name in ("candidate", "champion")]
+    result = ranklift("gate", *scores, "--open", cwd=tmp_path)
+    assert result.returncode == 1, result.stderr
+    assert (tmp_path / "opened").read_text().strip() == (tmp_path / "evaluation.html").as_uri()
+
+
+def test_a_split_is_evaluated_by_its_name_and_its_encodings_are_used_again(exported_tiny_model, tmp_path, monkeypatch):
+    folder = write_beir(
+        tmp_path / "beir",
+        passages={name: {"text": f"sort the {name}"} for name in ("array", "graph", "tree")},
+        queries={"q": {"text": "array"}},
+        qrels={"dev": [("q", "array", 1)]},
+    )
+    monkeypatch.setenv("RANKLIFT_CACHE", str(tmp_path / "cache"))
+    arguments = ["evaluate", str(exported_tiny_model), "--data", str(folder), "--split", "dev", "--json"]
+    first, again = (json.loads(CliRunner().invoke(app, arguments).stdout) for _ in range(2))
+    assert (first["cached"], again["cached"]) == (False, True)
+    assert again["metrics"] == first["metrics"]
+
+
 def test_the_gate_refuses_scores_of_different_evaluation_sets(tmp_path):
     candidate = score_file(tmp_path / "candidate.json", "candidate", 0.3)
     champion = score_file(tmp_path / "champion.json", "champion", 0.2, dataset="e" * 64)
@@ -122,6 +149,36 @@ def test_compiling_twice_gives_the_checked_snapshot(tmp_path):
     snapshot = Path(__file__).parent / "pipeline.yaml"
     renew = "the DAG changed: `ranklift compile -o tests/pipeline/pipeline.yaml` renews the snapshot"
     assert (tmp_path / "pipeline.yaml").read_text() == snapshot.read_text(), renew
+
+
+def test_a_package_that_is_not_installed_is_named_with_the_extra_that_brings_it(tmp_path):
+    code = "import sys; sys.modules['kfp'] = None; from pipeline.cli import main; main()"  # as if it were not there
+    command = [sys.executable, "-c", code, "compile", "-o", str(tmp_path / "pipeline.yaml")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith(
+        "ranklift: error: This command needs the package kfp, which is not installed; `pip "
+    )
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        pytest.param(["gate", "candidate.json", "champion.json"], 0, id="gate"),
+        pytest.param(["models", "show", "latest"], 2, id="models"),
+    ],
+)
+def test_the_core_alone_judges_and_reads_the_registry(tmp_path, arguments, status):
+    score_file(tmp_path / "candidate.json", "candidate", 0.4)
+    score_file(tmp_path / "champion.json", "champion", 0.2)
+    missing = "duckdb kfp matplotlib openvino pandas pyarrow".split()
+    code = f"import sys; sys.modules.update(dict.fromkeys({missing})); from pipeline.cli import main; main()"
+    command = [sys.executable, "-c", code, *arguments]
+    environ = {**os.environ, "RANKLIFT_HOME": str(tmp_path / "home"), "RANKLIFT_S3_ENDPOINT": "http://127.0.0.1:9"}
+    result = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == status, result.stderr
+    assert "not installed" not in result.stderr
 
 
 def test_help_costs_no_heavy_import():

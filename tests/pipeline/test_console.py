@@ -1,5 +1,6 @@
 """What a person sees: plain lines in a log, and on a terminal a sign that work goes on."""
 
+import json
 import os
 import pty
 import re
@@ -43,6 +44,20 @@ def test_on_a_terminal_the_running_stage_is_shown_with_its_time():
     text = re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", shown.decode())
     assert "train [1/2] … 0:00:01" in text
     assert "  train done" in text
+
+
+WORK = """
+from pipeline.console import answer, working
+with working("export"):
+    print("a library's own words")
+answer({"done": True}, "Done.", as_json=True)
+"""
+
+
+def test_what_libraries_print_is_no_part_of_the_result():
+    result = subprocess.run([sys.executable, "-c", WORK], capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(result.stdout) == {"done": True}
+    assert result.stderr == "export …\na library's own words\n"
 
 
 def test_a_table_puts_numbers_to_the_right():

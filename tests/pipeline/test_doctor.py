@@ -235,7 +235,7 @@ def test_keys_that_the_object_store_does_not_take_are_found(cluster, object_stor
     status, found = doctor()
     assert status == 1
     assert found["object store"]["state"] == found["object store: writing"]["state"] == "ok"
-    assert "are not taken" in found["keys for the runs"]["finding"]
+    assert "does not know the keys of Secret ranklift-object-store" in found["keys for the runs"]["finding"]
     real = {
         "AWS_ACCESS_KEY_ID": object_store.access_key.get_secret_value(),
         "AWS_SECRET_ACCESS_KEY": object_store.secret_key.get_secret_value(),

@@ -76,6 +76,11 @@ def test_int8_stays_close_and_says_so(tiny_model, tmp_path):
     config = export_model(tiny_model, tmp_path / "served", texts=TEXTS * 10, precision="int8")
     assert config.precision == "int8"
     assert config.parity is not None and config.parity.minimum >= config.parity.tolerance
+    encoder = Encoder.open(tmp_path / "served")
+    session = encoder.session()
+    together = session.run(encoder.tokenize(TEXTS))
+    alone = np.concatenate([session.run(encoder.tokenize([text])) for text in TEXTS])
+    assert (alone * together).sum(axis=1).min() >= 1 - 1e-4, "in int8 too the company in a batch changes no answer"
 
 
 def test_a_graph_that_differs_from_its_model_fails_the_stage(tiny_model, exported_tiny_model, tmp_path):

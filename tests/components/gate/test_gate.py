@@ -34,7 +34,9 @@ def test_a_clear_gain_is_promoted_with_every_number_on_record(scores) -> None:
     assert [guard.name for guard in decision.guards] == [
         "gain", "significance", "absolute score", "recall@100", "encoder latency", "model size",
     ]  # fmt: skip
-    assert decision.reason.startswith("Promoted: new has NDCG@10") and decision.reason.endswith("every guard passes.")
+    assert decision.reason.startswith("Promoted: new has NDCG@10")
+    seen = f"200 queries show a true gain of {decision.minimum_detectable_effect:.4f} or more with 80% power"
+    assert decision.reason.endswith(f"and every guard passes; {seen}.")
 
 
 def test_a_loss_is_held_and_the_sentence_says_why_and_what_could_have_been_seen(scores) -> None:

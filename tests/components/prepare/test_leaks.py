@@ -46,7 +46,11 @@ def test_a_planted_leak_is_an_error_that_shows_it(tmp_path, options, evaluation,
 
     with pytest.raises(DataError, match=r"^1 training rows share .*--on-leak drop") as caught:
         prepare(source, tmp_path / "V0", options(evaluation_source=str(evaluation)))
-    assert rows[17]["query"] in str(caught.value)
+    assert f"{rows[17]['query']!r}" in str(caught.value)
+    partner = (
+        f"passage 'Volume 7 {sentence(7)[:50]}" if "positive" in plant else "query 'which volume tells about the old"
+    )
+    assert f"(query_id 017) and the evaluation's {partner}" in str(caught.value)
     assert not (tmp_path / "V0").exists()
 
 
@@ -63,7 +67,9 @@ def test_every_planted_leak_is_dropped_when_asked_and_nothing_else(tmp_path, opt
     leaked = {rows[number * 7]["query_id"] for number in range(len(PLANTS))}
     assert kept == {row["query_id"] for row in rows} - leaked
     dropped = {rule.name: rule.dropped for rule in manifest.rules if rule.dropped}
-    assert sum(dropped.values()) == len(PLANTS)
+    assert dropped == {"leaked_query": 2, "leaked_positive": 2, "leaked_near_duplicate": 2}
+    examples = [example for rule in manifest.rules for example in rule.examples]
+    assert all(example["evaluation"] for example in examples)
 
 
 def test_an_evaluation_set_that_is_brought_stays_as_it_is(tmp_path, options, evaluation):

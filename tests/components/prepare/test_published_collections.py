@@ -36,6 +36,35 @@ def test_ms_marco_opens_as_an_evaluation_set(ms_marco):
     assert opened.queries["055"] == rows_of(60)[55]["query"]
 
 
+def test_ms_marco_opens_with_all_that_its_archive_holds(ms_marco):
+    # collectionandqueries.tar.gz has the small dev set beside the whole one, and eval queries that nobody judged.
+    queries = (ms_marco / "queries.dev.tsv").read_text()
+    (ms_marco / "queries.dev.small.tsv").write_text("".join(queries.splitlines(keepends=True)[:4]))
+    (ms_marco / "queries.eval.tsv").write_text("900\twhat was never judged\n")
+    judged = (ms_marco / "qrels.dev.tsv").read_text()
+    (ms_marco / "qrels.dev.small.tsv").write_text("".join(judged.splitlines(keepends=True)[:4]))
+
+    assert len(open_evaluation_set(ms_marco, split="dev").queries) == 10
+    assert len(open_evaluation_set(ms_marco, split="dev.small").queries) == 4
+    (ms_marco / "qrels.dev.tsv").unlink()
+    assert len(open_evaluation_set(ms_marco, split="dev").queries) == 4
+
+
+def test_one_id_for_two_queries_in_two_files_is_refused(ms_marco):
+    (ms_marco / "queries.eval.tsv").write_text("055\tanother text\n")
+    with pytest.raises(DataError, match=r"queries\.eval\.tsv, row 1, column '_id' is '055'"):
+        open_evaluation_set(ms_marco, split="dev")
+
+
+def test_trec_deep_learning_judgements_lie_beside_ms_marco_under_their_own_names(ms_marco):
+    (ms_marco / "msmarco-test2019-queries.tsv").write_text("19335\tanthropological definition of environment\n")
+    (ms_marco / "2019qrels-pass.txt").write_text("19335 Q0 p1 0\n19335 Q0 p2 3\n19335 Q0 p3 1\n")
+    (ms_marco / "qrels.dl20-passage.txt").write_text("19335 0 p4 2\n")
+
+    assert open_evaluation_set(ms_marco, split="2019").qrels == {"19335": {"p1": 0, "p2": 3, "p3": 1}}
+    assert open_evaluation_set(ms_marco, split="dl20-passage").qrels == {"19335": {"p4": 2}}
+
+
 def test_ms_marco_triples_of_ids_are_the_training_triplets(ms_marco, tmp_path, options):
     manifest = prepare(str(ms_marco), tmp_path / "V0", options(evaluation_split="dev"))
 

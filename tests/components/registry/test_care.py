@@ -188,3 +188,30 @@ class TestCard:
 def test_pushing_to_what_is_no_place_on_the_hub_is_one_sentence(registry, uri):
     with pytest.raises(StoreError, match="give one such as hf://"):
         push_model(registry, "V0", uri)
+
+
+class TestPush:
+    def test_the_hub_gets_every_file_the_card_and_nothing_else(self, few, hub, tmp_path):
+        url = push_model(few, "V2", "hf://acme/model")
+
+        assert url.startswith(hub.endpoint)
+        few.download("model", "V2", tmp_path / "V2")
+        files = {path for path in (tmp_path / "V2").rglob("*") if path.is_file()}
+        expected = {path.relative_to(tmp_path / "V2").as_posix(): path.read_bytes() for path in files}
+        assert hub.committed == expected
+        assert ModelCard(hub.committed["README.md"].decode()).data.library_name == "sentence-transformers"
+        assert [request["visibility"] for request in hub.created] == ["private"]
+        assert "Bearer hf_of_a_test" in hub.tokens
+
+    @pytest.mark.parametrize("status", [401, 403, 500])
+    def test_a_hub_that_refuses_is_one_sentence_without_the_token(self, few, hub, status):
+        hub.refuse = status
+        with pytest.raises(StoreError, match=r"V2 could not be pushed to hf://acme/model \(") as caught:
+            push_model(few, "V2", "hf://acme/model")
+        assert "\n" not in str(caught.value)
+        assert "hf_of_a_test" not in str(caught.value)
+
+    def test_a_hub_that_is_down_is_one_sentence(self, few, hub, monkeypatch):
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+        with pytest.raises(StoreError, match=r"\(.*refused\); check the name, the network and HF_TOKEN"):
+            push_model(few, "V2", "hf://acme/model")

@@ -1,33 +1,17 @@
 """Training: learns what there is to learn, keeps the best checkpoint, and says what it cannot do."""
 
+import json
 import shutil
 
 import pytest
+from typer.testing import CliRunner
 
-from components.base_model import PACKAGED_DEFAULT, base_model_directory, resolve_base_model
 from components.dataset import CORPUS, QRELS, QUERIES, DatasetManifest
 from components.errors import DataError, ModelError, RankliftError
-from components.prepare.options import PrepareOptions
-from components.prepare.stage import prepare
 from components.train.curve import write_curve
-from components.train.train import DEV_ACCURACY, TrainingReport, TrainOptions, train_model
-from tests.datasets import write_triplets
-
-QUICK = TrainOptions(epochs=4, batch_size=16, learning_rate=2e-3, precision="fp32")
-
-
-@pytest.fixture(scope="module")
-def dataset(tiny_model, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("learnable")
-    source = write_triplets(directory / "triplets.csv", 400)
-    prepare(str(source), directory / "dataset", PrepareOptions(base_model=str(tiny_model), evaluation_queries=60))
-    return directory / "dataset"
-
-
-@pytest.fixture(scope="module")
-def trained(dataset, tmp_path_factory):
-    output = tmp_path_factory.mktemp("trained") / "model"
-    return output, train_model(dataset, output, QUICK)
+from components.train.train import DEV_ACCURACY, TrainingReport, train_model
+from pipeline.cli import app
+from tests.components.train.conftest import QUICK
 
 
 def test_dev_accuracy_rises_and_the_report_tells_every_step(trained):
@@ -52,6 +36,14 @@ def test_the_same_seed_gives_the_same_weights(trained, dataset, tmp_path):
     train_model(dataset, tmp_path / "again", QUICK)
     weights = "model.safetensors"
     assert (tmp_path / "again" / weights).read_bytes() == (output / weights).read_bytes()
+
+
+def test_as_a_command_it_prints_one_json_document_and_nothing_else(dataset, tmp_path):
+    command = ["train", str(dataset), "-o", str(tmp_path / "model"), "--epochs", "0.2", "--batch-size", "16", "--json"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.stderr
+    assert TrainingReport.model_validate(json.loads(result.stdout)).steps > 0
+    assert (tmp_path / "model" / "training.html").is_file()
 
 
 def test_the_evaluation_files_are_never_opened(dataset, tmp_path):
@@ -104,15 +96,3 @@ def test_an_output_folder_in_use_is_left_alone(dataset, tmp_path):
     with pytest.raises(ModelError, match="exists and is not empty"):
         train_model(dataset, tmp_path, QUICK)
     assert (tmp_path / "precious").read_text() == "mine"
-
-
-def test_the_packaged_model_is_what_auto_means_without_a_hub(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert resolve_base_model("auto") == PACKAGED_DEFAULT
-    assert (base_model_directory(PACKAGED_DEFAULT) / "modules.json").is_file()
-
-
-@pytest.mark.parametrize("name", ["package://no_such_package", "package://../evil", "./nowhere", "a/b/c"])
-def test_a_base_model_that_is_nowhere_is_one_sentence(name):
-    with pytest.raises(ModelError):
-        resolve_base_model(name)

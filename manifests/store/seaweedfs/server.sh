@@ -1,0 +1,19 @@
+# Run by the StatefulSet object-store: writes who may do what, then becomes the server.
+umask 077
+cat >"$HOME/identities.json" <<IDENTITIES
+{"identities": [
+  {"name": "root", "actions": ["Admin"],
+   "credentials": [{"accessKey": "$MINIO_ROOT_USER", "secretKey": "$MINIO_ROOT_PASSWORD"}]},
+  {"name": "kubeflow",
+   "actions": ["Read:mlpipeline", "List:mlpipeline", "Write:mlpipeline", "Tagging:mlpipeline", "List:ranklift",
+               "Read:ranklift/runs/*", "Write:ranklift/runs/*", "Tagging:ranklift/runs/*"],
+   "credentials": [{"accessKey": "$KUBEFLOW_KEY", "secretKey": "$KUBEFLOW_SECRET"}]},
+  {"name": "pipeline", "actions": ["Read:ranklift", "List:ranklift", "Write:ranklift", "Tagging:ranklift"],
+   "credentials": [{"accessKey": "$PIPELINE_KEY", "secretKey": "$PIPELINE_SECRET"}]},
+  {"name": "predictor", "actions": ["List:ranklift", "Read:ranklift/models/*"],
+   "credentials": [{"accessKey": "$PREDICTOR_KEY", "secretKey": "$PREDICTOR_SECRET"}]}
+]}
+IDENTITIES
+exec weed -logtostderr=true server -dir="$DATA" -ip="$ADDRESS" -ip.bind="${BIND:-0.0.0.0}" \
+    -master.volumeSizeLimitMB=1024 -master.volumePreallocate=false -volume.max=0 \
+    -filer -s3 -s3.port="$S3_PORT" -s3.config="$HOME/identities.json" ${EXTRA_FLAGS:-}

@@ -1,0 +1,24 @@
+import pytest
+
+from components.prepare.options import PrepareOptions
+from components.prepare.stage import prepare
+from components.train.train import TrainOptions, train_model
+from tests.datasets import write_triplets
+
+QUICK = TrainOptions(epochs=4, batch_size=16, learning_rate=2e-3, precision="fp32")
+
+
+@pytest.fixture(scope="session")
+def dataset(tiny_model, tmp_path_factory):
+    """A dataset version that the tiny model can learn."""
+    directory = tmp_path_factory.mktemp("learnable")
+    source = write_triplets(directory / "triplets.csv", 400)
+    prepare(str(source), directory / "dataset", PrepareOptions(base_model=str(tiny_model), evaluation_queries=60))
+    return directory / "dataset"
+
+
+@pytest.fixture(scope="session")
+def trained(dataset, tmp_path_factory):
+    """A model that was trained on it in one go, and the report."""
+    output = tmp_path_factory.mktemp("trained") / "model"
+    return output, train_model(dataset, output, QUICK)

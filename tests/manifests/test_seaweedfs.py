@@ -1,0 +1,138 @@
+"""The scripts of store/seaweedfs, run as the pods run them, with the real server: who may do what."""
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+from minio import Minio
+from minio.error import S3Error
+
+from components.embedded_store import weed_binary
+from tests.manifests.rendering import MANIFESTS
+
+SCRIPTS = MANIFESTS / "store" / "seaweedfs"
+KEYS = {
+    "MINIO_ROOT_USER": "ranklift", "MINIO_ROOT_PASSWORD": "root-secret",
+    "KUBEFLOW_KEY": "kubeflow-key", "KUBEFLOW_SECRET": "kubeflow-secret",
+    "PIPELINE_KEY": "pipeline-key", "PIPELINE_SECRET": "pipeline-secret",
+    "PREDICTOR_KEY": "predictor-key", "PREDICTOR_SECRET": "predictor-secret",
+}  # fmt: skip
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """The address of a store that the scripts set up."""
+    folder = tmp_path_factory.mktemp("seaweedfs")
+    for name in ("bin", "home", "data"):
+        (folder / name).mkdir()
+    (folder / "bin" / "weed").symlink_to(weed_binary())
+    s3, s3_grpc, master, master_grpc, filer, filer_grpc, volume, volume_grpc = free_ports(8)
+    environment = {
+        **KEYS,
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        "HOME": str(folder / "home"),
+        "DATA": str(folder / "data"),
+        "ADDRESS": "127.0.0.1",
+        "S3_PORT": str(s3),
+        "BIND": "127.0.0.1",
+        "EXTRA_FLAGS": f"-s3.port.grpc={s3_grpc} -master.port={master} -master.port.grpc={master_grpc} "
+        f"-filer.port={filer} -filer.port.grpc={filer_grpc} -volume.port={volume} -volume.port.grpc={volume_grpc}",
+    }
+    # Not for the server: weed takes a variable of a flag's name for the flag.
+    job = {**environment, "MASTER": f"127.0.0.1:{master}.{master_grpc}", "FILER": f"127.0.0.1:{filer}.{filer_grpc}"}
+    shell = shutil.which("sh")
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(
+            [shell, "-eu", str(SCRIPTS / "server.sh")], env=environment, cwd=folder, stdout=log, stderr=log
+        )
+    try:
+        wait_until_it_answers(s3, server, folder / "log")
+        for _ in range(2):  # what it does may be repeated
+            subprocess.run([shell, "-eu", str(SCRIPTS / "buckets.sh")], env=job, cwd=folder, check=True, timeout=90)
+        yield f"127.0.0.1:{s3}"
+    finally:
+        server.kill()  # nothing is to be kept, and an orderly end takes it 25 s
+        server.wait(timeout=30)
+
+
+def wait_until_it_answers(port, server, log):
+    give_up = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=5):  # what the probes ask
+                return
+        except (urllib.error.URLError, ConnectionError):
+            assert server.poll() is None and time.monotonic() < give_up, log.read_text()[-2000:]
+            time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def as_user(address):
+    def client(user):
+        prefix = user.upper()
+        return Minio(address, KEYS[f"{prefix}_KEY"], KEYS[f"{prefix}_SECRET"], secure=False, region="us-east-1")
+
+    pipeline = client("pipeline")
+    for key in ("models/V0/model", "champion.json", "datasets/V0/train"):
+        pipeline.put_object("ranklift", key, io.BytesIO(b"written"), 7)
+    return client
+
+
+@pytest.mark.parametrize(
+    ("user", "bucket", "key"),
+    [
+        ("pipeline", "ranklift", "models/V1/model"),
+        ("pipeline", "ranklift", "champion.json"),
+        ("kubeflow", "ranklift", "runs/a/artifact"),
+        ("kubeflow", "mlpipeline", "pipelines/a"),
+    ],
+)
+def test_it_may_write(as_user, user, bucket, key):
+    as_user(user).put_object(bucket, key, io.BytesIO(b"again"), 5)
+    assert as_user(user).get_object(bucket, key).data == b"again"
+
+
+@pytest.mark.parametrize(
+    ("user", "bucket", "key"),
+    [
+        ("predictor", "ranklift", "models/V0/model"),
+        ("predictor", "ranklift", "champion.json"),
+        ("kubeflow", "ranklift", "models/V0/model"),
+        ("kubeflow", "ranklift", "champion.json"),
+        ("pipeline", "mlpipeline", "pipelines/b"),
+    ],
+)
+def test_it_may_not_write(as_user, user, bucket, key):
+    with pytest.raises(S3Error, match="AccessDenied"):
+        as_user(user).put_object(bucket, key, io.BytesIO(b"other"), 5)
+
+
+def test_the_predictor_reads_models_and_nothing_else(as_user):
+    predictor = as_user("predictor")
+    assert [item.object_name for item in predictor.list_objects("ranklift", "models/V0/", recursive=True)]
+    assert predictor.get_object("ranklift", "models/V0/model").data == b"written"
+    for key in ("champion.json", "datasets/V0/train"):
+        with pytest.raises(S3Error, match="AccessDenied"):
+            predictor.get_object("ranklift", key)
+
+
+def test_a_stranger_reads_nothing(as_user, address):
+    with pytest.raises(S3Error, match="AccessDenied"):
+        Minio(address, secure=False, region="us-east-1").get_object("ranklift", "models/V0/model")
