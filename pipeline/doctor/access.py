@@ -122,8 +122,8 @@ def _tried(cluster: Cluster, namespace: str, name: str, values: dict[str, str]) 
         # Keys that the store knows may well not be allowed to read this: the predictor's see models alone.
         if error.code in KEY_CODES:
             return wrong(
-                f"the object store at {settings.endpoint} does not know the keys of Secret {name} in namespace {namespace} "
-                f"({error.code})",
+                f"the object store at {settings.endpoint} does not know the keys of Secret {name} in namespace "
+                f"{namespace} ({error.code})",
                 "write the keys that the store has into it",
             )
     except HTTPError as error:
