@@ -29,6 +29,13 @@ Guards = Annotated[
     list[str] | None,
     typer.Option("--guard", help="NAME=LIMIT or NAME=off, such as max_recall_drop=0.05; may be repeated."),
 ]
+ImageTag = Annotated[
+    str,
+    typer.Option(envvar="RANKLIFT_IMAGE_TAG", help="Tag of the stages' images; the checkout's commit if left out."),
+]
+ImageRegistry = Annotated[
+    str, typer.Option(envvar="RANKLIFT_IMAGE_REGISTRY", help="Where the images are kept, such as ghcr.io/you.")
+]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 
 
