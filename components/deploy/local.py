@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components.deploy.serving import (
-    RunningPredictor,
+    PredictorAddress,
     check_history,
     current_link,
     last_proven,
@@ -113,17 +113,17 @@ def _reverted(home: Path, before: str | None) -> str:
     return f"{before} serves again."
 
 
-def _load(predictor: RunningPredictor) -> dict[str, Any]:
+def _load(predictor: PredictorAddress) -> dict[str, Any]:
     return _post(predictor, f"/v2/repository/models/{MODEL_NAME}/load", {})
 
 
-def _post(predictor: RunningPredictor, path: str, document: dict[str, Any]) -> dict[str, Any]:
+def _post(predictor: PredictorAddress, path: str, document: dict[str, Any]) -> dict[str, Any]:
     headers = {"Content-Type": "application/json"}
     token = os.environ.get("RANKLIFT_PREDICTOR_API_TOKEN")
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    request = urllib.request.Request(predictor.url + path, json.dumps(document).encode(), headers)  # noqa: S310 - checked to be loopback
-    # No proxy, whatever the environment says: this is loopback.
+    request = urllib.request.Request(predictor.url + path, json.dumps(document).encode(), headers)  # noqa: S310 - loopback, or named by the environment
+    # No proxy, whatever the environment says: this is loopback, or a container beside this one.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=_ANSWER_WITHIN) as response:
