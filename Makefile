@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORK := .ranklift/stages
+# For docker-build and test-containers; see `python3 -m pipeline.image_build --help`. TORCH_INDEX says which torch.
+BUILD_OPTIONS ?=
+export TORCH_INDEX
 # Small enough for 2 cores, large enough for the gate to see a gain.
 DEMO := --max-triplets 900 --max-seq-length 64 --evaluation-queries 1000 --max-corpus 3000
 
@@ -53,9 +56,9 @@ $(WORK)/served/encoder.json: $(WORK)/model/modules.json
 $(WORK)/scores.json: $(WORK)/served/encoder.json
 	$(BIN)/ranklift evaluate $(WORK)/served --data $(WORK)/dataset -o $@
 
-.PHONY: test test-browser test-extended
+.PHONY: test test-browser test-extended test-containers
 test: $(INSTALLED) ## Run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not browser and not extended and not manifests"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not browser and not extended and not manifests and not containers"
 
 test-browser: $(INSTALLED) ## Run the tests of the predictor's page, in Chromium (Debian: chromium, chromium-driver)
 	$(BIN)/python -m pytest -m browser
@@ -80,12 +83,33 @@ kind-load: ## Give that cluster the images of this commit
 kind-down: ## Remove that cluster, and all that is in it
 	@$(PYTHON) manifests/kind.py down
 
+test-containers: $(INSTALLED) ## Build the images, run the pipeline in them against a real S3 server, serve the result
+	tests/containers/base_image.sh
+	$(PYTHON) -m pipeline.image_build $(BUILD_OPTIONS)
+	$(BIN)/python -m pytest -m containers tests/containers
+
+.PHONY: docker-build docker-sbom docker-up docker-down deploy
+docker-build: ## Build an image for each stage and the predictor, tagged with the commit
+	$(PYTHON) -m pipeline.image_build $(BUILD_OPTIONS)
+
+docker-sbom: $(INSTALLED) ## List what each image contains, as CycloneDX, in dist/sbom
+	$(BIN)/python -m pipeline.image_sbom dist/sbom
+
+docker-up: $(INSTALLED) ## Start object store and predictor in containers; the predictor serves the champion
+	$(BIN)/python -m pipeline.compose up
+
+docker-down: $(INSTALLED) ## Stop them; versions and champion stay
+	$(BIN)/python -m pipeline.compose down
+
+deploy: docker-build docker-up ## Build the images and serve the champion with them
+
 .PHONY: lint format
 lint: $(INSTALLED) ## Check style, types and what bandit knows of security
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive components pipeline kserve/predictor
+	$(BIN)/hadolint components/Dockerfile kserve/Dockerfile tests/containers/Dockerfile
 
 format: $(INSTALLED) ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .

@@ -12,13 +12,16 @@ class MachineSettings(BaseSettings):
     """What the environment says about this machine.
 
     ``RANKLIFT_HOME`` is where ranklift keeps its data, ``.ranklift`` in the working folder by default;
-    ``RANKLIFT_CACHE`` is where stages keep what they may reuse in a later run, nowhere by default.
+    ``RANKLIFT_CACHE`` is where stages keep what they may reuse in a later run, nowhere by default;
+    ``RANKLIFT_SERVING_URL`` is the predictor that serves what `deploy` puts into the data folder, when it is no process
+    that `ranklift serve` started: in containers, ``http://predictor:8080``.
     """
 
     model_config = SettingsConfigDict(env_prefix="RANKLIFT_", extra="ignore")
 
     home: Path = Path(".ranklift")
     cache: Path | None = None
+    serving_url: str = Field("", pattern=r"^(https?://[^/\s]+)?$")
 
 
 def home_directory() -> Path:
@@ -73,3 +76,8 @@ class ServingSettings(BaseSettings):
 
 
 _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+def serving_url() -> str:
+    """Where the predictor answers that is no process of this machine; empty when none was named."""
+    return MachineSettings().serving_url

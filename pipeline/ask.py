@@ -2,6 +2,8 @@
 
 import json
 import shlex
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,13 +34,17 @@ class Asked(NamedTuple):
         )
 
 
-def ask_champion(home: Path, dataset: Path, scores: ScoreFile) -> Asked | None:
+Serve = Callable[[Path, Path], AbstractContextManager[str]]
+
+
+def ask_champion(home: Path, dataset: Path, scores: ScoreFile, serve: Serve = running_predictor) -> Asked | None:
     """Serve the champion for a moment and ask it a held-out query; None while nothing has been promoted.
 
     Args:
         home: ranklift's data folder.
         dataset: a dataset version; the query and the documents are of its evaluation set.
         scores: what the champion scored on it.
+        serve: serves a model directory for a while, with its log in a file, and gives the server's URL.
 
     Raises:
         RankliftError: when the predictor does not come up.
@@ -47,7 +53,7 @@ def ask_champion(home: Path, dataset: Path, scores: ScoreFile) -> Asked | None:
     if model is None:
         return None
     request = example_request(dataset, scores)
-    with running_predictor(model, home / "serving" / "ask.log") as url:
+    with serve(model, home / "serving" / "ask.log") as url:
         return Asked(request, post_json(f"{url}/find_similar", request))
 
 

@@ -65,7 +65,7 @@ def post_json(url: str, document: dict[str, Any]) -> dict[str, Any]:
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
     give_up = time.monotonic() + _READY_WITHIN
-    while not _is_ready(url):
+    while not is_ready(url):
         if process.poll() is not None:
             raise RankliftError(
                 f"The predictor ended with status {process.returncode} before it was ready; read {log}."
@@ -75,7 +75,8 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -
         time.sleep(0.05)
 
 
-def _is_ready(url: str) -> bool:
+def is_ready(url: str) -> bool:
+    """Whether the predictor at a URL says that its model is ready."""
     try:
         with urllib.request.urlopen(f"{url}/v2/models/{MODEL_NAME}/ready", timeout=5) as response:  # noqa: S310
             return bool(response.status == 200)

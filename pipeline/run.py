@@ -1,4 +1,4 @@
-"""A run of the pipeline on this machine: the compiled YAML, stage by stage, in processes."""
+"""A run of the pipeline on this machine: the compiled YAML, stage by stage, in processes or in containers."""
 
 import os
 import warnings
@@ -15,6 +15,7 @@ from components.object_store import ObjectStoreSettings
 from components.scores import ScoreFile
 from components.settings import ServingSettings
 from pipeline.compile import compile_pipeline
+from pipeline.containers import ContainerRun, container_store, docker_runner
 from pipeline.run_log import RunLog, StageTime
 
 
@@ -42,31 +43,29 @@ def configured_store(home: Path) -> Iterator[ObjectStoreSettings]:
         yield embedded
 
 
-def run_locally(parameters: Mapping[str, Any], home: Path, tell: Callable[[str], None]) -> RunResult:
-    """Compile the pipeline, run it in processes, and return its decision.
+def run_locally(
+    parameters: Mapping[str, Any], home: Path, tell: Callable[[str], None], containers: ContainerRun | None = None
+) -> RunResult:
+    """Compile the pipeline, run it on this machine, and return its decision.
 
     Args:
         parameters: the pipeline's parameters that differ from their defaults.
         home: ranklift's data folder; artifacts, logs and the embedded store live below it.
         tell: shows one line of progress.
+        containers: runs each stage in its own image; in processes of this Python when None.
 
     Raises:
         RankliftError: when a stage failed; its own sentence where the user can fix the problem.
     """
-    from kfp import components, local
+    from kfp import components
 
     folder = home / "runs" / datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    compile_pipeline(folder / "pipeline.yaml")
-    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "artifacts"))
     log = RunLog(folder / "run.log", tell)
-    machine = {"RANKLIFT_HOME": str(home), "RANKLIFT_CACHE": str(home / "cache")}
-    serving = ServingSettings()
-    if (serving.serving, serving.kubernetes_namespace, serving.inference_service) == ("auto", None, None):
-        machine["RANKLIFT_SERVING"] = "machine"  # a notebook's pod has a cluster around it, and serves nothing there
-    with configured_store(home), _environment(machine), redirect_stdout(log), warnings.catch_warnings():
+    compile_pipeline(folder / "pipeline.yaml", containers.images if containers else None)
+    with _stages_in(containers, folder, home, parameters), redirect_stdout(log), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         walk = components.load_component_from_file(str(folder / "pipeline.yaml"))
-        outputs = _outputs(walk, parameters, log, folder)
+        outputs = outputs_of(walk, parameters, log, folder)
     decision = Decision.read(Path(outputs["decision"].path))
     winner = "candidate_scores" if decision.verdict == "promote" else "champion_scores"
     return RunResult(
@@ -78,17 +77,73 @@ def run_locally(parameters: Mapping[str, Any], home: Path, tell: Callable[[str],
     )
 
 
-def _outputs(walk: Callable[..., Any], parameters: Mapping[str, Any], log: RunLog, folder: Path) -> dict[str, Any]:
+@contextmanager
+def _stages_in(
+    containers: ContainerRun | None, folder: Path, home: Path, parameters: Mapping[str, Any]
+) -> Iterator[None]:
+    """Set KFP up to run the stages, with an object store and settings that they find in their environment."""
+    from kfp import local
+
+    root = str(folder / "artifacts")
+    if containers is not None:
+        local.init(docker_runner(containers, folder, home, container_store(home), parameters), pipeline_root=root)
+        yield
+        return
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=root)
+    machine = {"RANKLIFT_HOME": str(home), "RANKLIFT_CACHE": str(home / "cache")}
+    serving = ServingSettings()
+    if (serving.serving, serving.kubernetes_namespace, serving.inference_service) == ("auto", None, None):
+        machine["RANKLIFT_SERVING"] = "machine"  # a notebook's pod has a cluster around it, and serves nothing there
+    with configured_store(home), _environment(machine):
+        yield
+
+
+def outputs_of(walk: Callable[..., Any], parameters: Mapping[str, Any], log: RunLog, folder: Path) -> dict[str, Any]:
+    """Run the pipeline and give its outputs.
+
+    Args:
+        walk: the pipeline as KFP runs it.
+        parameters: the pipeline's parameters.
+        log: reads what KFP and the stages print meanwhile.
+        folder: the run's folder, with the stages' results below `artifacts`.
+
+    Raises:
+        RankliftError: when a stage failed or left no result; its own sentence where it had one.
+    """
+    outputs: dict[str, Any] = {}
+    failure: Exception | None = None
     try:
-        outputs: dict[str, Any] = walk(**parameters).outputs
-    except RuntimeError as error:
-        raise RankliftError(_failure(log, folder)) from error
+        outputs = walk(**parameters).outputs
+    except Exception as error:  # noqa: BLE001 - a stage that left nothing fails KFP in many ways; it is told below
+        failure = error
+    if (stage := _left_nothing(log, folder)) is not None:
+        raise RankliftError(
+            log.sentences[0]
+            if log.sentences
+            else f"Stage {stage} ended and left no result, as a container does that was removed or ran out of memory; "
+            f"read the end of {folder / 'run.log'}."
+        ) from failure
+    if isinstance(failure, RuntimeError):
+        raise RankliftError(_failure(log, folder)) from failure
+    if failure is not None:
+        raise failure
     return outputs
+
+
+def _left_nothing(log: RunLog, folder: Path) -> str | None:
+    """The first stage that is said to have succeeded without a result.
+
+    KFP takes a container that is gone before it was asked for its status for one that succeeded.
+    """
+    for stage in log.stages:
+        if stage.status == "SUCCESS" and not any((folder / "artifacts").glob(f"*/{stage.stage}/executor_output.json")):
+            return stage.stage
+    return None
 
 
 def _failure(log: RunLog, folder: Path) -> str:
     if log.sentences:
-        return log.sentences[-1]
+        return log.sentences[0]
     failed = next((stage.stage for stage in log.stages if stage.status != "SUCCESS"), "pipeline")
     return f"Stage {failed} failed for a reason that ranklift does not know; read the end of {folder / 'run.log'}."
 

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from components.errors import RankliftError
+from pipeline.images import TARGET_OF, image_tag
 
 STAGES = ("prepare", "train", "export", "champion", "evaluate", "gate", "promote", "deploy", "hold")
 #: Stages that run in another stage's image: champion may have to export the base model, hold needs nothing of its own.
-_IMAGE_OF = {"champion": "export", "hold": "gate"}
 SECRETS_FOLDER = "/var/run/secrets/ranklift"
 
 _SECRET_NAMES = re.compile(r"SECRET|PASSWORD|TOKEN|ACCESS_KEY|CREDENTIAL", re.IGNORECASE)
@@ -68,7 +68,7 @@ class Toleration(_Part):
 class StageSettings(_Part):
     """What one stage needs; what is left out is KFP's or the cluster's default."""
 
-    image: str | None = None  #: with a tag or digest; {stage} stands for the stage's image
+    image: str | None = None  #: with a tag or digest; {stage} stands for the stage's image, {tag} for this commit's
     image_pull_secrets: tuple[DnsName, ...] = ()
     cpu: Cpu | None = None  #: requested and limited, such as "2" or "500m"
     memory: Memory | None = None  #: requested and limited, such as 4Gi
@@ -174,8 +174,9 @@ class PipelineSettings(_Part):
         merged: dict[str, Any] = {name: getattr(self.defaults, name) for name in self.defaults.model_fields_set}
         merged |= {name: getattr(own, name) for name in own.model_fields_set}
         merged["env"] = {**self.defaults.env, **own.env}
-        if merged.get("image"):
-            merged["image"] = merged["image"].replace("{stage}", _IMAGE_OF.get(stage, stage))
+        if image := merged.get("image"):
+            image = image.replace("{stage}", TARGET_OF[stage])
+            merged["image"] = image.replace("{tag}", image_tag()) if "{tag}" in image else image
         return StageSettings.model_construct(**merged)
 
 

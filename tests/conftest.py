@@ -11,10 +11,13 @@ from tests.models import make_tiny_model
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark what drives a browser: `make test` needs none, `make test-browser` runs just these."""
+    """Mark what drives a browser or needs Docker: `make test` needs neither, other targets run just these."""
     for item in items:
         if "browser" in item.fixturenames:
             item.add_marker("browser")
+        if "containers" in item.path.parts:
+            item.add_marker("containers")
+            item.add_marker(pytest.mark.timeout(1200))
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from components.deploy.serving import (
-    RunningPredictor,
+    PredictorAddress,
     check_history,
     current_link,
     last_proven,
@@ -100,10 +100,10 @@ def _reverted(home: Path, before: str | None) -> str:
     return f"{before} serves again."
 
 
-def _load(predictor: RunningPredictor) -> dict[str, Any]:
+def _load(predictor: PredictorAddress) -> dict[str, Any]:
     return _post(predictor, f"/v2/repository/models/{MODEL_NAME}/load", {})
 
 
-def _post(predictor: RunningPredictor, path: str, document: dict[str, Any]) -> dict[str, Any]:
-    # No proxy, whatever the environment says: this is loopback, as the record of it was checked to be.
+def _post(predictor: PredictorAddress, path: str, document: dict[str, Any]) -> dict[str, Any]:
+    # No proxy, whatever the environment says: this is loopback, or a container beside this one.
     return post(predictor.url, path, document, _ANSWER_WITHIN, proxies=False)

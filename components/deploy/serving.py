@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from pydantic import Field
 
@@ -20,8 +20,15 @@ from components.document import Document
 from components.errors import DataError, StoreError
 from components.registry_champion import Champion
 from components.registry_version import is_version_name, sha256_of
+from components.settings import serving_url
 
 PREDICTOR = "predictor.json"
+
+
+class PredictorAddress(NamedTuple):
+    """Where a predictor answers."""
+
+    url: str
 
 
 class RunningPredictor(Document):
@@ -118,13 +125,15 @@ def record_predictor(home: Path, pid: int, url: str) -> None:
     fresh.replace(record)
 
 
-def running_predictor(home: Path) -> RunningPredictor | None:
-    """The predictor that serves the link; None when none was recorded, or the recorded one has ended."""
+def running_predictor(home: Path) -> PredictorAddress | None:
+    """The predictor that serves the link; None when none was named or recorded, or the recorded one has ended."""
+    if url := serving_url():
+        return PredictorAddress(url)
     path = serving_directory(home) / PREDICTOR
     with suppress(DataError):
         record = RunningPredictor.read(path)
         if record.started and _started(record.pid) == record.started:
-            return record
+            return PredictorAddress(record.url)
     return None
 
 

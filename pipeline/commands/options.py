@@ -34,6 +34,13 @@ Guards = Annotated[
 SettingsFile = Annotated[
     Path | None, typer.Option("--settings", help="Images, resources and secrets of the stages; see stages.yaml.")
 ]
+ImageTag = Annotated[
+    str,
+    typer.Option(envvar="RANKLIFT_IMAGE_TAG", help="Tag of the stages' images; the checkout's commit if left out."),
+]
+ImageRegistry = Annotated[
+    str, typer.Option(envvar="RANKLIFT_IMAGE_REGISTRY", help="Where the images are kept, such as ghcr.io/you.")
+]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 
 

@@ -1,7 +1,7 @@
 """The whole walk: run it here, or compile it for elsewhere."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -31,6 +31,9 @@ def run(
     guard: options.Guards = None,
     seed: options.Seed = 42,
     ask: Annotated[bool, typer.Option(help="Afterwards start the predictor and ask it one query.")] = True,
+    runner: Annotated[Literal["process", "docker"], typer.Option(help="Where the stages run.")] = "process",
+    image_tag: options.ImageTag = "",
+    image_registry: options.ImageRegistry = "",
     as_json: AsJson = False,
 ) -> None:
     """Run the whole pipeline here: prepare, train, export, evaluate, gate, promote, deploy.
@@ -39,6 +42,9 @@ def run(
     """
     from components.settings import home_directory
     from pipeline.ask import ask_champion
+    from pipeline.containers import container_run
+    from pipeline.predictor_container import serve_in_container
+    from pipeline.predictor_process import running_predictor
     from pipeline.run import run_locally
 
     parameters = {
@@ -64,11 +70,13 @@ def run(
         "seed": seed,
     }
     home = home_directory()
+    containers = container_run(image_tag, image_registry) if runner == "docker" else None
+    serve = serve_in_container(containers) if containers else running_predictor
     tell(f"ranklift: running the pipeline on {data}")
     with progress_display() as show:
-        result = run_locally(parameters, home, show)
+        result = run_locally(parameters, home, show, containers)
     tell("\n" + table(("stage", "seconds"), [(stage.stage, stage.seconds) for stage in result.stages]) + "\n")
-    asked = ask_champion(home, result.dataset, result.champion_scores) if ask else None
+    asked = ask_champion(home, result.dataset, result.champion_scores, serve) if ask else None
     document = {
         "decision": result.decision.model_dump(),
         "stages": [stage._asdict() for stage in result.stages],
@@ -81,16 +89,20 @@ def run(
 def compile_(
     output: Annotated[Path, typer.Option("-o", "--output", help="The YAML file to write.")] = Path("pipeline.yaml"),
     settings: options.SettingsFile = None,
+    image_tag: Annotated[str, typer.Option(help="Tag of the stages' images; a plain Python image when left out.")] = "",
+    image_registry: options.ImageRegistry = "",
     as_json: AsJson = False,
 ) -> None:
     """Write the pipeline as YAML, which Kubeflow Pipelines runs unchanged.
 
-    Example: ranklift compile -o pipeline.yaml --settings stages.yaml
+    Example: ranklift compile -o pipeline.yaml --settings stages.yaml --image-tag 0123456789ab
     """
     from pipeline.compile import compile_pipeline
+    from pipeline.images import stage_images
     from pipeline.settings import PipelineSettings
 
-    compile_pipeline(output, settings=PipelineSettings.read(settings) if settings else None)
+    images = stage_images(image_tag, image_registry) if image_tag else None
+    compile_pipeline(output, images, PipelineSettings.read(settings) if settings else None)
     answer({"pipeline": str(output)}, f"The compiled pipeline is at {output}.", as_json)
 
 

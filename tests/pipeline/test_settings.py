@@ -7,6 +7,7 @@ import yaml
 
 from components.errors import RankliftError
 from pipeline.compile import compile_pipeline
+from pipeline.images import image_tag
 from pipeline.settings import STAGES, PipelineSettings
 
 EXAMPLE = Path(__file__).parents[2] / "stages.yaml"
@@ -41,8 +42,8 @@ def environment(pipeline, stage):
 def test_every_stage_gets_its_image_and_resources(example):
     pipeline, _ = example
     images = {stage: container(pipeline, stage)["image"] for stage in STAGES}
-    assert images["train"] == "ranklift-train:0.1.0"
-    assert (images["champion"], images["hold"]) == ("ranklift-export:0.1.0", "ranklift-gate:0.1.0")
+    assert images["train"] == f"ranklift-train:{image_tag()}"
+    assert (images["champion"], images["hold"]) == (f"ranklift-export:{image_tag()}", f"ranklift-gate:{image_tag()}")
     assert images["evaluate"] == container(pipeline, "evaluate-2")["image"], "judged by the same code"
     train, gate = container(pipeline, "train")["resources"], container(pipeline, "gate")["resources"]
     assert (train["resourceCpuLimit"], train["resourceMemoryRequest"]) == ("4", "8Gi")
