@@ -47,7 +47,7 @@ def source_tag(checkout: Path = CHECKOUT) -> str:
 
 
 def image_tag() -> str:
-    """The tag of the images to run: ``RANKLIFT_IMAGE_TAG``, else what this checkout as it is builds; see `source_tag`."""
+    """The tag of the images to run: ``RANKLIFT_IMAGE_TAG``, else that of this checkout; see `source_tag`."""
     return os.environ.get("RANKLIFT_IMAGE_TAG") or source_tag()
 
 
