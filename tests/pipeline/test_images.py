@@ -18,6 +18,7 @@ from pipeline.containers import (
     docker_client,
 )
 from pipeline.dag import STAGES
+from pipeline.image_build import WITH_TORCH, BuildOptions, check_torch
 from pipeline.image_requirements import requirements
 from pipeline.images import TARGETS, image_name, source_tag, stage_images, wheels_tag
 
@@ -193,3 +194,22 @@ def test_when_docker_does_not_answer_the_error_says_what_to_do(monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
     with pytest.raises(RankliftError, match=r"Docker does not answer .*--runner process"), docker_client():
         pass
+
+
+class TestTorch:
+    """pip's default torch for Linux is gigabytes of CUDA: an image with torch is not built before somebody says which."""
+
+    @pytest.mark.parametrize("target", sorted(WITH_TORCH))
+    def test_a_build_that_would_guess_is_refused(self, target):
+        with pytest.raises(RankliftError, match="TORCH_INDEX="):
+            check_torch([target], BuildOptions("0123456789ab"))
+
+    def test_an_index_that_was_named_is_taken(self):
+        check_torch(["train"], BuildOptions("0123456789ab", build_args=["TORCH_INDEX=https://wheels.example.com/cpu"]))
+
+    def test_a_wheel_that_was_brought_is_taken(self, tmp_path):
+        (tmp_path / "torch-2.13.0-cp311-cp311-linux_x86_64.whl").touch()
+        check_torch(["train"], BuildOptions("0123456789ab", wheels=tmp_path))
+
+    def test_images_without_torch_need_neither(self):
+        check_torch(["gate", "promote", "predictor"], BuildOptions("0123456789ab"))
