@@ -197,7 +197,7 @@ def test_when_docker_does_not_answer_the_error_says_what_to_do(monkeypatch):
 
 
 class TestTorch:
-    """pip's default torch for Linux is gigabytes of CUDA: an image with torch is not built before somebody says which."""
+    """pip's default torch for Linux is gigabytes of CUDA: no image with torch is built before somebody says which."""
 
     @pytest.mark.parametrize("target", sorted(WITH_TORCH))
     def test_a_build_that_would_guess_is_refused(self, target):
