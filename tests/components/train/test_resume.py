@@ -29,6 +29,7 @@ def states(folder):
     return list(folder.glob(".train-*/checkpoint-*/trainer_state.json"))
 
 
+@pytest.mark.extended
 def test_a_training_that_was_killed_carries_on_and_ends_with_the_same_weights(dataset, trained, cache, tmp_path):
     options = ["--epochs", "4", "--batch-size", "16", "--learning-rate", "0.002", "--precision", "fp32"]
     command = [sys.executable, "-m", "pipeline.cli", "train", str(dataset), "-o", str(tmp_path / "model"), *options]
