@@ -21,7 +21,7 @@ from components.errors import RankliftError
 from components.settings import home_directory
 from pipeline.containers import ENVIRONMENT_FILE, PREDICTOR_IN_NETWORK, container_run, give
 from pipeline.image_build import check_image, docker
-from pipeline.images import CHECKOUT, PREDICTOR, source_tag
+from pipeline.images import CHECKOUT, PREDICTOR, image_tag
 
 _NOTHING_PROMOTED = 3  # what `components.deploy` ends with
 _WAIT = 120.0  # seconds for a container to answer
@@ -153,12 +153,12 @@ def main() -> int:
     """Do what the command line says; 0, or 2 with one sentence."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.compose", description=__doc__.split("\n")[0])
     parser.add_argument("action", choices=("up", "down"))
-    parser.add_argument("--tag", default=os.environ.get("RANKLIFT_IMAGE_TAG"), help="of the images; from git otherwise")
+    parser.add_argument("--tag", help="of the images; from git otherwise")
     parser.add_argument("--registry", default=os.environ.get("RANKLIFT_IMAGE_REGISTRY", ""), help="such as ghcr.io/you")
     parser.add_argument("--volumes", action="store_true", help="down: remove what the store keeps as well")
     given = parser.parse_args()
     try:
-        home, tag = home_directory(), given.tag or source_tag()
+        home, tag = home_directory(), given.tag or image_tag()
         if given.action == "up":
             up(home, tag, given.registry, lambda line: print(line, flush=True))
         else:

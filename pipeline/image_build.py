@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from components.errors import RankliftError
-from pipeline.images import CHECKOUT, PREDICTOR, TARGETS, image_name, source_tag, wheels_tag
+from pipeline.images import CHECKOUT, PREDICTOR, TARGETS, image_name, image_tag, wheels_tag
 
 #: The images that carry torch; see ``components/Dockerfile``.
 WITH_TORCH = frozenset({"prepare", "train", "export"})
@@ -154,7 +154,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m pipeline.image_build", description=__doc__.split("\n")[0])
     names = (*TARGETS, PREDICTOR)
     parser.add_argument("targets", nargs="*", metavar="target", help=f"of {', '.join(names)}; all when left out")
-    parser.add_argument("--tag", default=os.environ.get("RANKLIFT_IMAGE_TAG"), help="in place of the commit")
+    parser.add_argument("--tag", help="in place of the commit")
     parser.add_argument("--registry", default=os.environ.get("RANKLIFT_IMAGE_REGISTRY", ""), help="such as ghcr.io/you")
     parser.add_argument("--wheels", type=Path, help="a folder of wheels that are preferred to an index's")
     parser.add_argument("--build-arg", action="append", default=[], help="NAME=VALUE, for the Dockerfiles")
@@ -166,7 +166,7 @@ def main() -> int:
     if wrong := [pair for pair in given.build_arg if "=" not in pair]:
         parser.error(f"--build-arg {wrong[0]} is not NAME=VALUE, such as BASE_IMAGE=python:3.11-slim")
     try:
-        tag = given.tag or source_tag()
+        tag = given.tag or image_tag()
         if given.print_tag:
             print(tag)
             return 0

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from components.errors import RankliftError
 from pipeline.image_build import check_image, docker
-from pipeline.images import PREDICTOR, TARGETS, image_name, source_tag
+from pipeline.images import PREDICTOR, TARGETS, image_name, image_tag
 
 _METADATA = "cd / && tar -c opt/venv/lib/python3*/site-packages/*.dist-info opt/ranklift/*.dist-info"
 
@@ -52,11 +52,11 @@ def main() -> int:
     """Write a file for each image into the folder that the command line names; 0, or 2 with one sentence."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.image_sbom", description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--tag", default=os.environ.get("RANKLIFT_IMAGE_TAG"), help="of the images; from git otherwise")
+    parser.add_argument("--tag", help="of the images; from git otherwise")
     parser.add_argument("--registry", default=os.environ.get("RANKLIFT_IMAGE_REGISTRY", ""), help="such as ghcr.io/you")
     given = parser.parse_args()
     try:
-        tag = given.tag or source_tag()
+        tag = given.tag or image_tag()
         for target in (*TARGETS, PREDICTOR):
             file = given.folder / f"ranklift-{target}.cdx.json"
             print(f"{write_sbom(image_name(target, tag, given.registry), file):>5} packages  {file}", flush=True)
