@@ -19,3 +19,7 @@ class ModelError(RankliftError):
 
 class StoreError(RankliftError):
     """The object store or the registry in it refused, was not reachable, or holds something unexpected."""
+
+
+class StoppedError(RankliftError):
+    """Work was asked to stop, and saved where it was; the same again carries on from there."""

@@ -19,6 +19,7 @@ _CONNECT, _READ = 5.0, 30.0  # seconds
 _PAUSES = (0.2, 1.0, 3.0)  # before each further attempt
 _TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _APPLY = "application/apply-patch+yaml"
+_METHODS = {"get": "GET", "list": "GET", "patch": "PATCH", "create": "POST", "delete": "DELETE"}
 _T = TypeVar("_T")
 
 
@@ -54,6 +55,7 @@ PODS = Kind("", "v1", "pods")
 POD_LOGS = Kind("", "v1", "pods/log")
 SERVICES = Kind("", "v1", "services")
 SERVICE_PROXY = Kind("", "v1", "services/proxy")
+TRAIN_JOBS = Kind("trainer.kubeflow.org", "v1alpha1", "trainjobs")
 
 
 def in_a_pod() -> bool:
@@ -127,6 +129,23 @@ class KubernetesApi:
         meta = body["metadata"]
         return self._json("patch", kind, meta["namespace"], meta["name"], query=query, body=body)
 
+    def create(self, kind: Kind, body: Manifest) -> Manifest:
+        """Make an object.
+
+        Raises:
+            KubernetesError: with status 409 when there is one of that name, which an attempt of this very call may have
+                made whose answer got lost.
+        """
+        return self._json("create", kind, body["metadata"]["namespace"], "", body=body)
+
+    def delete(self, kind: Kind, namespace: str, name: str) -> None:
+        """Remove an object, and then what it owns; nothing happens when there is none."""
+        try:
+            self._json("delete", kind, namespace, name, query=[("propagationPolicy", "Background")])
+        except KubernetesError as error:
+            if error.status != 404:
+                raise
+
     def watch(self, kind: Kind, namespace: str, name: str, resource_version: str, seconds: int) -> Iterator[Manifest]:
         """The events about one object since a version of it, for at most so many seconds; may end before.
 
@@ -196,7 +215,7 @@ class KubernetesApi:
         query: Any = (),
         body: Manifest | None = None,
     ) -> Manifest:
-        method, path = "GET" if body is None else "PATCH", kind.path(namespace, name)
+        method, path = _METHODS[verb], kind.path(namespace, name)
         return self._tried(verb, kind, namespace, name, lambda: self._body(method, path, list(query), body))
 
     def _body(self, method: str, path: str, query: Any, body: Manifest | None) -> Manifest:

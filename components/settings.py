@@ -66,8 +66,7 @@ class ServingSettings(BaseSettings):
         """The namespace of the InferenceService."""
         if self.kubernetes_namespace is not None:
             return self.kubernetes_namespace
-        own = _POD / "namespace"
-        return own.read_text(encoding="utf-8").strip() if own.is_file() else "ranklift"
+        return pod_namespace() or "ranklift"
 
     @property
     def name(self) -> str:
@@ -76,6 +75,12 @@ class ServingSettings(BaseSettings):
 
 
 _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+def pod_namespace() -> str:
+    """The namespace of the pod that this process runs in; empty where it runs in none."""
+    own = _POD / "namespace"
+    return own.read_text(encoding="utf-8").strip() if own.is_file() else ""
 
 
 def serving_url() -> str:

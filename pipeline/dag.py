@@ -35,7 +35,7 @@ def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSe
 
     def staged(task: Any, stage: str, caching: bool = True) -> Any:
         if settings is not None:
-            apply_settings(task, stage, settings)
+            apply_settings(task, stage, settings, images.get(stage))
         if stage in images:
             task.set_container_image(images[stage])
         return task.set_caching_options(caching).set_display_name(stage)
@@ -60,6 +60,8 @@ def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSe
         epochs: float = 1.0,
         batch_size: int = 32,
         learning_rate: float = 5e-5,
+        processes: int = 0,
+        num_nodes: int = 1,
         precision: str = "auto",
         min_gain: float = 0.005,
         alpha: float = 0.05,
@@ -86,7 +88,15 @@ def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSe
         )
         dataset = prepared.outputs["dataset"]
         trained = staged(
-            train(dataset=dataset, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed),
+            train(
+                dataset=dataset,
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                seed=seed,
+                processes=processes,
+                num_nodes=num_nodes,
+            ),
             "train",
         )
         candidate = staged(export(model=trained.outputs["model"], dataset=dataset, precision=precision), "export")

@@ -65,16 +65,14 @@ class Toleration(_Part):
         return self
 
 
-class StageSettings(_Part):
-    """What one stage needs; what is left out is KFP's or the cluster's default."""
+class PodSettings(_Part):
+    """How a pod is to be; what is left out is the cluster's default."""
 
     image: str | None = None  #: with a tag or digest; {stage} stands for the stage's image, {tag} for this commit's
     image_pull_secrets: tuple[DnsName, ...] = ()
     cpu: Cpu | None = None  #: requested and limited, such as "2" or "500m"
     memory: Memory | None = None  #: requested and limited, such as 4Gi
     accelerator: Accelerator | None = None
-    retries: Retries | None = None
-    timeout: Duration | None = None  #: for the stage's pod, such as 2h
     node_selector: Mapping[str, str] = Field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
     env: Mapping[EnvironmentName, str] = Field(default_factory=dict)
@@ -102,6 +100,20 @@ class StageSettings(_Part):
                     "keep it in a Secret and name that under object_store"
                 )
         return value
+
+
+class StageSettings(PodSettings):
+    """What one stage needs; what is left out is KFP's or the cluster's default."""
+
+    retries: Retries | None = None
+    timeout: Duration | None = None  #: for the stage's pod, such as 2h
+
+
+class TrainJob(PodSettings):
+    """The nodes that train when a run asks for more than one; without an image they have the train stage's."""
+
+    runtime: DnsName = "torch-distributed"  #: a ClusterTrainingRuntime of Kubeflow Trainer
+    deadline: Duration = "6h"  #: that the nodes may train
 
 
 class ObjectStoreAccess(_Part):
@@ -141,6 +153,7 @@ class PipelineSettings(_Part):
     pipeline_root: str | None = Field(None, pattern=r"^(s3|minio|gs)://")  #: where KFP keeps the runs' artifacts
     object_store: ObjectStoreAccess | None = None
     serving: Serving | None = None
+    train_job: TrainJob | None = None  #: allows a run to ask for several nodes
     defaults: StageSettings = StageSettings()
     stages: Mapping[Literal[STAGES], StageSettings] = Field(default_factory=dict)  # type: ignore[valid-type]
 
@@ -168,6 +181,14 @@ class PipelineSettings(_Part):
         except ValidationError as error:
             raise RankliftError(_sentence(path, error)) from None
 
+    @model_validator(mode="after")
+    def _nodes_have_a_store(self) -> Self:
+        if self.train_job is not None and self.object_store is None:
+            raise ValueError(
+                "train_job needs object_store: the nodes get their data from there, and put the model there"
+            )
+        return self
+
     def of(self, stage: str) -> StageSettings:
         """What one stage needs: the file's defaults, its own entries over them, field by field."""
         own = self.stages.get(stage, StageSettings())
@@ -175,9 +196,14 @@ class PipelineSettings(_Part):
         merged |= {name: getattr(own, name) for name in own.model_fields_set}
         merged["env"] = {**self.defaults.env, **own.env}
         if image := merged.get("image"):
-            image = image.replace("{stage}", TARGET_OF[stage])
-            merged["image"] = image.replace("{tag}", image_tag()) if "{tag}" in image else image
+            merged["image"] = named_image(image, stage)
         return StageSettings.model_construct(**merged)
+
+
+def named_image(image: str, stage: str) -> str:
+    """An image with the stage's name and this commit's tag in place of ``{stage}`` and ``{tag}``."""
+    image = image.replace("{stage}", TARGET_OF[stage])
+    return image.replace("{tag}", image_tag()) if "{tag}" in image else image
 
 
 def seconds(duration: str) -> int:

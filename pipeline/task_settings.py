@@ -2,21 +2,42 @@
 
 from typing import Any
 
-from pipeline.settings import SECRETS_FOLDER, ObjectStoreAccess, PipelineSettings, Serving, StageSettings, seconds
+from components.errors import RankliftError
+from components.train.train_job_settings import VARIABLE, TrainJobSettings
+from pipeline.settings import (
+    SECRETS_FOLDER,
+    ObjectStoreAccess,
+    PipelineSettings,
+    Serving,
+    StageSettings,
+    TrainJob,
+    named_image,
+    seconds,
+)
 
 _SPEAKS_TO_STORE = {"prepare", "champion", "promote", "deploy"}
 
 
-def apply_settings(task: Any, stage: str, settings: PipelineSettings) -> None:
+def apply_settings(task: Any, stage: str, settings: PipelineSettings, image: str | None = None) -> None:
     """Give a task its stage's image, resources, placement, retries and time-out, and the secrets that it may read.
 
-    Only the stages that speak to the object store get its keys; only deploy learns where it deploys to.
+    Only the stages that speak to the object store get its keys, train among them where it may train on several nodes;
+    only deploy learns where it deploys to.
+
+    Args:
+        task: of the DAG.
+        stage: its name.
+        settings: the whole file.
+        image: that the stage has in place of the one in the settings.
     """
     chosen = settings.of(stage)
     _set_container(task, chosen)
     _set_pod(task, chosen)
     if settings.object_store is not None and stage in _SPEAKS_TO_STORE:
         _set_object_store(task, settings.object_store)
+    if settings.object_store is not None and settings.train_job is not None and stage == "train":
+        _set_object_store(task, settings.object_store)
+        _set_train_job(task, settings.train_job, settings.object_store, image or chosen.image)
     if settings.serving is not None and stage == "deploy":
         _set_serving(task, settings.serving)
     for name, value in sorted(chosen.env.items()):
@@ -48,6 +69,9 @@ def _set_pod(task: Any, chosen: StageSettings) -> None:
         kubernetes.set_image_pull_secrets(task, list(chosen.image_pull_secrets))
     if chosen.timeout:
         kubernetes.set_timeout(task, seconds(chosen.timeout))
+    if chosen.accelerator and chosen.accelerator.count > 1:
+        # NCCL's processes in one pod speak through shared memory, of which a container has 64 MB.
+        kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory")  # noqa: S108
     for key, value in sorted(chosen.node_selector.items()):
         kubernetes.add_node_selector(task, key, value)
     for toleration in chosen.tolerations:
@@ -75,3 +99,29 @@ def _set_serving(task: Any, serving: Serving) -> None:
     if serving.canary_percent:
         task.set_env_variable("RANKLIFT_CANARY_PERCENT", str(serving.canary_percent))
         task.set_env_variable("RANKLIFT_CANARY_SECONDS", str(seconds(serving.canary_time)))
+
+
+def _set_train_job(task: Any, nodes: TrainJob, store: ObjectStoreAccess, image: str | None) -> None:
+    chosen = named_image(nodes.image, "train") if nodes.image else image
+    if chosen is None:
+        raise RankliftError(
+            "train_job needs an image for its nodes; name one there or under `defaults:`, such as "
+            "registry.example.com/ranklift-{stage}:{tag}."
+        )
+    settings = TrainJobSettings(
+        image=chosen,
+        secret=store.secret,
+        keys=dict(store.keys),
+        namespace="",
+        runtime=nodes.runtime,
+        deadline=seconds(nodes.deadline),
+        cpu=nodes.cpu,
+        memory=nodes.memory,
+        accelerator=nodes.accelerator.type if nodes.accelerator else None,
+        accelerators=nodes.accelerator.count if nodes.accelerator else 0,
+        node_selector=dict(nodes.node_selector),
+        tolerations=[toleration.model_dump(exclude_none=True) for toleration in nodes.tolerations],
+        image_pull_secrets=list(nodes.image_pull_secrets),
+        env=dict(nodes.env),
+    )
+    task.set_env_variable(VARIABLE, settings.model_dump_json(exclude={"namespace"}, exclude_defaults=True))

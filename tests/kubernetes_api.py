@@ -21,7 +21,7 @@ Key = tuple[str, str, str]  # plural, namespace, name
 class Request(NamedTuple):
     """What a client asked for."""
 
-    verb: str  # get, list, watch or patch
+    verb: str  # get, list, watch, patch, create or delete
     resource: str  # inferenceservices, pods, pods/log, …
     namespace: str
     name: str
@@ -49,6 +49,9 @@ class Cluster:
         self.version = {"major": "1", "minor": "34"}
         self.oldest_watchable = 0
         self.on_apply: Callable[[Key, dict[str, Any]], None] = lambda key, item: None
+        self.on_create: Callable[[Key, dict[str, Any]], None] = lambda key, item: None
+        self.on_delete: Callable[[Key], None] = lambda key: None
+        self.unknown: set[str] = set()  # plurals that no definition is installed for
         self.before_answer: Callable[[Request], None] = lambda request: None  # raises a RefusalError, or waits
         self.network: Callable[[str, str, bytes], tuple[int, dict[str, Any]]] = lambda host, path, body: (502, {})
         self._version = 100
@@ -72,13 +75,23 @@ class Cluster:
             try:
                 return copy.deepcopy(self.objects[plural, namespace, name])
             except KeyError:
-                group = {"inferenceservices": ".serving.kserve.io"}.get(plural, "")
+                groups = {"inferenceservices": ".serving.kserve.io", "trainjobs": ".trainer.kubeflow.org"}
+                group = groups.get(plural, "")
                 raise RefusalError(404, f'{plural}{group} "{name}" not found', "NotFound") from None
 
     def delete(self, plural: str, namespace: str, name: str) -> None:
         with self.changed:
             self._version += 1
             self._tell("DELETED", (plural, namespace, name), self.objects.pop((plural, namespace, name)))
+
+    def create(self, plural: str, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
+        name = body["metadata"]["name"]
+        with self.changed:
+            if (plural, namespace, name) in self.objects:
+                raise RefusalError(409, f'{plural} "{name}" already exists', "AlreadyExists")
+            made = self.put(plural, copy.deepcopy(body))
+        self.on_create((plural, namespace, name), copy.deepcopy(made))
+        return made
 
     def set_status(self, plural: str, namespace: str, name: str, status: dict[str, Any]) -> None:
         """Write an object's status, whatever else it is at that moment."""
@@ -150,6 +163,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer()
 
+    def do_DELETE(self) -> None:
+        self._answer()
+
     def _answer(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
@@ -178,24 +194,38 @@ class _Handler(BaseHTTPRequestHandler):
             raise RefusalError(403, f'{request.resource} is forbidden: User "{who}" cannot {request.verb}', "Forbidden")
         cluster.before_answer(request)
         plural, _, part = request.resource.partition("/")
+        if plural in cluster.unknown:
+            raise RefusalError(404, "the server could not find the requested resource", "NotFound")
         if request.resource.startswith("services/proxy"):
             service = request.name.split(":")[1]
             path = url.path.partition("/proxy")[2]
             self._send(*cluster.network(f"{service}.{request.namespace}.svc.cluster.local", path, body))
-        elif request.verb == "patch":
+        elif part == "log":
+            lines = cluster.logs.get((request.name, request.query["container"]), "").splitlines(keepends=True)
+            self._send(200, "".join(lines[-int(request.query["tailLines"]) :]))
+        elif request.verb == "watch":
+            self._watch(request)
+        else:
+            self._send(*self._object(request, plural, body))
+
+    def _object(self, request: Request, plural: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        cluster = self.server.cluster
+        if request.verb == "patch":
             assert self.headers["Content-Type"] == "application/apply-patch+yaml"
             assert request.query["force"] == "true"
             manager = request.query["fieldManager"]
-            self._send(200, cluster.apply(plural, request.namespace, request.name, json.loads(body), manager))
-        elif part == "log":
-            self._send(200, cluster.logs.get((request.name, request.query["container"]), ""))
-        elif request.verb == "watch":
-            self._watch(request)
-        elif request.verb == "get":
-            self._send(200, cluster.get(plural, request.namespace, request.name))
-        else:
-            items = cluster.select(plural, request.namespace, request.query.get("labelSelector", ""))
-            self._send(200, {"kind": "List", "items": items})
+            return 200, cluster.apply(plural, request.namespace, request.name, json.loads(body), manager)
+        if request.verb == "create":
+            return 201, cluster.create(plural, request.namespace, json.loads(body))
+        if request.verb == "get":
+            return 200, cluster.get(plural, request.namespace, request.name)
+        if request.verb == "delete":
+            cluster.get(plural, request.namespace, request.name)
+            cluster.delete(plural, request.namespace, request.name)
+            cluster.on_delete((plural, request.namespace, request.name))
+            return 200, {"kind": "Status", "status": "Success"}
+        items = cluster.select(plural, request.namespace, request.query.get("labelSelector", ""))
+        return 200, {"kind": "List", "items": items}
 
     def _watch(self, request: Request) -> None:
         cluster, since = self.server.cluster, int(request.query["resourceVersion"])
@@ -263,6 +293,8 @@ def _parse(method: str, path: str, query: dict[str, str]) -> Request:
     verb = (
         "create"
         if method == "POST"
+        else "delete"
+        if method == "DELETE"
         else "patch"
         if method == "PATCH"
         else "watch"

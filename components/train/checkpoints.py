@@ -19,16 +19,14 @@ from typing import Any
 from transformers import TrainerCallback
 
 from components.digest import records_sha256
-from components.errors import RankliftError
+from components.errors import RankliftError, StoppedError
+from components.train.ranks import Ranks
 
 _STATE = "trainer_state.json"  #: the trainer writes it last
 _ABANDONED_SECONDS = 7 * 24 * 3600
 _SAVE_EVERY = 300.0  # seconds: what is lost at most when the machine goes away
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-class StoppedError(RankliftError):
-    """Training was asked to stop, and saved where it was."""
+_STOP = 2  # what outdoes the wish to save
 
 
 @contextmanager
@@ -92,11 +90,14 @@ def _remove_abandoned(parent: Path, own: Path) -> None:
 class StopAndSave(TrainerCallback):
     """Saves a checkpoint every few minutes; on SIGTERM or SIGINT saves one after the step that runs, and stops.
 
-    A second signal ends the process at once. Signals are handled while used as a context, on the main thread.
+    A second signal ends the process at once. Signals are handled while used as a context, on the main thread. Of
+    processes that train together all save and stop after the same step, whichever of them was asked to.
     """
 
-    def __init__(self, every: float = _SAVE_EVERY) -> None:
+    def __init__(self, every: float = _SAVE_EVERY, ranks: Ranks | None = None) -> None:
         self._every = every
+        self._ranks = ranks or Ranks()
+        self._stops = False
         self._saved = time.monotonic()
         self._before: dict[int, Any] = {}
         self._signal: signal.Signals | None = None
@@ -120,7 +121,10 @@ class StopAndSave(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Ask the trainer to save when it is time for that."""
-        if self._signal is not None or time.monotonic() - self._saved > self._every:
+        saves = time.monotonic() - self._saved > self._every
+        wish = self._ranks.largest(_STOP if self._signal is not None else int(saves))
+        self._stops = wish == _STOP
+        if wish:
             control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -130,8 +134,10 @@ class StopAndSave(TrainerCallback):
             StoppedError: when training was asked to stop, and is not at its end anyway.
         """
         self._saved = time.monotonic()
-        if self._signal is not None and state.global_step < state.max_steps:
+        if self._stops and state.global_step < state.max_steps:
+            self._ranks.wait()  # the first process may still be writing
+            by = f"by {self._signal.name} " if self._signal is not None else ""
             raise StoppedError(
-                f"Training was stopped by {self._signal.name} at step {state.global_step} of {state.max_steps}; run "
+                f"Training was stopped {by}at step {state.global_step} of {state.max_steps}; run "
                 "the same again to carry on from there."
             )

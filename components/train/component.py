@@ -12,6 +12,8 @@ def train(
     batch_size: int,
     learning_rate: float,
     seed: int,
+    processes: int,
+    num_nodes: int,
     model: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
     curve: dsl.Output[dsl.HTML],
@@ -21,11 +23,19 @@ def train(
 
     from components.stage import reported
     from components.train.curve import write_curve
-    from components.train.train import TrainOptions, train_model
+    from components.train.launch import train as train_here_or_on_nodes
+    from components.train.train import TrainOptions
 
     with reported():
-        options = TrainOptions(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
-        report = train_model(Path(dataset.path), Path(model.path), options)
+        options = TrainOptions(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            seed=seed,
+            processes=processes,
+            num_nodes=num_nodes,
+        )
+        report = train_here_or_on_nodes(Path(dataset.path), Path(model.path), options)
         write_curve(report, Path(curve.path))
         model.metadata.update(base_model=report.base_model, best_step=report.best_step)
         for name, value in report.headline().items():

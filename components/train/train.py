@@ -21,6 +21,8 @@ from components.settings import cache_directory
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 
+    from components.train.ranks import Ranks
+
 REPORT = "training.json"
 _EVALUATOR = "dev"
 #: What `TripletEvaluator` calls the share of triplets whose positive is nearer to the query than the negative.
@@ -39,6 +41,8 @@ class TrainOptions(Document):
     max_seq_length: int = Field(default=0, ge=0)  #: tokens; the dataset's when 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"  #: auto is bf16 where the processor computes in it
     seed: int = 42
+    processes: int = Field(default=0, ge=0, le=64)  #: on each node; 0 is one for each GPU there, at least one
+    num_nodes: int = Field(default=1, ge=1, le=64)  #: machines; more than one are a TrainJob of Kubeflow Trainer
 
 
 class TrainingReport(Document):
@@ -91,31 +95,44 @@ def train_model(dataset: Path, output: Path, options: TrainOptions) -> TrainingR
         StoppedError: when SIGTERM or SIGINT asked to stop; a checkpoint was saved then.
     """
     from components.train.checkpoints import checkpoints_of
+    from components.train.ranks import Ranks
 
     manifest = DatasetManifest.of(dataset)
-    _check(manifest, dataset, output, options)
+    check_inputs(manifest, dataset, output, options)
     base_model = options.base_model or manifest.base_model
+    ranks = Ranks.join()  # which also says which GPU is this process's
     model = _open(base_model, options.max_seq_length or manifest.max_seq_length)
     output.parent.mkdir(parents=True, exist_ok=True)
     inputs = _inputs(manifest, base_model_directory(base_model), options)
     with (
-        checkpoints_of(cache_directory("training") or output.parent, inputs) as checkpoints,
+        ranks.sharing(checkpoints_of(cache_directory("training") or output.parent, inputs)) as checkpoints,
         tempfile.TemporaryDirectory(dir=output.parent, prefix=".training-") as scratch,
     ):
         trainer = _trainer(
-            model, dataset, options, manifest.counts["train"], checkpoints=checkpoints, scratch=Path(scratch)
+            model,
+            dataset,
+            options,
+            manifest.counts["train"],
+            checkpoints=checkpoints,
+            scratch=Path(scratch),
+            ranks=ranks,
         )
-        report = _run(trainer, base_model, manifest.counts["train"], options)
-        saved = Path(scratch) / "model"
-        model.save_pretrained(str(saved), create_model_card=False)
-        report.write(saved / REPORT)
-        if output.exists():
-            output.rmdir()
-        shutil.move(saved, output)
+        report = _run(trainer, base_model, manifest.counts["train"], options, ranks)
+        if ranks.is_first:
+            _save(model, report, Path(scratch) / "model", output)
     return report
 
 
-def _check(manifest: DatasetManifest, dataset: Path, output: Path, options: TrainOptions) -> None:
+def _save(model: "SentenceTransformer", report: TrainingReport, saved: Path, output: Path) -> None:
+    model.save_pretrained(str(saved), create_model_card=False)
+    report.write(saved / REPORT)
+    if output.exists():
+        output.rmdir()
+    shutil.move(saved, output)
+
+
+def check_inputs(manifest: DatasetManifest, dataset: Path, output: Path, options: TrainOptions) -> None:
+    """Raise a RankliftError when this can never be trained, or the output folder is in use."""
     if output.exists() and any(output.iterdir()):
         raise ModelError(f"{output} exists and is not empty; choose another output folder or remove it.")
     if manifest.counts["train"] < options.batch_size:
@@ -161,6 +178,7 @@ def _trainer(
     *,
     checkpoints: Path,
     scratch: Path,
+    ranks: "Ranks",
 ) -> "SentenceTransformerTrainer":
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainer
@@ -180,17 +198,20 @@ def _trainer(
     )  # fmt: skip
     trainer = SentenceTransformerTrainer(
         model=model,
-        args=_arguments(model, checkpoints, options, math.ceil(triplets * options.epochs / options.batch_size)),
+        args=_arguments(model, checkpoints, options, math.ceil(triplets * options.epochs / options.batch_size), ranks),
         train_dataset=train,
-        loss=MultipleNegativesRankingLoss(model),
+        # A batch is one batch, whatever processes share it: a query sees the negatives that are on other GPUs.
+        loss=MultipleNegativesRankingLoss(model, gather_across_devices=ranks.count > 1),
         evaluator=evaluator,
-        callbacks=[ProgressLines(options.batch_size)],
+        callbacks=[ProgressLines(options.batch_size)] if ranks.is_first else [],
     )
     trainer.remove_callback(PrinterCallback)  # says the same again, as dicts, on standard output
     return trainer
 
 
-def _arguments(model: "SentenceTransformer", checkpoints: Path, options: TrainOptions, steps: int) -> Any:
+def _arguments(
+    model: "SentenceTransformer", checkpoints: Path, options: TrainOptions, steps: int, ranks: "Ranks"
+) -> Any:
     from sentence_transformers import SentenceTransformerTrainingArguments
     from sentence_transformers.base.training_args import BatchSamplers
 
@@ -199,6 +220,8 @@ def _arguments(model: "SentenceTransformer", checkpoints: Path, options: TrainOp
         output_dir=str(checkpoints),
         num_train_epochs=options.epochs,
         per_device_train_batch_size=options.batch_size,
+        # Several processes get a part each of the batch that one alone would have.
+        accelerator_config={"split_batches": True} if ranks.count > 1 else None,
         learning_rate=options.learning_rate,
         warmup_steps=options.warmup_ratio,
         bf16=_bf16(options.precision),
@@ -210,6 +233,7 @@ def _arguments(model: "SentenceTransformer", checkpoints: Path, options: TrainOp
         save_strategy="steps",
         save_steps=interval,
         save_total_limit=1,
+        save_on_each_node=True,  # where nodes share no disk, each carries on from its own
         load_best_model_at_end=True,
         metric_for_best_model=f"eval_{DEV_ACCURACY}",
         greater_is_better=True,
@@ -242,15 +266,15 @@ def _prompts(model: "SentenceTransformer") -> dict[str, str] | None:
 
 
 def _run(
-    trainer: "SentenceTransformerTrainer", base_model: str, triplets: int, options: TrainOptions
+    trainer: "SentenceTransformerTrainer", base_model: str, triplets: int, options: TrainOptions, ranks: "Ranks"
 ) -> TrainingReport:
     from components.train.checkpoints import StopAndSave, newest_checkpoint
 
     before = float(trainer.evaluate()[f"eval_{DEV_ACCURACY}"])
-    checkpoint = newest_checkpoint(Path(str(trainer.args.output_dir)))
+    checkpoint = ranks.checkpoint(newest_checkpoint(Path(str(trainer.args.output_dir))) if ranks.leads_node else None)
     resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     started = time.monotonic()
-    with StopAndSave() as stop:
+    with StopAndSave(ranks=ranks) as stop:
         trainer.add_callback(stop)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = time.monotonic() - started

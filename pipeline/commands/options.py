@@ -24,6 +24,8 @@ FalseNegatives = Annotated[
 Epochs = Annotated[float, typer.Option(help="Passes over the triplets.")]
 BatchSize = Annotated[int, typer.Option(min=2, help="Triplets in a batch.")]
 LearningRate = Annotated[float, typer.Option(help="Peak of the learning rate.")]
+Processes = Annotated[int, typer.Option(min=0, help="Training processes on a machine; 0 is one for each GPU.")]
+NumNodes = Annotated[int, typer.Option(min=1, help="Machines to train on; more than one need Kubeflow Trainer.")]
 ServingPrecision = Annotated[str, typer.Option(help="Of serving: auto, fp32, bf16 or int8.")]
 MinGain = Annotated[float, typer.Option(help="The smallest gain in NDCG@10 worth a promotion.")]
 Alpha = Annotated[float, typer.Option(help="Promote only when p is below this.")]

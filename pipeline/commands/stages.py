@@ -70,6 +70,8 @@ def train(
     max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens; the dataset's when 0.")] = 0,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     seed: options.Seed = 42,
+    processes: options.Processes = 0,
+    num_nodes: options.NumNodes = 1,
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune a base model on a dataset version.
@@ -77,7 +79,8 @@ def train(
     Example: ranklift train dataset -o model
     """
     from components.train.curve import write_curve
-    from components.train.train import TrainOptions, train_model
+    from components.train.launch import train as train_here_or_on_nodes
+    from components.train.train import TrainOptions
 
     chosen = TrainOptions.model_validate(
         {
@@ -88,10 +91,12 @@ def train(
             "max_seq_length": max_seq_length,
             "precision": precision,
             "seed": seed,
+            "processes": processes,
+            "num_nodes": num_nodes,
         }
     )
     with working("train"):
-        report = train_model(dataset, output, chosen)
+        report = train_here_or_on_nodes(dataset, output, chosen)
         write_curve(report, output / "training.html")
     answer(
         report.model_dump(),

@@ -15,6 +15,7 @@ LINES = {
     "": ("", ""),
     "seaweedfs": ("- ../../store/minio ", "- ../../store/seaweedfs "),
     "pod-reasons": ("# - ../../pod-reasons ", "- ../../pod-reasons "),
+    "train-jobs": ("# - ../../train-jobs ", "- ../../train-jobs "),
 }
 
 

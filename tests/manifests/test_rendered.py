@@ -172,3 +172,19 @@ def test_the_pipeline_reads_pods_only_where_an_overlay_says_so(rendered, overlay
     validate(role, KUBERNETES[-1])
     assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list"}
     assert {resource for rule in role["rules"] for resource in rule["resources"]} == {"pods", "pods/log"}
+
+
+@pytest.mark.parametrize("overlay", ["overlays/kind", "overlays/cluster"])
+def test_the_pipeline_makes_train_jobs_only_where_an_overlay_says_so(rendered, overlay):
+    name = "ranklift-train-jobs"
+    assert not any(document["metadata"]["name"] == name for document in rendered(overlay))
+    documents = rendered(f"{overlay} with train-jobs")
+    role, binding = (find(documents, kind, name, "kubeflow") for kind in ("Role", "RoleBinding"))
+    for document in (role, binding):
+        validate(document, KUBERNETES[-1])
+    granted = {(verb, resource) for rule in role["rules"] for verb in rule["verbs"] for resource in rule["resources"]}
+    assert granted == {
+        *((verb, "trainjobs") for verb in ("create", "get", "watch", "delete")), ("list", "pods"), ("get", "pods/log"),
+    }  # fmt: skip
+    (subject,) = binding["subjects"]
+    find(documents, "ServiceAccount", subject["name"], subject["namespace"])

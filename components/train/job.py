@@ -1,0 +1,61 @@
+"""What `launch` and its worker processes tell each other, through a folder.
+
+job.json        what to train
+rank-1.pid      the worker of that rank on this node
+rank-1.json     why it ended, when it did not end well
+"""
+
+from pathlib import Path
+from typing import ClassVar
+
+from components.document import Document
+from components.errors import DataError, ModelError, RankliftError, StoppedError, StoreError
+from components.train.train import TrainOptions
+
+_KINDS: dict[str, type[RankliftError]] = {
+    kind.__name__: kind for kind in (DataError, ModelError, RankliftError, StoppedError, StoreError)
+}
+
+
+class Job(Document):
+    """What every worker does."""
+
+    noun: ClassVar[str] = "training job"
+
+    dataset: Path
+    output: Path
+    options: TrainOptions
+
+
+class Ending(Document):
+    """An error that is meant for a person, on its way from one process to another."""
+
+    noun: ClassVar[str] = "record of how a training ended"
+
+    kind: str
+    sentence: str
+
+    @classmethod
+    def of(cls, error: RankliftError) -> "Ending":
+        """The record of an error."""
+        known = next(kind for kind in type(error).__mro__ if kind.__name__ in _KINDS)
+        return cls(kind=known.__name__, sentence=str(error))
+
+    def error(self) -> RankliftError:
+        """The error of the record."""
+        return _KINDS.get(self.kind, RankliftError)(self.sentence)
+
+
+def job_path(folder: Path) -> Path:
+    """Where the job is."""
+    return folder / "job.json"
+
+
+def pid_path(folder: Path, rank: int) -> Path:
+    """Where a worker says which process it is."""
+    return folder / f"rank-{rank}.pid"
+
+
+def ending_path(folder: Path, rank: int) -> Path:
+    """Where a worker says why it ended."""
+    return folder / f"rank-{rank}.json"

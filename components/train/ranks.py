@@ -1,0 +1,99 @@
+"""The processes that train one model together: who this one is among them, and what they agree on.
+
+`accelerate launch` tells each process its rank through the environment. A process that nothing launched is alone, and
+then nothing here costs anything.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class Ranks:
+    """This process among those that train together.
+
+    What they tell each other here goes over gloo, which waits for no GPU.
+
+    Args:
+        index: of this process, from 0; the first one alone writes what all of them made.
+        count: of all processes, on all nodes.
+        group: torch's process group of all of them; None when this process is alone.
+    """
+
+    def __init__(self, index: int = 0, count: int = 1, group: Any = None) -> None:
+        self.index = index
+        self.count = count
+        self._group = group
+
+    @classmethod
+    def join(cls) -> "Ranks":
+        """Meet the other processes, where the environment says that there are any; waits until all have come."""
+        count = int(os.environ.get("WORLD_SIZE", "1"))
+        if count == 1:
+            return cls()
+        import torch
+        from accelerate import PartialState
+
+        PartialState(cpu=not torch.cuda.is_available())
+        return cls(torch.distributed.get_rank(), count, torch.distributed.new_group(backend="gloo"))
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that tells and writes."""
+        return self.index == 0
+
+    def largest(self, value: int) -> int:
+        """The largest value that any process has; all of them must ask."""
+        if self._group is None:
+            return value
+        import torch
+
+        agreed = torch.tensor(value)
+        torch.distributed.all_reduce(agreed, torch.distributed.ReduceOp.MAX, group=self._group)
+        return int(agreed.item())
+
+    def wait(self) -> None:
+        """Return when every process has come here."""
+        if self._group is not None:
+            import torch
+
+            torch.distributed.barrier(group=self._group)
+
+    @property
+    def leads_node(self) -> bool:
+        """Whether this process is the first of those on its machine."""
+        return self._group is None or os.environ.get("LOCAL_RANK", "0") == "0"
+
+    @contextmanager
+    def sharing(self, folder: AbstractContextManager[Path]) -> Iterator[Path]:
+        """The folder that the first process of this machine opens, in all of them; it closes when all are done."""
+        if self.leads_node:
+            with folder as opened:
+                yield self._led(opened)[self._node]
+                self.wait()
+            return
+        yield self._led(None)[self._node]
+        self.wait()
+
+    def checkpoint(self, found: Path | None) -> Path | None:
+        """Where all carry on from: what the first process of this machine found, when every machine has the same."""
+        if self._group is None:
+            return found
+        leads = self._led(found)
+        return leads[self._node] if len({lead and lead.name for lead in leads.values()}) == 1 else None
+
+    @property
+    def _node(self) -> str:
+        return os.environ.get("GROUP_RANK", "0")
+
+    def _led(self, own: Any) -> dict[str, Any]:
+        """What the first process of each machine has, by machine."""
+        if self._group is None:
+            return {self._node: own}
+        import torch
+
+        told: list[Any] = [None] * self.count
+        torch.distributed.all_gather_object(told, (self._node, self.leads_node, own), group=self._group)
+        return {node: value for node, leads, value in told if leads}
