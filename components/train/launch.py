@@ -34,7 +34,7 @@ _CONFIG = "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_GPU\nmixe
 class Nodes(NamedTuple):
     """The machines that train together, and which of them this is."""
 
-    count: int = 1
+    machines: int = 1
     rank: int = 0
     address: str = "127.0.0.1"  #: of the first one
     port: int = 0  #: there; 0 is any free one, on one machine
@@ -54,9 +54,8 @@ def train(dataset: Path, output: Path, options: TrainOptions) -> TrainingReport:
     count = process_count(options.processes)
     if count == 1:
         return train_model(dataset, output, options)
-    report = train_together(dataset, output, options.model_copy(update={"processes": count}))
-    assert report is not None  # this is the first node, since there is no other
-    return report
+    train_together(dataset, output, options.model_copy(update={"processes": count}))
+    return TrainingReport.read(output / REPORT)
 
 
 def process_count(processes: int) -> int:
@@ -81,9 +80,7 @@ def process_count(processes: int) -> int:
     return processes or max(1, gpus)
 
 
-def train_together(
-    dataset: Path, output: Path, options: TrainOptions, nodes: Nodes | None = None
-) -> TrainingReport | None:
+def train_together(dataset: Path, output: Path, options: TrainOptions, nodes: Nodes | None = None) -> None:
     """Train in `options.processes` processes on this machine, together with those of other nodes.
 
     The batch is shared out: it must be a multiple of the number of processes. The weights are those that one process
@@ -95,30 +92,26 @@ def train_together(
         options: how to train; `processes` is not 0.
         nodes: where the others are; None when there is one machine.
 
-    Returns:
-        The report, on the first node; None on the others.
-
     Raises:
         RankliftError: as `train_model`, and when a process failed.
         StoppedError: when SIGTERM or SIGINT asked to stop.
     """
     nodes = nodes or Nodes()
-    check_shares(options, options.processes * nodes.count)
+    check_shares(options, options.processes * nodes.machines)
     with tempfile.TemporaryDirectory(prefix="ranklift-train-") as scratch:
         folder = Path(scratch)
         Job(dataset=dataset.absolute(), output=output.absolute(), options=options).write(job_path(folder))
         (folder / "accelerate.yaml").write_text(_CONFIG, encoding="ascii")
         status, stopped_by, kept = _run(_command(folder, options.processes, nodes), folder, options.processes, nodes)
         _raise_ending(folder, options.processes, status, stopped_by, kept)
-    return TrainingReport.read(output / REPORT) if nodes.rank == 0 else None
 
 
 def check_shares(options: TrainOptions, count: int) -> None:
     """Raise a ModelError unless so many processes can share a batch evenly."""
     if options.batch_size % count:
         raise ModelError(
-            f"A batch of {options.batch_size} triplets cannot be shared evenly by {count} processes; set --batch-size to "
-            f"a multiple of {count}, such as {max(1, options.batch_size // count) * count}."
+            f"A batch of {options.batch_size} triplets cannot be shared evenly by {count} processes; set --batch-size "
+            f"to a multiple of {count}, such as {max(1, options.batch_size // count) * count}."
         )
 
 
@@ -126,8 +119,8 @@ def _command(folder: Path, processes: int, nodes: Nodes) -> list[str]:
     # --multi_gpu is torchrun, with CPUs as well; --cpu would be MPI.
     options = {
         "--config_file": folder / "accelerate.yaml",
-        "--num_processes": processes * nodes.count,
-        "--num_machines": nodes.count,
+        "--num_processes": processes * nodes.machines,
+        "--num_machines": nodes.machines,
         "--machine_rank": nodes.rank,
         "--main_process_ip": nodes.address,
         "--main_process_port": nodes.port,
@@ -144,7 +137,7 @@ def _command(folder: Path, processes: int, nodes: Nodes) -> list[str]:
 def _environment(nodes: Nodes) -> dict[str, str]:
     # What Kubeflow Trainer gives a node for torchrun stands in the command already.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PET_")}
-    if nodes.count == 1:
+    if nodes.machines == 1:
         # gloo would look up this machine's name, which need not lead anywhere.
         loopback = "lo" if sys.platform == "linux" else "lo0"
         environment.setdefault("GLOO_SOCKET_IFNAME", loopback)
@@ -247,6 +240,6 @@ def _how_it_ended(status: int, said: str) -> str:
             "or lower --batch-size or --processes."
         )
     return (
-        f"A training process ended with status {code}; the lines above say where, and the same again with --processes 1 "
-        "tells whether it has to do with several."
+        f"A training process ended with status {code}; the lines above say where, and the same again with "
+        "--processes 1 tells whether it has to do with several."
     )

@@ -36,6 +36,8 @@ class Ranks:
         import torch
         from accelerate import PartialState
 
+        if not torch.cuda.is_available():
+            os.environ["ACCELERATE_USE_CPU"] = "true"  # the trainer would take itself for one that is alone
         PartialState(cpu=not torch.cuda.is_available())
         return cls(torch.distributed.get_rank(), count, torch.distributed.new_group(backend="gloo"))
 

@@ -270,7 +270,7 @@ def _run(
 ) -> TrainingReport:
     from components.train.checkpoints import StopAndSave, newest_checkpoint
 
-    before = float(trainer.evaluate()[f"eval_{DEV_ACCURACY}"])
+    before = _accuracy_before(trainer)
     checkpoint = ranks.checkpoint(newest_checkpoint(Path(str(trainer.args.output_dir))) if ranks.leads_node else None)
     resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     started = time.monotonic()
@@ -294,6 +294,15 @@ def _run(
         history=[{"step": 0.0, "epoch": 0.0, f"eval_{DEV_ACCURACY}": before}, *map(_numbers, state.log_history)],
         options=options,
     )
+
+
+def _accuracy_before(trainer: "SentenceTransformerTrainer") -> float:
+    # Not `trainer.evaluate()`: accelerate keeps a model as it saw it first, and one that it saw in an evaluation is
+    # never one whose gradients processes share.
+    with trainer.accelerator.autocast():
+        before = float(trainer.evaluator(trainer.model)[DEV_ACCURACY])
+    trainer.log({f"eval_{DEV_ACCURACY}": before})
+    return before
 
 
 def _check_loss(history: list[dict[str, float]]) -> None:

@@ -42,13 +42,14 @@ class TrainJobSettings(BaseModel):
         text = os.environ.get(VARIABLE)
         if not text:
             raise RankliftError(
-                "Training on several nodes is a TrainJob of Kubeflow Trainer, and nothing says what its nodes are to be; "
-                "add `train_job:` to the pipeline's settings (see stages.yaml), or train with --num-nodes 1."
+                "Training on several nodes is a TrainJob of Kubeflow Trainer, and nothing says what its nodes are to "
+                "be; add `train_job:` to the pipeline's settings (see stages.yaml), or train with --num-nodes 1."
             )
         try:
             return cls.model_validate(json.loads(text))
         except (ValueError, ValidationError) as error:
             fault = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "it is not JSON"
             raise RankliftError(
-                f"{VARIABLE} cannot be used ({fault}); `train_job:` in stages.yaml writes it, compile the pipeline anew."
+                f"{VARIABLE} cannot be used ({fault}); `train_job:` in stages.yaml writes it: compile the pipeline "
+                "anew."
             ) from None

@@ -1,4 +1,4 @@
-"""Training in several processes: they make the one model that one process would, stop together, and fail in a sentence."""
+"""Training in several processes: they make the model that one would, stop together, and fail in one sentence."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def without_dropout(dataset, tmp_path_factory):
 def together(dataset, without_dropout, tmp_path_factory):
     """What two processes made, and what one alone makes of the same."""
     folder = tmp_path_factory.mktemp("together")
-    two = TWO.model_copy(update={"base_model": without_dropout})
+    two = TWO.model_copy(update={"base_model": without_dropout, "batch_size": 20, "epochs": 2})
     train(dataset, folder / "two", two)
     train(dataset, folder / "one", two.model_copy(update={"processes": 1}))
     return folder
@@ -63,12 +63,12 @@ class TestTwoProcesses:
         reports = [TrainingReport.read(together / name / REPORT) for name in ("one", "two")]
         assert reports[0].steps == reports[1].steps
         base = load_file(f"{reports[0].base_model}/{WEIGHTS}")
-        for name, weights in one.items():
-            moved = (weights - base[name]).norm()
-            assert (two[name] - weights).norm() <= 0.02 * moved, name
+        moved = sum((one[name] - base[name]).square().sum() for name in one).sqrt()
+        apart = sum((one[name] - two[name]).square().sum() for name in one).sqrt()
+        assert apart <= 0.01 * moved
 
 
-@pytest.mark.slow
+@pytest.mark.extended
 def test_what_a_worker_cannot_do_is_its_own_sentence_and_leaves_nothing(dataset, tmp_path, capfd):
     with pytest.raises(ModelError, match=r"^There is no base model at '/nowhere'; give a folder"):
         train(dataset, tmp_path / "model", TWO.model_copy(update={"base_model": "/nowhere"}))
