@@ -226,7 +226,7 @@ def _sentence(path: Path, error: ValidationError) -> str:
         return f"{path}: {fault['input']!r} is no stage; the stages are {', '.join(STAGES)}."
     given = "" if fault["type"] in {"missing", "value_error"} else f" {fault['input']!r} will not do:"
     message = fault["msg"].removeprefix("Value error, ")
-    example = _EXAMPLES.get(str(fault["loc"][-1]), "")
+    example = _EXAMPLES.get(str(fault["loc"][-1]), "") if fault["loc"] else ""
     return f"{path}: {place}:{given} {message}{f'; give for example {example}' if example else ''}."
 
 

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from components.errors import RankliftError
+from components.train.train_job_settings import VARIABLE, TrainJobSettings
 from pipeline.compile import compile_pipeline
 from pipeline.images import image_tag
 from pipeline.settings import STAGES, PipelineSettings
@@ -94,6 +95,56 @@ def test_only_deploy_learns_where_it_deploys_to(tmp_path):
     assert environment(pipeline, "promote") == {}
 
 
+NODES = """
+object_store: {endpoint: 'http://minio:9000', secret: keys}
+defaults: {image: 'r.io/ranklift-{stage}:1'}
+train_job:
+  cpu: 8
+  memory: 32Gi
+  accelerator: {type: nvidia.com/gpu, count: 8}
+  node_selector: {gpu: l4}
+  tolerations: [{key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}]
+  deadline: 2h
+"""
+
+
+def test_train_learns_what_its_nodes_are_and_gets_the_keys_where_it_may_ask_for_several(tmp_path, monkeypatch):
+    pipeline, platform = compiled(tmp_path, read(tmp_path, NODES))
+    monkeypatch.setenv(VARIABLE, environment(pipeline, "train")[VARIABLE])
+    nodes = TrainJobSettings.from_environment()
+    assert (nodes.image, nodes.secret, nodes.runtime) == ("r.io/ranklift-train:1", "keys", "torch-distributed")
+    assert (nodes.cpu, nodes.memory, nodes.accelerator, nodes.accelerators) == ("8", "32Gi", "nvidia.com/gpu", 8)
+    assert (nodes.deadline, nodes.node_selector) == (7200, {"gpu": "l4"})
+    assert nodes.tolerations == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    assert nodes.namespace == "kubeflow", "that of the runs, where no pod says it"
+    assert platform["exec-train"]["secretAsVolume"][0]["secretName"] == "keys"
+    assert environment(pipeline, "train")["RANKLIFT_S3_ENDPOINT"] == "http://minio:9000"
+    assert all(VARIABLE not in environment(pipeline, stage) for stage in STAGES if stage != "train")
+
+
+def test_the_commented_example_of_nodes_is_one_that_can_be_used(tmp_path):
+    lines = EXAMPLE.read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("# train_job:"))
+    end = next(number for number, line in enumerate(lines) if number > start and not line.startswith("#"))
+    lines[start:end] = [line.removeprefix("# ") for line in lines[start:end]]
+    settings = read(tmp_path, "\n".join(lines))
+    assert (settings.train_job.accelerator.count, settings.train_job.deadline) == (8, "6h")
+
+
+def test_several_accelerators_of_a_stage_share_memory(tmp_path):
+    for count, mounted in ((1, []), (2, ["/dev/shm"])):  # noqa: S108
+        text = f"stages: {{train: {{accelerator: {{type: nvidia.com/gpu, count: {count}}}}}}}"
+        _, platform = compiled(tmp_path, read(tmp_path, text))
+        volumes = platform.get("exec-train", {}).get("emptyDirMounts", [])
+        assert [volume["mountPath"] for volume in volumes] == mounted
+
+
+def test_nodes_without_an_image_are_refused_when_the_pipeline_is_compiled(tmp_path):
+    settings = read(tmp_path, NODES.replace("defaults:", "# defaults:"))
+    with pytest.raises(RankliftError, match="train_job needs an image for its nodes"):
+        compiled(tmp_path, settings)
+
+
 def test_a_stage_can_ask_for_an_accelerator_and_the_nodes_that_have_one(tmp_path):
     settings = read(
         tmp_path,
@@ -144,6 +195,8 @@ def test_the_example_names_only_what_the_predictor_and_the_manifest_know():
             "stages: {train: {tolerations: [{value: x}]}}", "without a key needs operator: Exists", id="toleration"
         ),
         pytest.param("serving: {canary_percent: 100}", r"serving.canary_percent: 100 will not do", id="canary"),
+        pytest.param("train_job: {cpu: 2}", "train_job needs object_store", id="nodes without a store"),
+        pytest.param("train_job: {timeout: 2h}", "there is no setting train_job.timeout", id="nodes are no stage"),
         pytest.param("- a list", "holds no settings", id="no mapping"),
         pytest.param("stages: {train: [}", r"is not YAML \(line 1", id="not YAML"),
     ],

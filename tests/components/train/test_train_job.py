@@ -308,12 +308,12 @@ class TestTheManifest:
         from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 
         if change is None:
-            assert unknown_fields(TrainerV1alpha1TrainJob, manifest) == manifest
+            assert as_the_sdk_reads(TrainerV1alpha1TrainJob, manifest) == manifest
             return
         place = manifest["spec"]["trainer"] if change[0] == "trainer" else manifest["spec"]
         place[change[1]] = "two"
         with pytest.raises((AssertionError, ValueError)):
-            assert unknown_fields(TrainerV1alpha1TrainJob, manifest) == manifest
+            assert as_the_sdk_reads(TrainerV1alpha1TrainJob, manifest) == manifest
 
     def test_every_node_gets_what_was_asked_for(self, manifest):
         trainer = manifest["spec"]["trainer"]
@@ -362,7 +362,7 @@ def pod_of(manifest):
     return job["template"]["spec"]["template"]["spec"]
 
 
-def unknown_fields(model, manifest):
+def as_the_sdk_reads(model, manifest):
     """The manifest as the SDK's models read and write it: a field that they do not know is not in it any more."""
     return model.from_dict(manifest).to_dict()
 
