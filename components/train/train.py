@@ -299,8 +299,9 @@ def _run(
 def _accuracy_before(trainer: "SentenceTransformerTrainer") -> float:
     # Not `trainer.evaluate()`: accelerate keeps a model as it saw it first, and one that it saw in an evaluation is
     # never one whose gradients processes share.
+    evaluator: Any = trainer.evaluator
     with trainer.accelerator.autocast():
-        before = float(trainer.evaluator(trainer.model)[DEV_ACCURACY])
+        before = float(evaluator(trainer.model)[DEV_ACCURACY])
     trainer.log({f"eval_{DEV_ACCURACY}": before})
     return before
 
