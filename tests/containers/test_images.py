@@ -11,7 +11,7 @@ from pipeline.images import PREDICTOR, TARGETS
 #: What each stage imports when it runs; the component itself is not among it, since KFP ships its source.
 MODULES = {
     "prepare": "components.prepare.stage components.prepare.near_duplicates sentence_transformers sympy",
-    "train": "components.train.node components.train.train_job_run components.train.curve sentence_transformers kubernetes",
+    "train": "components.train.node components.train.train_job_run components.train.curve kubernetes",
     "export": "components.export.stage components.champion.champion openvino nncf sentence_transformers",
     "evaluate": "components.evaluate.evaluate openvino pytrec_eval bm25s Stemmer",
     "gate": "components.gate.gate components.gate.report components.hold.hold matplotlib duckdb",

@@ -113,6 +113,7 @@ def test_the_gate_refuses_scores_of_different_evaluation_sets(tmp_path):
     [
         pytest.param(["prepare", "nowhere.csv", "-o", "out"], "nowhere.csv", id="no such data"),
         pytest.param(["train", "nowhere", "-o", "out"], "nowhere/manifest.json", id="no such dataset"),
+        pytest.param(["train", "data", "-o", "out", "--num-nodes", "2"], "add `train_job:`", id="nodes of no cluster"),
         pytest.param(["export", "./nowhere", "-o", "out", "--data", "nowhere"], "nowhere", id="no such model"),
         pytest.param(["evaluate", ".", "--data", "nowhere"], "is not an exported model", id="not an exported model"),
         pytest.param(["gate", "a.json", "b.json"], "There is no score file at a.json", id="no score file"),

@@ -41,7 +41,7 @@ def together(dataset, without_dropout, tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.extended
 class TestTwoProcesses:
     def test_they_write_one_model_and_one_report(self, together):
         files = {path.relative_to(together / "one") for path in (together / "one").rglob("*")}
