@@ -53,9 +53,16 @@ def train(dataset: Path, output: Path, options: TrainOptions) -> TrainingReport:
         return train_on_nodes(dataset, output, options)
     count = process_count(options.processes)
     if count == 1:
+        _show_one_gpu()
         return train_model(dataset, output, options)
     train_together(dataset, output, options.model_copy(update={"processes": count}))
     return TrainingReport.read(output / REPORT)
+
+
+def _show_one_gpu() -> None:
+    # The trainer would spread its model over all that it sees, in threads, with as many batches at once.
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible.partition(",")[0]
 
 
 def process_count(processes: int) -> int:

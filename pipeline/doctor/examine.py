@@ -5,13 +5,13 @@ from pathlib import Path
 from components.errors import RankliftError
 from components.kubernetes_api import KubernetesApi, KubernetesError
 from components.object_store_settings import ObjectStoreSettings
-from pipeline.doctor import access, cluster, kserve, machine, pipelines, store
+from pipeline.doctor import access, cluster, kserve, machine, pipelines, store, trainer
 from pipeline.doctor.cluster import Cluster, Place
 from pipeline.doctor.result import Result, run_checks, skipped, wrong
 from pipeline.pipelines_api import PipelinesSettings
 from pipeline.settings import PipelineSettings
 
-_CLUSTER_CHECKS = (*cluster.CHECKS, *access.CHECKS, *kserve.CHECKS, *pipelines.CLUSTER_CHECKS)
+_CLUSTER_CHECKS = (*cluster.CHECKS, *access.CHECKS, *kserve.CHECKS, *pipelines.CLUSTER_CHECKS, *trainer.CHECKS)
 
 
 def examine(

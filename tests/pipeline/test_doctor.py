@@ -287,3 +287,27 @@ def test_an_image_of_a_registry_is_pulled_when_it_is_needed(cluster):
     _, found = doctor()
     assert found["images"]["state"] == "ok"
     assert "will be pulled when they are needed: registry.example.com/predictor:1" in found["images"]["finding"]
+
+
+class TestSeveralNodes:
+    SETTINGS = "{object_store: {endpoint: 'http://minio:9000', secret: ranklift-object-store}, train_job: {cpu: 2}}"
+
+    def examine(self, tmp_path):
+        (tmp_path / "nodes.yaml").write_text(self.SETTINGS)
+        return doctor("--settings", str(tmp_path / "nodes.yaml"))[1]["Kubeflow Trainer"]
+
+    def test_who_asks_for_one_is_not_asked_about_trainer(self, cluster):
+        assert doctor()[1]["Kubeflow Trainer"]["state"] == "skipped"
+
+    def test_a_cluster_without_trainer_is_told_what_to_install(self, cluster, tmp_path):
+        cluster.unknown.add("clustertrainingruntimes")
+        found = self.examine(tmp_path)
+        assert (found["state"], found["fix"]) == ("wrong", "install 2.3 or newer")
+
+    def test_a_runtime_that_is_not_there_is_named_with_those_that_are(self, cluster, tmp_path):
+        cluster.put("clustertrainingruntimes", {"metadata": {"name": "mlx-distributed"}})
+        found = self.examine(tmp_path)
+        assert "no ClusterTrainingRuntime torch-distributed" in found["finding"]
+        assert "there are mlx-distributed" in found["finding"]
+        cluster.put("clustertrainingruntimes", {"metadata": {"name": "torch-distributed"}})
+        assert self.examine(tmp_path)["state"] == "ok"

@@ -10,9 +10,9 @@ import sys
 import pytest
 
 from components.dataset import DatasetManifest
-from components.errors import ModelError
+from components.errors import DataError, ModelError
 from components.train.launch import check_shares, process_count, train
-from components.train.train import REPORT, TrainingReport, train_model
+from components.train.train import REPORT, TrainingReport
 from tests.components.train.conftest import QUICK
 from tests.kserve.running import wait_for
 
@@ -131,9 +131,14 @@ class TestHowMany:
     def test_without_a_gpu_it_is_one_unless_more_are_asked_for(self):
         assert [process_count(asked) for asked in (0, 1, 3)] == [1, 1, 3]
 
-    def test_one_trains_in_this_process(self, dataset, tmp_path):
-        options = QUICK.model_copy(update={"epochs": 0.2})
-        assert train(dataset, tmp_path / "model", options).steps == train_model(dataset, tmp_path / "b", options).steps
+    @pytest.mark.parametrize(("visible", "one"), [(None, "0"), ("2,3", "2"), ("", "")], ids=["all", "some", "none"])
+    def test_one_process_takes_one_gpu(self, monkeypatch, tmp_path, visible, one):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
+        if visible is None:
+            monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+        with pytest.raises(DataError):
+            train(tmp_path / "nowhere", tmp_path / "model", QUICK)
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == one
 
     def test_a_batch_that_cannot_be_shared_evenly_is_refused_with_one_that_can(self, dataset, tmp_path):
         with pytest.raises(ModelError, match=r"A batch of 16 triplets .* by 3 processes; .* such as 15"):
