@@ -57,9 +57,10 @@ def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSe
         on_leak: str = "error",
         languages: str = "",
         false_negatives: int = 0,
-        epochs: float = 1.0,
-        batch_size: int = 32,
-        learning_rate: float = 5e-5,
+        recipe: str = "seed",
+        epochs: float = 0.0,
+        batch_size: int = 0,
+        learning_rate: float = 0.0,
         precision: str = "auto",
         min_gain: float = 0.005,
         alpha: float = 0.05,
@@ -86,7 +87,14 @@ def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSe
         )
         dataset = prepared.outputs["dataset"]
         trained = staged(
-            train(dataset=dataset, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed),
+            train(
+                dataset=dataset,
+                recipe=recipe,
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                seed=seed,
+            ),
             "train",
         )
         candidate = staged(export(model=trained.outputs["model"], dataset=dataset, precision=precision), "export")

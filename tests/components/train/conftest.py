@@ -2,7 +2,8 @@ import pytest
 
 from components.prepare.options import PrepareOptions
 from components.prepare.stage import prepare
-from components.train.train import TrainOptions, train_model
+from components.train.report import TrainOptions
+from components.train.train import train_model
 from tests.datasets import write_triplets
 
 QUICK = TrainOptions(epochs=4, batch_size=16, learning_rate=2e-3, precision="fp32")
