@@ -2,7 +2,6 @@
 
 import math
 import shutil
-import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +15,7 @@ from components.digest import directory_files, tree_sha256
 from components.document import Document
 from components.errors import DataError, ModelError
 from components.processor import has_bf16
+from components.scratch_folder import scratch_folder
 from components.settings import cache_directory
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ def train_model(dataset: Path, output: Path, options: TrainOptions) -> TrainingR
     positive among all positives and negatives of the batch.
 
     A training that was killed carries on from its last checkpoint when the same is trained again, and ends with the
-    very same weights. Checkpoints lie in ``RANKLIFT_CACHE`` where that is set, else beside the output.
+    very same weights. Checkpoints lie in ``RANKLIFT_CACHE`` where that is set, else beside the output; and in the
+    object store as well where ``RANKLIFT_CHECKPOINTS`` says so, from which another machine carries on.
 
     Args:
         dataset: a dataset version; ``train.parquet`` and ``dev.parquet`` are read, the evaluation files never.
@@ -90,8 +91,11 @@ def train_model(dataset: Path, output: Path, options: TrainOptions) -> TrainingR
         ModelError: when the base model cannot be had, or the output folder is in use.
         StoppedError: when SIGTERM or SIGINT asked to stop; a checkpoint was saved then.
     """
-    from components.train.checkpoints import checkpoints_of
+    from components.train.checkpoint_store import StoredTraining, checkpoint_place
+    from components.train.checkpoint_uploads import kept_in
+    from components.train.checkpoints import checkpoints_of, digest_of_inputs
 
+    place = checkpoint_place()
     manifest = DatasetManifest.of(dataset)
     _check(manifest, dataset, output, options)
     base_model = options.base_model or manifest.base_model
@@ -100,13 +104,13 @@ def train_model(dataset: Path, output: Path, options: TrainOptions) -> TrainingR
     inputs = _inputs(manifest, base_model_directory(base_model), options)
     with (
         checkpoints_of(cache_directory("training") or output.parent, inputs) as checkpoints,
-        tempfile.TemporaryDirectory(dir=output.parent, prefix=".training-") as scratch,
+        kept_in(place and StoredTraining(place, digest_of_inputs(inputs)), checkpoints) as uploads,
+        scratch_folder(output.parent, ".training-") as scratch,
     ):
-        trainer = _trainer(
-            model, dataset, options, manifest.counts["train"], checkpoints=checkpoints, scratch=Path(scratch)
-        )
+        trainer = _trainer(model, dataset, options, manifest.counts["train"], checkpoints=checkpoints, scratch=scratch)
+        trainer.add_callback(uploads)
         report = _run(trainer, base_model, manifest.counts["train"], options)
-        saved = Path(scratch) / "model"
+        saved = scratch / "model"
         model.save_pretrained(str(saved), create_model_card=False)
         report.write(saved / REPORT)
         if output.exists():
