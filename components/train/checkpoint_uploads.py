@@ -75,6 +75,7 @@ class CheckpointUploads(TrainerCallback):
         self._stored: dict[int, str] = {}  # step → name in the store, of checkpoints that are there whole
         self._taken = 0  # the latest step that was given to the thread
         self._failing = False
+        self._keeps_old = False
         self._is_over = False
         self._lock = threading.Lock()
         self._waiting: Snapshot | None = None
@@ -197,8 +198,13 @@ class CheckpointUploads(TrainerCallback):
         kept = {newest.step: name}
         if best and snapshot.best is not None:
             kept[snapshot.best] = name if best == "self" else best
-        training.keep_only(newest, kept.get(snapshot.best or 0, ""))
         self._stored = kept
+        try:
+            training.keep_only(newest, kept.get(snapshot.best or 0, ""))
+        except RankliftError as error:
+            if not self._keeps_old:
+                _tell(f"Checkpoints that are not needed any more stay in {training}, and training goes on", error)
+            self._keeps_old = True
 
     def _put(self, training: StoredTraining, snapshot: Snapshot, step: int, best: str) -> str:
         folder = snapshot.folder / f"checkpoint-{step}"

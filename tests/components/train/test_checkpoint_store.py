@@ -1,9 +1,7 @@
-"""Checkpoints in the object store: another machine, with nothing on its disk, carries on as if nothing had happened."""
+"""Checkpoints in the object store: what is uploaded while training runs, what stays, what is fetched; no trainer."""
 
 import json
-import os
 import shutil
-import signal
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -12,49 +10,19 @@ import pytest
 from components.errors import StoppedError, StoreError
 from components.object_store import ObjectStore
 from components.train import checkpoint_store
-from components.train.checkpoint_store import (
-    MANIFEST,
-    AbandonedError,
-    CheckpointPlace,
-    StoredTraining,
-    checkpoint_place,
-)
+from components.train.checkpoint_store import MANIFEST, AbandonedError, CheckpointPlace, StoredTraining
 from components.train.checkpoint_uploads import kept_in
 from components.train.checkpoints import newest_checkpoint
-from components.train.progress import ProgressLines
-from components.train.train import train_model
-from tests.components.train.conftest import QUICK
 from tests.faults.proxy import Fault, Proxy
 from tests.kserve.running import wait_for
 
 WEIGHTS = "model.safetensors"
 DIGEST = "0123456789abcdef"
-SHORT = QUICK.model_copy(update={"epochs": 0.4})
-
-
-@pytest.fixture
-def store(registry):
-    """A bucket of its own."""
-    return registry.store
 
 
 @pytest.fixture
 def training(store):
     return StoredTraining(CheckpointPlace(store, "training/"), DIGEST)
-
-
-@pytest.fixture
-def environment(store, tmp_path, monkeypatch):
-    """This machine: the store is configured and takes checkpoints, the cache is a folder of its own."""
-
-    def configure(machine: str, endpoint: str = store.settings.endpoint) -> None:
-        settings = store.settings.model_copy(update={"endpoint": endpoint, "attempts": 2, "timeout": 5.0})
-        for name, value in settings.environment().items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("RANKLIFT_CHECKPOINTS", "store")
-        monkeypatch.setenv("RANKLIFT_CACHE", str(tmp_path / machine / "cache"))
-
-    return configure
 
 
 def keys(store):
@@ -78,92 +46,6 @@ def upload(training, checkpoint, best=""):
     return training.upload(checkpoint, int(checkpoint.name.split("-")[1]), best, lambda: True)
 
 
-@pytest.fixture(scope="module")
-def stopped(object_store, dataset, tmp_path_factory):
-    """What a training leaves in the store that SIGTERM stopped at step 50, after the best so far at step 37."""
-    folder = tmp_path_factory.mktemp("stopped")
-    store = ObjectStore(object_store.model_copy(update={"bucket": "stopped-training"}))
-    store.ensure_bucket()
-
-    def stop_at_step_fifty(self, args, state, control, **kwargs):
-        if state.global_step == 50:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in store.settings.environment().items():
-            patch.setenv(name, value)
-        patch.setenv("RANKLIFT_CHECKPOINTS", "s3://stopped-training/team-a")
-        patch.setenv("RANKLIFT_CACHE", str(folder / "cache"))
-        patch.setattr(ProgressLines, "on_step_end", stop_at_step_fifty)
-        with pytest.raises(StoppedError, match="stopped by SIGTERM at step 5"):
-            train_model(dataset, folder / "model", QUICK)
-    shutil.rmtree(folder)
-    left = {item.key: store.get(item.key).content for item in store.list()}
-    return {key.removeprefix("team-a/"): content for key, content in left.items() if key != "ready"}
-
-
-def steps(objects):
-    return sorted(int(key.split("/")[2].split("-")[1]) for key in objects if key.endswith(f"/{MANIFEST}"))
-
-
-def test_a_stopped_training_leaves_its_last_checkpoint_and_the_best_one(stopped):
-    best, last = steps(stopped)
-    assert best < 50 <= last
-    (content,) = (stopped[key] for key in stopped if f"/checkpoint-{last}/" in key and key.endswith(MANIFEST))
-    manifest = json.loads(content)
-    assert manifest["best"].startswith(f"checkpoint-{best}/")
-    assert {WEIGHTS, "optimizer.pt", "trainer_state.json"} < manifest["files"].keys()
-    assert "training_args.bin" not in manifest["files"]
-
-
-def change_a_byte(objects, step):
-    key = next(key for key in objects if f"-{step}/" in key and key.endswith("optimizer.pt"))
-    return {**objects, key: bytes([objects[key][0] ^ 1]) + objects[key][1:]}
-
-
-@pytest.mark.parametrize(
-    ("spoil", "resumed", "sentence"),
-    [
-        pytest.param(None, -1, "the checkpoint of step 5", id="whole"),
-        pytest.param(change_a_byte, 0, "optimizer.pt in bucket {bucket} is damaged: its SHA-256", id="a byte changed"),
-    ],
-)
-def test_another_machine_carries_on_and_ends_with_the_same_weights(
-    stopped, environment, store, dataset, trained, tmp_path, capfd, spoil, resumed, sentence
-):
-    for key, content in (spoil(stopped, steps(stopped)[-1]) if spoil else stopped).items():
-        store.put(key, content)
-    environment("another machine")
-    report = train_model(dataset, tmp_path / "another machine" / "model", QUICK)
-    uninterrupted, expected = trained
-    assert report.resumed_step == steps(stopped)[resumed]
-    assert (tmp_path / "another machine" / "model" / WEIGHTS).read_bytes() == (uninterrupted / WEIGHTS).read_bytes()
-    assert (report.best_step, report.best_dev_accuracy) == (expected.best_step, expected.best_dev_accuracy)
-    assert sentence.format(bucket=store.settings.bucket) in capfd.readouterr().err
-    assert keys(store) == [], "nothing stays of a training that is done"
-    assert list((tmp_path / "another machine" / "cache" / "training").iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "fault"),
-    [
-        pytest.param("http://127.0.0.1:1", None, id="down from the start"),
-        pytest.param(None, Fault(status=403, code="AccessDenied"), id="allows no write"),
-    ],
-)
-def test_a_store_that_fails_does_not_disturb_training(environment, store, dataset, tmp_path, capfd, endpoint, fault):
-    with Proxy(store.settings.endpoint) as proxy:
-        proxy.plan = lambda call: fault if call.method == "PUT" else None
-        environment("here", endpoint or proxy.endpoint)
-        report = train_model(dataset, tmp_path / "model", SHORT)
-    assert report.steps > 0
-    warnings = [line for line in capfd.readouterr().err.splitlines() if "training goes on" in line]
-    assert warnings
-    assert all(warning.startswith("train: ") and warning.endswith(".") for warning in warnings)
-    assert len(warnings) <= 2, "a store that stays away is told once"
-    assert keys(store) == []
-
-
 def hold_back(call, go_on):
     """A plan by which the store takes its time over writes."""
     if call.method == "PUT":
@@ -171,8 +53,6 @@ def hold_back(call, go_on):
 
 
 class TestUploads:
-    """Without a trainer: what is uploaded while training runs, and what stays."""
-
     def test_older_ones_go_once_the_newer_is_whole_and_the_best_stays(self, training, store, tmp_path):
         with pytest.raises(StoppedError), kept_in(training, tmp_path) as uploads:
             for step, best in ((10, 10), (20, 10), (30, 10)):
@@ -215,6 +95,44 @@ class TestUploads:
             assert training.whole() == []
             go_on.set()
             wait_for(training.whole)
+
+    def test_whatever_request_a_pod_dies_at_a_whole_checkpoint_is_left(self, training, store, tmp_path):
+        """From some request on nothing reaches the store, as when the process was killed."""
+        checkpoints = {step: save(tmp_path / f"{step}", step, best=10) for step in (10, 20, 30)}
+        left = set()
+        with Proxy(store.settings.endpoint) as proxy:
+            through = ObjectStore(store.settings.model_copy(update={"endpoint": proxy.endpoint, "attempts": 1}))
+            dying = StoredTraining(CheckpointPlace(through, "training/"), DIGEST)
+            for number in range(40):
+                training.remove()
+                best = upload(training, checkpoints[10], "self")
+                upload(training, checkpoints[20], best.name)
+                proxy.reset(lambda call, last=number: Fault(status=403) if call.number >= last else None)
+                try:
+                    dying.keep_only(upload(dying, checkpoints[30], best.name), best.name)
+                except StoreError:
+                    left.add(training.whole()[0].step)
+                else:
+                    break
+                for checkpoint in training.whole():
+                    training.download(checkpoint, tmp_path / f"{number}" / f"{checkpoint.step}")
+        assert left == {20, 30}
+        assert [checkpoint.step for checkpoint in training.whole()] == [30, 10]
+
+    def test_a_store_that_lets_nothing_be_removed_gets_the_next_one_all_the_same(
+        self, training, store, tmp_path, capfd
+    ):
+        with Proxy(store.settings.endpoint) as proxy:
+            proxy.plan = lambda call: Fault(status=403, code="AccessDenied") if call.method == "DELETE" else None
+            through = ObjectStore(store.settings.model_copy(update={"endpoint": proxy.endpoint}))
+            with kept_in(StoredTraining(CheckpointPlace(through, "training/"), DIGEST), tmp_path) as uploads:
+                for step in (10, 20, 30):
+                    uploads.keep(save(tmp_path, step))
+                    wait_for(lambda: not list(tmp_path.glob(".upload-*")))
+        assert [checkpoint.step for checkpoint in training.whole()] == [30, 20, 10]
+        told = capfd.readouterr().err.splitlines()
+        assert len(told) == 2, "once while it runs, and once at its end"
+        assert all("AccessDenied; give these keys read and write access to the bucket." in line for line in told)
 
     @pytest.mark.parametrize("error", [None, StoreError("It can never be.")], ids=["done", "can never be"])
     def test_nothing_stays_of_one_that_is_over(self, training, store, tmp_path, error):
@@ -308,34 +226,3 @@ class TestFetching:
         monkeypatch.setattr(checkpoint_store, "datetime", InEightDays)
         self.fetched(training, tmp_path / "here")
         assert other.whole() == []
-
-
-class TestSetting:
-    @pytest.mark.parametrize(
-        ("value", "place"),
-        [
-            pytest.param("store", ("{bucket}", "training/"), id="store"),
-            pytest.param("s3://others", ("others", "training/"), id="bucket"),
-            pytest.param("s3://others/team-a/", ("others", "team-a/training/"), id="prefix"),
-        ],
-    )
-    def test_it_names_a_place(self, environment, store, monkeypatch, value, place):
-        environment("here")
-        monkeypatch.setenv("RANKLIFT_CHECKPOINTS", value)
-        found = checkpoint_place()
-        assert (found.store.settings.bucket, found.root) == (place[0].format(bucket=store.settings.bucket), place[1])
-
-    @pytest.mark.parametrize("value", ["off", ""])
-    def test_it_is_off(self, environment, monkeypatch, value):
-        environment("here")
-        monkeypatch.setenv("RANKLIFT_CHECKPOINTS", value)
-        assert checkpoint_place() is None
-
-    def test_what_cannot_be_used_is_said_before_anything_is_opened(self, monkeypatch, tmp_path):
-        monkeypatch.delenv("RANKLIFT_S3_ENDPOINT", raising=False)
-        monkeypatch.setenv("RANKLIFT_CHECKPOINTS", "/mnt/checkpoints")
-        with pytest.raises(StoreError, match=r"RANKLIFT_CHECKPOINTS=/mnt/checkpoints will not do; give store, off, or"):
-            train_model(tmp_path / "nowhere", tmp_path / "model", QUICK)
-        monkeypatch.setenv("RANKLIFT_CHECKPOINTS", "store")
-        with pytest.raises(StoreError, match="no object store is configured; set RANKLIFT_S3_ENDPOINT"):
-            train_model(tmp_path / "nowhere", tmp_path / "model", QUICK)
