@@ -193,6 +193,17 @@ class TestFetching:
         assert any("checkpoint-20/" in key for key in keys(training.store))
         assert self.fetched(training, tmp_path / "here").name == "checkpoint-10"
 
+    def test_one_with_a_changed_byte_is_named_and_the_one_before_is_used(self, training, store, tmp_path, capfd):
+        upload(training, save(tmp_path / "there", 10))
+        key = f"training/{DIGEST}/{upload(training, save(tmp_path / 'there', 20)).name}/{WEIGHTS}"
+        store.put(key, b"Weights of 20")
+        assert self.fetched(training, tmp_path / "here").name == "checkpoint-10"
+        bucket = store.settings.bucket
+        sentence = (
+            f"The checkpoint of step 20 in the store is not used: {key} in bucket {bucket} is damaged: its SHA-256 "
+        )
+        assert sentence in capfd.readouterr().err
+
     def test_one_whose_best_is_missing_is_not_used(self, training, tmp_path, capfd):
         upload(training, save(tmp_path / "there", 20, 10), f"checkpoint-10/{DIGEST}")
         assert self.fetched(training, tmp_path / "here") is None
