@@ -10,13 +10,17 @@ _SPEAKS_TO_STORE = {"prepare", "champion", "promote", "deploy"}
 def apply_settings(task: Any, stage: str, settings: PipelineSettings) -> None:
     """Give a task its stage's image, resources, placement, retries and time-out, and the secrets that it may read.
 
-    Only the stages that speak to the object store get its keys; only deploy learns where it deploys to.
+    Only the stages that speak to the object store get its keys, train where it keeps checkpoints there; only deploy
+    learns where it deploys to.
     """
     chosen = settings.of(stage)
     _set_container(task, chosen)
     _set_pod(task, chosen)
     if settings.object_store is not None and stage in _SPEAKS_TO_STORE:
         _set_object_store(task, settings.object_store)
+    if settings.object_store is not None and stage == "train" and settings.object_store.checkpoints != "off":
+        _set_object_store(task, settings.object_store)
+        task.set_env_variable("RANKLIFT_CHECKPOINTS", settings.object_store.checkpoints)
     if settings.serving is not None and stage == "deploy":
         _set_serving(task, settings.serving)
     for name, value in sorted(chosen.env.items()):

@@ -13,6 +13,7 @@ from components.base_model import base_model_directory, open_model
 from components.dataset import DEV, TRAIN, DatasetManifest
 from components.digest import directory_files, records_sha256, tree_sha256
 from components.errors import DataError, ModelError
+from components.scratch_folder import scratch_folder
 from components.settings import cache_directory
 from components.train.recipes import Recipe
 from components.train.report import DEV_ACCURACY, DEV_NDCG, RECIPE_OPTIONS, REPORT, TrainingReport, TrainOptions
@@ -71,7 +72,9 @@ def train_model(dataset: Path, output: Path, options: TrainOptions) -> TrainingR
     positive among all positives and negatives of the batch. The recipe says what is best: accuracy or NDCG@10 on dev.
 
     A training that was killed carries on from its last checkpoint when the same is trained again, and ends with the
-    very same weights. Checkpoints and token ids lie in ``RANKLIFT_CACHE`` where that is set, else beside the output.
+    very same weights. Checkpoints and token ids lie in ``RANKLIFT_CACHE`` where that is set, else beside the output;
+    checkpoints lie in the object store as well where ``RANKLIFT_CHECKPOINTS`` says so, from which another machine
+    carries on.
 
     Args:
         dataset: a dataset version; ``train.parquet`` and ``dev.parquet`` are read, the evaluation files never.
@@ -83,20 +86,25 @@ def train_model(dataset: Path, output: Path, options: TrainOptions) -> TrainingR
         ModelError: when the base model cannot be had, the output folder is in use, or the loss is not a number.
         StoppedError: when SIGTERM or SIGINT asked to stop; a checkpoint was saved then.
     """
-    from components.train.checkpoints import checkpoints_of
+    from components.train.checkpoint_store import StoredTraining, checkpoint_place
+    from components.train.checkpoint_uploads import kept_in
+    from components.train.checkpoints import checkpoints_of, digest_of_inputs
 
     begun = time.monotonic()
+    place = checkpoint_place()
     task = _task(dataset, options)
     _check(task, output)
     model = _open(task)
     output.parent.mkdir(parents=True, exist_ok=True)
+    inputs = task.inputs()
     with (
-        checkpoints_of(cache_directory("training") or output.parent, task.inputs()) as checkpoints,
-        tempfile.TemporaryDirectory(dir=output.parent, prefix=".training-") as scratch,
+        checkpoints_of(cache_directory("training") or output.parent, inputs) as checkpoints,
+        kept_in(place and StoredTraining(place, digest_of_inputs(inputs)), checkpoints) as uploads,
+        scratch_folder(output.parent, ".training-") as scratch,
     ):
-        examples = _examples(task, model, checkpoints, Path(scratch))
-        report = _run(task, model, examples, checkpoints, begun)
-        saved = Path(scratch) / "model"
+        examples = _examples(task, model, checkpoints, scratch)
+        report = _run(task, model, examples, checkpoints, [uploads], begun)
+        saved = scratch / "model"
         model.save_pretrained(str(saved), create_model_card=False)
         report.write(saved / REPORT)
         if output.exists():
@@ -187,7 +195,12 @@ def _chunks(task: _Task, model: "SentenceTransformer", scratch: Path) -> Iterato
 
 
 def _run(
-    task: _Task, model: "SentenceTransformer", examples: "TokenisedExamples", checkpoints: Path, begun: float
+    task: _Task,
+    model: "SentenceTransformer",
+    examples: "TokenisedExamples",
+    checkpoints: Path,
+    callbacks: list[Any],
+    begun: float,
 ) -> TrainingReport:
     from components.train.averaging import average, weights_of
     from components.train.checkpoints import StopAndSave, newest_checkpoint
@@ -206,7 +219,7 @@ def _run(
     resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     started = time.monotonic()
     with StopAndSave() as stop:
-        for callback in (LossGuard(), ProgressLines(recipe.batch_size), stop):
+        for callback in (LossGuard(), ProgressLines(recipe.batch_size), *callbacks, stop):
             trainer.add_callback(callback)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = time.monotonic() - started

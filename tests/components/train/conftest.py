@@ -23,3 +23,9 @@ def trained(dataset, tmp_path_factory):
     """A model that was trained on it in one go, and the report."""
     output = tmp_path_factory.mktemp("trained") / "model"
     return output, train_model(dataset, output, QUICK)
+
+
+@pytest.fixture
+def store(registry):
+    """A bucket of its own."""
+    return registry.store
