@@ -1,12 +1,16 @@
 """The one kind of exception that is meant for a person to read."""
 
+import signal
+
 
 class RankliftError(Exception):
     """A problem that the user can fix.
 
     Its message is one sentence: what is wrong, where, and what to do; with the value that was given and one that would
-    work. Commands print it without a traceback and end with status 2.
+    work. Commands and stages print it without a traceback and end with `exit_status`.
     """
+
+    exit_status = 2
 
 
 class DataError(RankliftError):
@@ -22,4 +26,12 @@ class StoreError(RankliftError):
 
 
 class StoppedError(RankliftError):
-    """Work was asked to stop, and saved where it was; the same again carries on from there."""
+    """Who runs the stage asked it to stop, and it left things so that the same can be run again.
+
+    Its status is the shell's for the signal, such as 143 for SIGTERM: not that of a mistake, and KFP runs it again.
+    """
+
+    def __init__(self, sentence: str, number: signal.Signals = signal.SIGTERM) -> None:
+        super().__init__(sentence)
+        self.signal = number
+        self.exit_status = 128 + number

@@ -13,9 +13,13 @@ ERROR_PREFIX = "ranklift: error: "
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """End the process with status 2 and one sentence where the user can fix the problem; the log needs no traceback."""
+    """End the process with one sentence where the user can fix the problem; the log needs no traceback.
+
+    Its status is 2, and 128 + the signal's number after a signal asked the stage to stop. KFP knows no statuses but 0
+    and others: `retries` in stages.yaml makes it run the stage again after any of the others.
+    """
     try:
         yield
     except RankliftError as error:
         print(f"{ERROR_PREFIX}{error}", file=sys.stderr, flush=True)
-        raise SystemExit(2) from None
+        raise SystemExit(error.exit_status) from None

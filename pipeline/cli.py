@@ -34,11 +34,15 @@ app.add_typer(registry.datasets, name="datasets")
 
 
 def main() -> None:
-    """Run a command; a problem that the user can fix is one sentence on standard error and exit status 2."""
+    """Run a command; a problem that the user can fix is one sentence on standard error and exit status 2.
+
+    A stage that was stopped by a signal ends with 128 + its number, such as 143.
+    """
     try:
         app()
     except RankliftError as error:
-        sys.exit(_fail(str(error)))
+        _fail(str(error))
+        sys.exit(error.exit_status)
     except ValidationError as error:
         first = error.errors()[0]
         sys.exit(_fail(f"{'.'.join(map(str, first['loc']))} = {first['input']!r} will not do: {first['msg']}."))

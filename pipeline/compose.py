@@ -158,7 +158,7 @@ def main() -> int:
     parser.add_argument("--volumes", action="store_true", help="down: remove what the store keeps as well")
     given = parser.parse_args()
     try:
-        home, tag = home_directory(), given.tag or image_tag()
+        home, tag = home_directory(), image_tag(given.tag)
         if given.action == "up":
             up(home, tag, given.registry, lambda line: print(line, flush=True))
         else:

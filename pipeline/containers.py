@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from components.errors import RankliftError
 from components.object_store_settings import ObjectStoreSettings
-from pipeline.images import PREDICTOR, image_name, source_tag, stage_images
+from pipeline.images import PREDICTOR, image_name, image_tag, stage_images
 
 #: What `make docker-up` keeps below ranklift's data folder: keys and address of the object store that it starts.
 ENVIRONMENT_FILE = "containers.env"
@@ -24,8 +24,16 @@ IMAGE_USER = 10001
 _HOME = "/var/lib/ranklift"
 _CACHE = "/var/cache/ranklift"
 _CA_FILE = "/etc/ranklift-ca.pem"
-#: What the stages need to know of this machine's environment to reach the model hub as it does.
-_PASSED_ON = ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+#: What the stages need to know of this machine's environment: how it reaches the model hub, where checkpoints go.
+_PASSED_ON = (
+    "HF_TOKEN",
+    "HF_ENDPOINT",
+    "HF_HUB_OFFLINE",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "RANKLIFT_CHECKPOINTS",
+)
 #: Parameters that may name a file or folder of this machine.
 _PATHS = ("data", "base_model", "evaluation_data")
 
@@ -73,12 +81,12 @@ class ContainerRun(NamedTuple):
 
 
 def container_run(tag: str = "", registry: str = "") -> ContainerRun:
-    """A run with the images of a tag, of this checkout as it is when empty; settings from the environment.
+    """A run with the images of a tag, of the one that `image_tag` finds when empty; settings from the environment.
 
     Raises:
         RankliftError: when no tag is given and this is no checkout.
     """
-    return ContainerRun(tag or source_tag(), registry, ContainerSettings())
+    return ContainerRun(image_tag(tag), registry, ContainerSettings())
 
 
 @contextmanager

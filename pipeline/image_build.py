@@ -166,7 +166,7 @@ def main() -> int:
     if wrong := [pair for pair in given.build_arg if "=" not in pair]:
         parser.error(f"--build-arg {wrong[0]} is not NAME=VALUE, such as BASE_IMAGE=python:3.11-slim")
     try:
-        tag = given.tag or image_tag()
+        tag = image_tag(given.tag)
         if given.print_tag:
             print(tag)
             return 0

@@ -56,7 +56,7 @@ def main() -> int:
     parser.add_argument("--registry", default=os.environ.get("RANKLIFT_IMAGE_REGISTRY", ""), help="such as ghcr.io/you")
     given = parser.parse_args()
     try:
-        tag = given.tag or image_tag()
+        tag = image_tag(given.tag)
         for target in (*TARGETS, PREDICTOR):
             file = given.folder / f"ranklift-{target}.cdx.json"
             print(f"{write_sbom(image_name(target, tag, given.registry), file):>5} packages  {file}", flush=True)

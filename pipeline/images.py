@@ -46,9 +46,9 @@ def source_tag(checkout: Path = CHECKOUT) -> str:
     return f"{commit[:12]}{changed}"
 
 
-def image_tag() -> str:
-    """The tag of the images to run: ``RANKLIFT_IMAGE_TAG``, else that of this checkout; see `source_tag`."""
-    return os.environ.get("RANKLIFT_IMAGE_TAG") or source_tag()
+def image_tag(given: str | None = None) -> str:
+    """The given tag of the images, else ``RANKLIFT_IMAGE_TAG``, else that of this checkout; see `source_tag`."""
+    return given or os.environ.get("RANKLIFT_IMAGE_TAG") or source_tag()
 
 
 def _tree(checkout: Path) -> str:

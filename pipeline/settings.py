@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
+from components.checkpoint_setting import CHECKPOINTS
 from components.errors import RankliftError
 from pipeline.images import TARGET_OF, image_tag
 
@@ -124,10 +125,17 @@ class ObjectStoreAccess(_Part):
     region: str = "us-east-1"
     secret: DnsName  #: a Secret in the namespace of the runs
     mount: Literal["files", "env"] = "files"
+    #: Where train keeps its checkpoints: ``store`` is this bucket, ``off`` the pod's disk alone, gone with the pod.
+    checkpoints: str = Field("store", pattern=CHECKPOINTS)
     #: Key in the Secret → the variable it becomes. Mounted as files, the keys must have the variables' names already.
     keys: Mapping[str, EnvironmentName] = Field(
         default_factory=lambda: {name: name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
     )
+
+    @field_validator("checkpoints", mode="before")
+    @classmethod
+    def _off_is_no_truth_value(cls, value: Any) -> Any:
+        return "off" if value is False else value  # as YAML reads a plain `off`
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
@@ -232,6 +240,6 @@ def _sentence(path: Path, error: ValidationError) -> str:
 
 _EXAMPLES = {
     "cpu": "2 or 500m", "memory": "4Gi", "timeout": "2h", "wait": "30s", "longest": "10m", "canary_time": "5m",
-    "ready_within": "15m", "endpoint": "http://minio.ranklift.svc:9000",
+    "ready_within": "15m", "checkpoints": "store, off or s3://ranklift/team-a", "endpoint": "http://minio.ranklift.svc:9000",
     "pipeline_root": "s3://ranklift/runs", "count": "2", "canary_percent": "10",
 }  # fmt: skip

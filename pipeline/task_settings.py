@@ -21,8 +21,8 @@ _SPEAKS_TO_STORE = {"prepare", "champion", "promote", "deploy"}
 def apply_settings(task: Any, stage: str, settings: PipelineSettings, image: str | None = None) -> None:
     """Give a task its stage's image, resources, placement, retries and time-out, and the secrets that it may read.
 
-    Only the stages that speak to the object store get its keys, train among them where it may train on several nodes;
-    only deploy learns where it deploys to.
+    Only the stages that speak to the object store get its keys, train where it keeps checkpoints there or may train on
+    several nodes; only deploy learns where it deploys to.
 
     Args:
         task: of the DAG.
@@ -35,9 +35,8 @@ def apply_settings(task: Any, stage: str, settings: PipelineSettings, image: str
     _set_pod(task, chosen)
     if settings.object_store is not None and stage in _SPEAKS_TO_STORE:
         _set_object_store(task, settings.object_store)
-    if settings.object_store is not None and settings.train_job is not None and stage == "train":
-        _set_object_store(task, settings.object_store)
-        _set_train_job(task, settings.train_job, settings.object_store, image or chosen.image)
+    if settings.object_store is not None and stage == "train":
+        _set_training(task, settings, settings.object_store, image or chosen.image)
     if settings.serving is not None and stage == "deploy":
         _set_serving(task, settings.serving)
     for name, value in sorted(chosen.env.items()):
@@ -99,6 +98,15 @@ def _set_serving(task: Any, serving: Serving) -> None:
     if serving.canary_percent:
         task.set_env_variable("RANKLIFT_CANARY_PERCENT", str(serving.canary_percent))
         task.set_env_variable("RANKLIFT_CANARY_SECONDS", str(seconds(serving.canary_time)))
+
+
+def _set_training(task: Any, settings: PipelineSettings, store: ObjectStoreAccess, image: str | None) -> None:
+    if store.checkpoints != "off":
+        task.set_env_variable("RANKLIFT_CHECKPOINTS", store.checkpoints)
+    if settings.train_job is not None:
+        _set_train_job(task, settings.train_job, store, image)
+    if store.checkpoints != "off" or settings.train_job is not None:
+        _set_object_store(task, store)
 
 
 def _set_train_job(task: Any, nodes: TrainJob, store: ObjectStoreAccess, image: str | None) -> None:

@@ -10,10 +10,11 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
+
+from tests.json_server import JsonHandler, JsonServer
 
 Key = tuple[str, str, str]  # plural, namespace, name
 
@@ -146,46 +147,28 @@ class Cluster:
         self.changed.notify_all()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    disable_nagle_algorithm = True  # headers and body are two writes
+class _Handler(JsonHandler):
     protocol_version = "HTTP/1.1"
     server: "_Server"
 
-    def log_message(self, *arguments: Any) -> None:
-        """Nothing: the tests read `requests`."""
-
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_PATCH(self) -> None:
-        self._answer()
-
-    def do_POST(self) -> None:
-        self._answer()
-
-    def do_DELETE(self) -> None:
-        self._answer()
-
-    def _answer(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(length)
+    def answer(self, body: bytes) -> None:
         if self.path.startswith("http://"):  # as a proxy: the cluster's own network
             url = urlsplit(self.path)
-            self._send(*self.server.cluster.network(url.hostname or "", url.path, body))
+            self.send(*self.server.cluster.network(url.hostname or "", url.path, body))
             return
         try:
             self._serve(body)
         except RefusalError as refusal:
             status = {"kind": "Status", "status": "Failure", "code": refusal.code, "message": refusal.message,
                       "reason": refusal.reason}  # fmt: skip
-            self._send(refusal.code, status)
+            self.send(refusal.code, status)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
     def _serve(self, body: bytes) -> None:
         cluster, url = self.server.cluster, urlsplit(self.path)
         if url.path == "/version":
-            self._send(200, cluster.version)
+            self.send(200, cluster.version)
             return
         request = _parse(self.command, url.path, dict(parse_qsl(url.query)))
         cluster.requests.append(request)
@@ -199,14 +182,14 @@ class _Handler(BaseHTTPRequestHandler):
         if request.resource.startswith("services/proxy"):
             service = request.name.split(":")[1]
             path = url.path.partition("/proxy")[2]
-            self._send(*cluster.network(f"{service}.{request.namespace}.svc.cluster.local", path, body))
+            self.send(*cluster.network(f"{service}.{request.namespace}.svc.cluster.local", path, body))
         elif part == "log":
             lines = cluster.logs.get((request.name, request.query["container"]), "").splitlines(keepends=True)
-            self._send(200, "".join(lines[-int(request.query["tailLines"]) :]))
+            self.send(200, "".join(lines[-int(request.query["tailLines"]) :]))
         elif request.verb == "watch":
             self._watch(request)
         else:
-            self._send(*self._object(request, plural, body))
+            self.send(*self._object(request, plural, body))
 
     def _object(self, request: Request, plural: str, body: bytes) -> tuple[int, dict[str, Any]]:
         cluster = self.server.cluster
@@ -247,41 +230,25 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
         self.wfile.flush()
 
-    def _send(self, code: int, answer: dict[str, Any] | str) -> None:
-        content = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+class _Server(JsonServer):
     cluster: Cluster
 
 
 @contextmanager
 def serving(cluster: Cluster, folder: Path) -> Iterator[dict[str, str]]:
     """Serve the API on loopback; gives the environment in which clients find it, and reach the cluster's network."""
-    server = _Server(("127.0.0.1", 0), _Handler)
+    server = _Server(_Handler)
     server.cluster = cluster
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    url = f"http://127.0.0.1:{server.server_port}"
-    config = {
-        "apiVersion": "v1", "kind": "Config", "current-context": "test",
-        "clusters": [{"name": "test", "cluster": {"server": url}}],
-        "users": [{"name": "test", "user": {"token": "token"}}],
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-    }  # fmt: skip
-    (folder / "kubeconfig").write_text(json.dumps(config))
-    try:
+    with server.running() as url:
+        config = {
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "clusters": [{"name": "test", "cluster": {"server": url}}],
+            "users": [{"name": "test", "user": {"token": "token"}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        }  # fmt: skip
+        (folder / "kubeconfig").write_text(json.dumps(config))
         yield {"KUBECONFIG": str(folder / "kubeconfig"), "http_proxy": url, "no_proxy": "127.0.0.1,localhost"}
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _parse(method: str, path: str, query: dict[str, str]) -> Request:

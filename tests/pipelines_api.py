@@ -4,13 +4,13 @@ A test says how its runs go; every look at a run is one step further.
 """
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.parser import BytesParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.json_server import JsonHandler, JsonServer
 
 Steps = list[dict[str, str]]  # one look after the other: {task: state}
 
@@ -111,51 +111,27 @@ class Pipelines:
         return detail | ({"error": {"message": self.errors[name]}} if name in self.errors else {})
 
 
-class _Handler(BaseHTTPRequestHandler):
-    disable_nagle_algorithm = True  # headers and body are two writes
+class _Handler(JsonHandler):
     server: "_Server"
 
-    def log_message(self, *arguments: Any) -> None:
-        """Nothing."""
-
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_POST(self) -> None:
-        self._answer()
-
-    def _answer(self) -> None:
+    def answer(self, body: bytes) -> None:
         pipelines, url = self.server.pipelines, urlsplit(self.path)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         pipelines.seen_headers.append(dict(self.headers))
         if pipelines.token is not None and self.headers.get("Authorization") != f"Bearer {pipelines.token}":
-            code, answer = 401, {"message": "Request header error: there is no user identity header."}
-        else:
-            kind = self.headers.get("Content-Type") or ""
-            code, answer = pipelines.answer(self.command, url.path, parse_qs(url.query), body, kind)
-        content = json.dumps(answer).encode()
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+            self.send(401, {"message": "Request header error: there is no user identity header."})
+            return
+        kind = self.headers.get("Content-Type") or ""
+        self.send(*pipelines.answer(self.command, url.path, parse_qs(url.query), body, kind))
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+class _Server(JsonServer):
     pipelines: Pipelines
 
 
 @contextmanager
 def serving(pipelines: Pipelines) -> Iterator[str]:
     """Serve the API on loopback; gives its URL."""
-    server = _Server(("127.0.0.1", 0), _Handler)
+    server = _Server(_Handler)
     server.pipelines = pipelines
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with server.running() as url:
+        yield url

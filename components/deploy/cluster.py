@@ -24,13 +24,15 @@ from components.deploy.inference_service import (
 from components.deploy.pods import Finding, find_fault
 from components.deploy.rollout import Rollout, SupersededError
 from components.deploy.smoke import NotAnsweredError
-from components.errors import RankliftError, StoreError
+from components.errors import RankliftError, StoppedError, StoreError
 from components.kubernetes_api import KubernetesApi, KubernetesError, Manifest
 from components.registry import Champion, Registry
 from components.registry_version import is_version_name, key_of
 from components.settings import ServingSettings
+from components.stop_signals import StopSignals
 
 _RESTORE_WITHIN = 120.0  # seconds; the pods of before are still there in most cases
+_RESTORE_WHEN_STOPPED = 15.0  # Kubernetes kills a pod 30 s after SIGTERM; what was put back stays put back
 Tell = Callable[[str], None]
 
 
@@ -49,7 +51,8 @@ def deploy_on_cluster(
 ) -> str:
     """Put a version into service on a cluster; returns the version that is in service, or on its way there.
 
-    Of deploys at the same time the one of the later champion wins: an earlier one finds it and steps aside.
+    Of deploys at the same time the one of the later champion wins: an earlier one finds it and steps aside. SIGTERM and
+    SIGINT end it as a failure does, within seconds.
 
     Args:
         version: such as "V3"; one that is or was champion, or becomes it next.
@@ -60,7 +63,7 @@ def deploy_on_cluster(
         tell: shows one line of progress.
 
     Raises:
-        RankliftError: with the reason, after what served before was put back.
+        RankliftError: with the reason, after what served before was put back; a StoppedError after a signal.
     """
     rollout = rollout or Rollout(KubernetesApi.connect(), settings)
     champion = registry.champion()
@@ -69,16 +72,19 @@ def deploy_on_cluster(
     if service is None:
         return _without_a_service(revision, rollout, tell)
     _check_history(service, champion, registry)
-    attempt = _Attempt(rollout, registry, revision, digest, rollout.answering(service), tell)
-    try:
-        if settings.canary_percent and revision_of(service).version != version:
-            attempt.try_canary()
-        attempt.put()
-    except SupersededError as later:
-        tell(f"deploy: {later.version} became champion after {version}, and stays in service")
-        return later.version
-    except RankliftError as error:
-        raise RankliftError(f"{version} was not deployed: {error} {attempt.restore()}") from error
+    with StopSignals() as signals:
+        attempt = _Attempt(rollout, registry, revision, digest, rollout.answering(service), tell, signals)
+        try:
+            if settings.canary_percent and revision_of(service).version != version:
+                attempt.try_canary()
+            attempt.put()
+        except SupersededError as later:
+            tell(f"deploy: {later.version} became champion after {version}, and stays in service")
+            return later.version
+        except StoppedError as stopped:
+            raise StoppedError(attempt.undone(stopped), stopped.signal) from stopped
+        except RankliftError as error:
+            raise RankliftError(attempt.undone(error)) from error
     tell(f"deploy: {version} answers at {rollout}")
     return version
 
@@ -93,6 +99,7 @@ class _Attempt:
     digest: str  #: of the model that was judged
     answering: str | None  #: the version that answered when this began
     tell: Tell
+    signals: StopSignals
     before: Revision | None = None  #: what to go back to
     applied: bool = False
 
@@ -104,6 +111,7 @@ class _Attempt:
         self._wait(applied, canary=True)
         end = time.monotonic() + settings.canary_seconds
         for service in self.rollout.follow(applied, end):
+            self._check_signals()
             self.rollout.check_ours(service, self.revision, canary=True)
             self._prove(service, canary=True)
 
@@ -111,6 +119,10 @@ class _Attempt:
         """Send all traffic to the new version."""
         self.tell(f"deploy: all traffic goes to {self.revision.version}")
         self._wait(self._apply(canary=False), canary=False)
+
+    def undone(self, error: RankliftError) -> str:
+        """Put back what served before; one sentence more than the error's says what serves now."""
+        return f"{self.revision.version} was not deployed: {error} {self.restore()}"
 
     def restore(self) -> str:
         """Put back what served before, unless a later deploy came meanwhile; one sentence that says what serves."""
@@ -121,7 +133,8 @@ class _Attempt:
             return "There is no version to go back to."
         try:
             applied = self.rollout.change(lambda found: self._back(found, before))
-            end = time.monotonic() + min(_RESTORE_WITHIN, self.rollout.settings.deploy_within)
+            within = _RESTORE_WITHIN if self.signals.received is None else _RESTORE_WHEN_STOPPED
+            end = time.monotonic() + min(within, self.rollout.settings.deploy_within)
             for service in self.rollout.follow(applied, end):
                 if self.rollout.answering(service) == before.version:
                     return f"{before.version} serves again."
@@ -131,7 +144,12 @@ class _Attempt:
             return f"{before.version} could not be put back ({error}); set STORAGE_URI to {before.storage_uri}."
         return f"{before.version} was put back, but does not answer; look at `kubectl get pods`."
 
+    def _check_signals(self) -> None:
+        self.signals.check("{signal} stopped it; run the deploy again.")
+
     def _apply(self, canary: bool) -> Manifest:
+        self._check_signals()
+
         def make(found: Manifest) -> Manifest:
             if newest_number(found) > self.revision.number:
                 raise SupersededError((canary_of(found) or revision_of(found)).version)
@@ -163,6 +181,7 @@ class _Attempt:
         within = self.rollout.settings.deploy_within
         version, reason = self.revision.version, ""
         for service in self.rollout.follow(applied, time.monotonic() + within):
+            self._check_signals()
             self.rollout.check_ours(service, self.revision, canary)
             if canary_is_ready(service) if canary else is_ready(service):
                 try:

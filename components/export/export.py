@@ -1,7 +1,6 @@
 """Export: the exact files that will serve, checked against the model that they came from."""
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,6 +12,7 @@ from components.base_model import open_model
 from components.digest import file_sha256
 from components.encoder import Encoder
 from components.errors import ModelError
+from components.scratch_folder import scratch_folder
 from components.served_model import (
     ENCODER_CONFIG,
     GRAPH,
@@ -68,8 +68,8 @@ def export_model(
     length = _length(source, max_seq_length, model)
     source.max_seq_length = length
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-") as scratch:
-        made = Path(scratch) / "model"
+    with scratch_folder(output.parent, ".export-") as scratch:
+        made = scratch / "model"
         config = _write(source, made, precision=chosen, length=length, base_model=base_model or str(model), texts=texts)
         config.parity = check_parity(source, Encoder.open(made), texts)
         config.write(made / ENCODER_CONFIG)

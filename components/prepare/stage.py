@@ -3,7 +3,6 @@
 import sys
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from components.base_model import base_model_directory, resolve_base_model
@@ -50,6 +49,7 @@ from components.prepare.rules import (
 )
 from components.prepare.sources import fetch
 from components.prepare.split import split_queries
+from components.scratch_folder import scratch_folder
 
 __all__ = ["PrepareOptions", "prepare"]
 
@@ -75,11 +75,11 @@ def prepare(source: str, output: Path, options: PrepareOptions | None = None) ->
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise DataError(f"{output} is not empty; a dataset version is written once and never over: name a new folder.")
     output.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".ranklift-", dir=output.parent) as scratch:
-        staged = Path(scratch) / "dataset"
+    with scratch_folder(output.parent, ".ranklift-") as scratch:
+        staged = scratch / "dataset"
         staged.mkdir()
-        with fetch(source, Path(scratch)) as raw, scratch_database(chosen.memory_limit, Path(scratch)) as database:
-            manifest = _prepare(database, raw, staged, chosen, _evaluation_brought(raw, chosen, Path(scratch)))
+        with fetch(source, scratch) as raw, scratch_database(chosen.memory_limit, scratch) as database:
+            manifest = _prepare(database, raw, staged, chosen, _evaluation_brought(raw, chosen, scratch))
         if output.exists():
             output.rmdir()
         staged.rename(output)

@@ -7,26 +7,31 @@ import fcntl
 import json
 import shutil
 import signal
-import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from transformers import TrainerCallback
 
 from components.digest import records_sha256
 from components.errors import RankliftError, StoppedError
+from components.scratch_folder import scratch_folder
+from components.stop_signals import StopSignals
 from components.train.ranks import Ranks
+
+__all__ = ["StopAndSave", "StoppedError", "checkpoints_of", "digest_of_inputs", "newest_checkpoint", "step_of"]
 
 _STATE = "trainer_state.json"  #: the trainer writes it last
 _ABANDONED_SECONDS = 7 * 24 * 3600
 _SAVE_EVERY = 300.0  # seconds: what is lost at most when the machine goes away
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _STOP = 2  # what outdoes the wish to save
+
+
+def digest_of_inputs(inputs: dict[str, str]) -> str:
+    """What tells one training from another: 16 hexadecimal digits."""
+    return records_sha256(f"{name}={inputs[name]}" for name in sorted(inputs))[:16]
 
 
 @contextmanager
@@ -40,15 +45,15 @@ def checkpoints_of(parent: Path, inputs: dict[str, str]) -> Iterator[Path]:
         parent: where such folders lie.
         inputs: everything that the result depends on; another value is another training, which begins at the start.
     """
-    folder = parent / f".train-{records_sha256(f'{name}={inputs[name]}' for name in sorted(inputs))[:16]}"
+    folder = parent / f".train-{digest_of_inputs(inputs)}"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _remove_abandoned(parent, folder)
     with (folder / "lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            with tempfile.TemporaryDirectory(dir=parent, prefix=".train-twin-") as twin:
-                yield Path(twin)
+            with scratch_folder(parent, ".train-twin-") as twin:
+                yield twin
             return
         try:
             yield folder
@@ -60,9 +65,17 @@ def checkpoints_of(parent: Path, inputs: dict[str, str]) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def step_of(checkpoint: Path) -> int:
+    """The step after which the trainer saved a checkpoint, from its folder's name."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that training can carry on from; newer ones that it cannot are removed."""
-    checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    """The newest checkpoint that training can carry on from; newer ones that it cannot are removed.
+
+    It may have been saved in another folder or on another machine: the path of the best one in it is made right.
+    """
+    checkpoints = sorted(folder.glob("checkpoint-*"), key=step_of, reverse=True)
     for checkpoint in checkpoints:
         if _is_usable(checkpoint):
             return checkpoint
@@ -75,10 +88,21 @@ def _is_usable(checkpoint: Path) -> bool:
         state = json.loads((checkpoint / _STATE).read_bytes())
     except (OSError, ValueError):
         return False  # cut short: the state is what the trainer writes last
-    best = state["best_model_checkpoint"]
     # After the last step of a part of an epoch the trainer would take one step more.
-    is_over = state["global_step"] >= state["max_steps"] and state["epoch"] % 1 > 0
-    return not is_over and (best is None or Path(best).is_dir())
+    if state["global_step"] >= state["max_steps"] and state["epoch"] % 1 > 0:
+        return False
+    best = state["best_model_checkpoint"]
+    if best is None:
+        return True
+    here = checkpoint.with_name(Path(best).name)
+    if not here.is_dir():
+        return False
+    if str(here) != best:
+        state["best_model_checkpoint"] = str(here)
+        fresh = checkpoint / f".{_STATE}"
+        fresh.write_text(json.dumps(state, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        fresh.replace(checkpoint / _STATE)
+    return True
 
 
 def _remove_abandoned(parent: Path, own: Path) -> None:
@@ -99,30 +123,19 @@ class StopAndSave(TrainerCallback):
         self._ranks = ranks or Ranks()
         self._stops = False
         self._saved = time.monotonic()
-        self._before: dict[int, Any] = {}
-        self._signal: signal.Signals | None = None
+        self._signals = StopSignals()
 
     def __enter__(self) -> "StopAndSave":
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._take) for number in _SIGNALS}
+        self._signals.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._restore()
-
-    def _take(self, number: int, frame: FrameType | None) -> None:
-        self._signal = signal.Signals(number)
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
+        self._signals.__exit__()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Ask the trainer to save when it is time for that."""
         saves = time.monotonic() - self._saved > self._every
-        wish = self._ranks.largest(_STOP if self._signal is not None else int(saves))
+        wish = self._ranks.largest(_STOP if self._signals.received is not None else int(saves))
         self._stops = wish == _STOP
         if wish:
             control.should_save = True
@@ -136,8 +149,9 @@ class StopAndSave(TrainerCallback):
         self._saved = time.monotonic()
         if self._stops and state.global_step < state.max_steps:
             self._ranks.wait()  # the first process may still be writing
-            by = f"by {self._signal.name} " if self._signal is not None else ""
+            number = self._signals.received or signal.SIGTERM  # another process got it
             raise StoppedError(
-                f"Training was stopped {by}at step {state.global_step} of {state.max_steps}; run "
-                "the same again to carry on from there."
+                f"Training was stopped by {number.name} at step {state.global_step} of {state.max_steps}; run the same "
+                "again to carry on from there.",
+                number,
             )

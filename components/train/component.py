@@ -8,6 +8,7 @@ from components.stage import DEFAULT_IMAGE
 @dsl.component(base_image=DEFAULT_IMAGE, install_kfp_package=False)
 def train(
     dataset: dsl.Input[dsl.Dataset],
+    recipe: str,
     epochs: float,
     batch_size: int,
     learning_rate: float,
@@ -24,10 +25,11 @@ def train(
     from components.stage import reported
     from components.train.curve import write_curve
     from components.train.launch import train as train_here_or_on_nodes
-    from components.train.train import TrainOptions
+    from components.train.report import TrainOptions
 
     with reported():
         options = TrainOptions(
+            recipe=recipe,
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -37,6 +39,6 @@ def train(
         )
         report = train_here_or_on_nodes(Path(dataset.path), Path(model.path), options)
         write_curve(report, Path(curve.path))
-        model.metadata.update(base_model=report.base_model, best_step=report.best_step)
+        model.metadata.update(base_model=report.base_model, recipe=report.recipe, best_step=report.best_step)
         for name, value in report.headline().items():
             metrics.log_metric(name, value)

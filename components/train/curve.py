@@ -1,10 +1,10 @@
-"""The loss curve and the dev accuracy, as a static picture in an HTML page that needs no network."""
+"""The loss curve and what dev gave, as a static picture in an HTML page that needs no network."""
 
 import io
 from html import escape
 from pathlib import Path
 
-from components.train.train import DEV_ACCURACY, TrainingReport
+from components.train.report import DEV_ACCURACY, DEV_NDCG, TrainingReport
 
 
 def write_curve(report: TrainingReport, path: Path) -> None:
@@ -14,9 +14,12 @@ def write_curve(report: TrainingReport, path: Path) -> None:
 
 
 def _summary(report: TrainingReport) -> str:
+    dev, before = report.dev, report.dev_before
     return (
         f"{report.triplets} triplets, {report.steps} steps in {report.seconds:.0f} s ({report.triplets_per_second:.1f} "
-        f"triplets/s, {report.precision}); best dev accuracy {report.best_dev_accuracy:.4f} at step {report.best_step}."
+        f"triplets/s, {report.precision}, recipe {report.recipe}); on dev NDCG@10 {dev[DEV_NDCG]:.4f} and accuracy "
+        f"{dev[DEV_ACCURACY]:.4f} at step {report.best_step}, from {before[DEV_NDCG]:.4f} and "
+        f"{before[DEV_ACCURACY]:.4f} before."
     )
 
 
@@ -27,10 +30,11 @@ def _picture(report: TrainingReport) -> str:
     loss_axis = figure.subplots()
     loss_axis.plot(*_series(report, "loss"), color="tab:blue", label="training loss")
     loss_axis.set(xlabel="step", ylabel="loss")
-    accuracy_axis = loss_axis.twinx()
-    accuracy_axis.plot(*_series(report, f"eval_{DEV_ACCURACY}"), "o-", color="tab:orange", label="dev accuracy")
-    accuracy_axis.set(ylabel="dev accuracy")
-    figure.legend(loc="outside upper center", ncols=2)
+    dev_axis = loss_axis.twinx()
+    dev_axis.plot(*_series(report, f"eval_{DEV_ACCURACY}"), "o-", color="tab:orange", label="dev accuracy")
+    dev_axis.plot(*_series(report, f"eval_{DEV_NDCG}"), "s-", color="tab:green", label="dev NDCG@10")
+    dev_axis.set(ylabel="dev")
+    figure.legend(loc="outside upper center", ncols=3)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     svg = buffer.getvalue()

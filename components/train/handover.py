@@ -18,7 +18,7 @@ from components.errors import DataError, RankliftError, StoreError
 from components.object_store import ObjectStore
 from components.registry_version import FileEntry, check_names, inventory, refuse_pickle
 from components.train.job import Ending
-from components.train.train import TrainOptions
+from components.train.report import TrainOptions
 
 PLACE = "training"  #: in the bucket
 DATASET, BASE_MODEL = "dataset", "base_model"  #: folders among the inputs

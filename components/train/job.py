@@ -5,12 +5,13 @@ rank-1.pid      the worker of that rank on this node
 rank-1.json     why it ended, when it did not end well
 """
 
+import signal
 from pathlib import Path
 from typing import ClassVar
 
 from components.document import Document
 from components.errors import DataError, ModelError, RankliftError, StoppedError, StoreError
-from components.train.train import TrainOptions
+from components.train.report import TrainOptions
 
 _KINDS: dict[str, type[RankliftError]] = {
     kind.__name__: kind for kind in (DataError, ModelError, RankliftError, StoppedError, StoreError)
@@ -34,15 +35,19 @@ class Ending(Document):
 
     kind: str
     sentence: str
+    signal: int = signal.SIGTERM  #: that asked to stop, where one did
 
     @classmethod
     def of(cls, error: RankliftError) -> "Ending":
         """The record of an error."""
         known = next(kind for kind in type(error).__mro__ if kind.__name__ in _KINDS)
-        return cls(kind=known.__name__, sentence=str(error))
+        number = error.signal if isinstance(error, StoppedError) else signal.SIGTERM
+        return cls(kind=known.__name__, sentence=str(error), signal=number)
 
     def error(self) -> RankliftError:
         """The error of the record."""
+        if self.kind == StoppedError.__name__:
+            return StoppedError(self.sentence, signal.Signals(self.signal))
         return _KINDS.get(self.kind, RankliftError)(self.sentence)
 
 

@@ -20,7 +20,8 @@ from typing import IO, NamedTuple
 from components.errors import ModelError, RankliftError, StoppedError
 from components.processor import available_cpus
 from components.train.job import Ending, Job, ending_path, job_path, pid_path
-from components.train.train import REPORT, TrainingReport, TrainOptions, train_model
+from components.train.report import REPORT, TrainingReport, TrainOptions
+from components.train.train import train_model
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _KEPT = 60  # lines of what the launcher says about a failure
@@ -115,10 +116,11 @@ def train_together(dataset: Path, output: Path, options: TrainOptions, nodes: No
 
 def check_shares(options: TrainOptions, count: int) -> None:
     """Raise a ModelError unless so many processes can share a batch evenly."""
-    if options.batch_size % count:
+    batch_size = options.resolved().batch_size
+    if batch_size % count:
         raise ModelError(
-            f"A batch of {options.batch_size} triplets cannot be shared evenly by {count} processes; set --batch-size "
-            f"to a multiple of {count}, such as {max(1, options.batch_size // count) * count}."
+            f"A batch of {batch_size} examples cannot be shared evenly by {count} processes; set --batch-size "
+            f"to a multiple of {count}, such as {max(1, batch_size // count) * count}."
         )
 
 
@@ -232,7 +234,9 @@ def _raise_ending(
     if records:
         raise Ending.read(records[0]).error()
     if stopped_by is not None and status:
-        raise StoppedError(f"Training was stopped by {stopped_by.name} before it could save; run the same again.")
+        raise StoppedError(
+            f"Training was stopped by {stopped_by.name} before it could save; run the same again.", stopped_by
+        )
     if status:
         sys.stderr.writelines(kept)
         raise RankliftError(_how_it_ended(status, "".join(kept)))

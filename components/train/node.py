@@ -17,9 +17,6 @@ from components.stage import ERROR_PREFIX
 from components.train.handover import BASE_MODEL, DATASET, Handover
 from components.train.launch import Nodes, process_count, train_together
 
-#: What a pod that was asked to stop ends with: Kubernetes starts it again, or has removed its Job.
-_STOPPED = 143
-
 
 def run_node(handover: Handover, environment: Mapping[str, str]) -> None:
     """Do the part of one node.
@@ -63,7 +60,7 @@ def main(digest: str) -> int:
         run_node(handover, os.environ)
     except StoppedError as stopped:
         print(f"{ERROR_PREFIX}{stopped}", file=sys.stderr, flush=True)
-        return _STOPPED
+        return stopped.exit_status
     except RankliftError as error:
         print(f"{ERROR_PREFIX}{error}", file=sys.stderr, flush=True)
         handover.report_failure(int(os.environ.get("PET_NODE_RANK", "0")), error)

@@ -1,7 +1,9 @@
-"""Progress of training as plain lines, which read well in a terminal, in a pod's log and in the KFP UI alike."""
+"""Progress of training: lines to read, in a terminal, a pod's log and the KFP UI alike, and JSON lines for machines."""
 
+import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
@@ -11,12 +13,14 @@ class ProgressLines(TrainerCallback):
     """Tells step, loss, rate and time left on standard error, at most every few seconds.
 
     Args:
-        batch_size: triplets in a step, for the rate.
+        batch_size: examples in a step, for the rate.
+        log: a file to which every line is added as a JSON object as well; None for none.
         every: seconds between two lines.
     """
 
-    def __init__(self, batch_size: int, every: float = 5.0) -> None:
+    def __init__(self, batch_size: int, log: Path | None = None, every: float = 5.0) -> None:
         self._batch_size = batch_size
+        self._log = log
         self._every = every
         self._started = self._last = 0.0
         self._first = 0
@@ -30,16 +34,21 @@ class ProgressLines(TrainerCallback):
             _tell(f"carrying on from step {self._first}/{state.max_steps}")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        """Remember the newest loss, and tell a dev value at once."""
+        """Remember the newest loss, and tell what dev gave at once."""
         self._loss = (logs or {}).get("loss", self._loss)
-        for name, value in (logs or {}).items():
-            if name.startswith("eval_") and name.endswith("accuracy"):
-                _tell(f"step {state.global_step}  {name.removeprefix('eval_')} {value:.4f}")
+        dev = {
+            name.removeprefix("eval_").replace("_cosine", ""): value
+            for name, value in (logs or {}).items()
+            if name.startswith("eval_dev_")
+        }
+        if dev:
+            _tell(f"step {state.global_step}  " + "  ".join(f"{name} {value:.4f}" for name, value in dev.items()))
+            self._record(state, **dev)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Tell where training is, when the last line is old enough."""
         now = time.monotonic()
-        if now - self._last < self._every:
+        if now - self._last < self._every and state.global_step < state.max_steps:
             return
         self._last = now
         rate = (state.global_step - self._first) / (now - self._started)
@@ -47,8 +56,16 @@ class ProgressLines(TrainerCallback):
         left = (state.max_steps - state.global_step) / rate
         _tell(
             f"step {state.global_step}/{state.max_steps}  {loss}"
-            f"{rate * self._batch_size:.1f} triplets/s  {left:.0f} s left"
+            f"{rate * self._batch_size:.1f} examples/s  {left:.0f} s left"
         )
+        self._record(state, loss=self._loss, examples_per_second=rate * self._batch_size, seconds_left=left)
+
+    def _record(self, state: Any, **values: float | None) -> None:
+        if self._log is None:
+            return
+        line = {"time": time.time(), "step": state.global_step, "steps": state.max_steps, "epoch": state.epoch} | values
+        with self._log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 def _tell(line: str) -> None:

@@ -5,10 +5,12 @@ then nothing here costs anything.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
 
 
 class Ranks:
@@ -78,6 +80,15 @@ class Ranks:
             return
         yield self._led(None)[self._node]
         self.wait()
+
+    def after_the_first(self, make: Callable[[], _T]) -> _T:
+        """What `make` makes: the first process of each machine makes it before the others, which may find its files."""
+        if self.leads_node:
+            made = make()
+            self.wait()
+            return made
+        self.wait()
+        return make()
 
     def checkpoint(self, found: Path | None) -> Path | None:
         """Where all carry on from: what the first process of this machine found, when every machine has the same."""

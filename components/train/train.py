@@ -1,88 +1,81 @@
 """Fine-tuning with `SentenceTransformerTrainer`: triplets in, the best checkpoint out."""
 
-import math
 import shutil
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from components.base_model import base_model_directory, open_model
 from components.dataset import DEV, TRAIN, DatasetManifest
-from components.digest import directory_files, tree_sha256
-from components.document import Document
+from components.digest import directory_files, records_sha256, tree_sha256
 from components.errors import DataError, ModelError
-from components.processor import has_bf16
+from components.scratch_folder import scratch_folder
 from components.settings import cache_directory
+from components.train.recipes import Recipe
+from components.train.report import DEV_ACCURACY, DEV_NDCG, RECIPE_OPTIONS, REPORT, TrainingReport, TrainOptions
+from components.train.trainer import MEASURES, build_trainer, uses_bf16
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+    from sentence_transformers import SentenceTransformer
 
+    from components.train.dev_set import DevEvaluator
+    from components.train.examples import Example
     from components.train.ranks import Ranks
+    from components.train.tokens import TokenisedExamples
 
-REPORT = "training.json"
-_EVALUATOR = "dev"
-#: What `TripletEvaluator` calls the share of triplets whose positive is nearer to the query than the negative.
-DEV_ACCURACY = f"{_EVALUATOR}_cosine_accuracy"
+__all__ = ["TrainOptions", "TrainingReport", "check_inputs", "train_model"]
 
-
-class TrainOptions(Document):
-    """How to train; the defaults are the pipeline's."""
-
-    base_model: str = ""  #: folder, hub id or ``package://…``; the dataset's own when empty
-    epochs: float = Field(default=1.0, gt=0, le=100)
-    batch_size: int = Field(default=32, ge=2)  #: triplets; every other positive and negative in it is a negative
-    learning_rate: float = Field(default=5e-5, gt=0, le=1)
-    warmup_ratio: float = Field(default=0.1, ge=0, le=1)  #: share of the steps in which the rate rises to its peak
-    evaluations: int = Field(default=2, ge=1)  #: how often dev is measured and a checkpoint kept
-    max_seq_length: int = Field(default=0, ge=0)  #: tokens; the dataset's when 0
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  #: auto is bf16 where the processor computes in it
-    seed: int = 42
-    processes: int = Field(default=0, ge=0, le=64)  #: on each node; 0 is one for each GPU there, at least one
-    num_nodes: int = Field(default=1, ge=1, le=64)  #: machines; more than one are a TrainJob of Kubeflow Trainer
+_DEV_SHARE = 0.05  #: of the time of training that evaluations may take
 
 
-class TrainingReport(Document):
-    """``training.json``: what happened, step by step."""
+class _Task(NamedTuple):
+    """What is to be trained, with everything looked up."""
 
-    noun: ClassVar[str] = "training report"
-    remedy: ClassVar[str] = "`ranklift train DATASET -o DIR` writes one"
-
+    dataset: Path
+    manifest: DatasetManifest
     base_model: str
-    triplets: int
-    steps: int
-    seconds: float  #: of this process; what it did before it was interrupted does not count
-    triplets_per_second: float
-    resumed_step: int = 0  #: where this process carried on from; 0 when it began at the start
-    precision: str
-    best_step: int  #: 0 when no checkpoint beat the untouched base model
-    best_dev_accuracy: float
-    history: list[dict[str, float]]  #: one entry per log line: step, epoch, loss or dev accuracy
+    base: Path
+    max_seq_length: int
+    recipe: Recipe
     options: TrainOptions
 
-    def headline(self) -> dict[str, float]:
-        """The numbers that the KFP UI shows beside the stage."""
-        losses = [entry["loss"] for entry in self.history if "loss" in entry]
+    def data_inputs(self) -> dict[str, str]:
+        """All that the examples and their token ids depend on."""
+        recipe = self.recipe
         return {
-            "triplets": float(self.triplets),
-            "triplets_per_second": self.triplets_per_second,
-            "dev_accuracy_before": self.history[0][f"eval_{DEV_ACCURACY}"],
-            "dev_accuracy": self.best_dev_accuracy,
-            **({"loss_first": losses[0], "loss_last": losses[-1]} if losses else {}),
+            "dataset": self.manifest.digest,
+            "max_seq_length": str(self.max_seq_length),
+            "base model": tree_sha256(directory_files(self.base)),
+            "examples": f"{recipe.all_triplets} {recipe.negatives} {recipe.mined} {min(1.0, recipe.epochs)}",
+            "sentence-transformers": version("sentence-transformers"),
+        }
+
+    def inputs(self) -> dict[str, str]:
+        """All that the weights depend on."""
+        libraries = ("torch", "transformers", "accelerate")
+        return {
+            **self.data_inputs(),
+            "recipe": repr(self.recipe),
+            "seed": str(self.options.seed),
+            "bf16": str(uses_bf16(self.options.precision)),
+            **{name: version(name) for name in libraries},
         }
 
 
 def train_model(dataset: Path, output: Path, options: TrainOptions) -> TrainingReport:
-    """Fine-tune a base model on a dataset version and keep its best checkpoint by dev accuracy.
+    """Fine-tune a base model on a dataset version and keep its best checkpoint.
 
     The loss is MultipleNegativesRankingLoss (Henderson et al. 2017, arXiv:1705.00652): each query must find its own
-    positive among all positives and negatives of the batch.
+    positive among all positives and negatives of the batch. The recipe says what is best: accuracy or NDCG@10 on dev.
 
     A training that was killed carries on from its last checkpoint when the same is trained again, and ends with the
-    very same weights. Checkpoints lie in ``RANKLIFT_CACHE`` where that is set, else beside the output.
+    very same weights. Checkpoints and token ids lie in ``RANKLIFT_CACHE`` where that is set, else beside the output;
+    checkpoints lie in the object store as well where ``RANKLIFT_CHECKPOINTS`` says so, from which another machine
+    carries on.
 
     Args:
         dataset: a dataset version; ``train.parquet`` and ``dev.parquet`` are read, the evaluation files never.
@@ -91,36 +84,39 @@ def train_model(dataset: Path, output: Path, options: TrainOptions) -> TrainingR
 
     Raises:
         DataError: when there is too little data for the batch size, or no dev triplet.
-        ModelError: when the base model cannot be had, or the output folder is in use.
+        ModelError: when the base model cannot be had, the output folder is in use, or the loss is not a number.
         StoppedError: when SIGTERM or SIGINT asked to stop; a checkpoint was saved then.
     """
-    from components.train.checkpoints import checkpoints_of
+    from components.train.checkpoint_store import StoredTraining, checkpoint_place
+    from components.train.checkpoint_uploads import kept_in
+    from components.train.checkpoints import checkpoints_of, digest_of_inputs
     from components.train.ranks import Ranks
 
-    manifest = DatasetManifest.of(dataset)
-    check_inputs(manifest, dataset, output, options)
-    base_model = options.base_model or manifest.base_model
+    begun = time.monotonic()
+    place = checkpoint_place()
+    task = _task(dataset, options)
+    _check(task, output)
     ranks = Ranks.join()  # which also says which GPU is this process's
-    model = _open(base_model, options.max_seq_length or manifest.max_seq_length)
+    model = _open(task)
     output.parent.mkdir(parents=True, exist_ok=True)
-    inputs = _inputs(manifest, base_model_directory(base_model), options)
+    inputs = task.inputs()
     with (
         ranks.sharing(checkpoints_of(cache_directory("training") or output.parent, inputs)) as checkpoints,
-        tempfile.TemporaryDirectory(dir=output.parent, prefix=".training-") as scratch,
+        kept_in(
+            StoredTraining(place, digest_of_inputs(inputs)) if place and ranks.is_first else None, checkpoints
+        ) as uploads,
+        scratch_folder(output.parent, ".training-") as scratch,
     ):
-        trainer = _trainer(
-            model,
-            dataset,
-            options,
-            manifest.counts["train"],
-            checkpoints=checkpoints,
-            scratch=Path(scratch),
-            ranks=ranks,
-        )
-        report = _run(trainer, base_model, manifest.counts["train"], options, ranks)
+        examples = ranks.after_the_first(lambda: _examples(task, model, checkpoints, scratch))
+        report = _run(task, model, examples, checkpoints, [uploads], begun=begun, ranks=ranks)
         if ranks.is_first:
-            _save(model, report, Path(scratch) / "model", output)
+            _save(model, report, scratch / "model", output)
     return report
+
+
+def check_inputs(dataset: Path, output: Path, options: TrainOptions) -> None:
+    """Raise a RankliftError when this can never be trained, or the output folder is in use."""
+    _check(_task(dataset, options), output)
 
 
 def _save(model: "SentenceTransformer", report: TrainingReport, saved: Path, output: Path) -> None:
@@ -131,189 +127,181 @@ def _save(model: "SentenceTransformer", report: TrainingReport, saved: Path, out
     shutil.move(saved, output)
 
 
-def check_inputs(manifest: DatasetManifest, dataset: Path, output: Path, options: TrainOptions) -> None:
-    """Raise a RankliftError when this can never be trained, or the output folder is in use."""
-    if output.exists() and any(output.iterdir()):
-        raise ModelError(f"{output} exists and is not empty; choose another output folder or remove it.")
-    if manifest.counts["train"] < options.batch_size:
-        raise DataError(
-            f"{dataset / TRAIN} has {manifest.counts['train']} triplets, fewer than one batch of {options.batch_size}; "
-            f"bring more data or set --batch-size to {max(2, manifest.counts['train'] // 4)}."
-        )
-    if not manifest.counts["dev"]:
-        raise DataError(
-            f"{dataset / DEV} is empty, and the best checkpoint is chosen on it; prepare with more queries."
-        )
-
-
-def _open(base_model: str, max_seq_length: int) -> "SentenceTransformer":
-    model = open_model(base_model_directory(base_model))
-    positions = getattr(model[0].config, "max_position_embeddings", None)
-    if positions is not None and max_seq_length > positions:
-        raise ModelError(
-            f"max_seq_length {max_seq_length} is more than the {positions} positions of {base_model}; use at most that."
-        )
-    model.max_seq_length = max_seq_length
-    return model
-
-
-def _inputs(manifest: DatasetManifest, base_model: Path, options: TrainOptions) -> dict[str, str]:
-    """All that the weights depend on."""
-    libraries = ("torch", "transformers", "sentence-transformers", "accelerate")
-    return {
-        "dataset": manifest.digest,
-        "max_seq_length": str(options.max_seq_length or manifest.max_seq_length),
-        "base model": tree_sha256(directory_files(base_model)),
-        "options": options.model_dump_json(exclude={"base_model", "max_seq_length"}),
-        "bf16": str(_bf16(options.precision)),
-        **{name: version(name) for name in libraries},
-    }
-
-
-def _trainer(
-    model: "SentenceTransformer",
-    dataset: Path,
-    options: TrainOptions,
-    triplets: int,
-    *,
-    checkpoints: Path,
-    scratch: Path,
-    ranks: "Ranks",
-) -> "SentenceTransformerTrainer":
-    from datasets import Dataset
-    from sentence_transformers import SentenceTransformerTrainer
-    from sentence_transformers.sentence_transformer.evaluation import TripletEvaluator
-    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
-    from transformers import PrinterCallback
-
-    from components.train.progress import ProgressLines
-
-    cache = str(scratch / "cache")
-    columns = ["query", "positive", "negative"]
-    train = Dataset.from_parquet(str(dataset / TRAIN), cache_dir=cache).select_columns(columns)
-    dev = Dataset.from_parquet(str(dataset / DEV), cache_dir=cache)
-    evaluator = TripletEvaluator(
-        anchors=dev["query"], positives=dev["positive"], negatives=dev["negative"], name=_EVALUATOR,
-        batch_size=options.batch_size, show_progress_bar=False,
-    )  # fmt: skip
-    trainer = SentenceTransformerTrainer(
-        model=model,
-        args=_arguments(model, checkpoints, options, math.ceil(triplets * options.epochs / options.batch_size), ranks),
-        train_dataset=train,
-        # A batch is one batch, whatever processes share it: a query sees the negatives that are on other GPUs.
-        loss=MultipleNegativesRankingLoss(model, gather_across_devices=ranks.count > 1),
-        evaluator=evaluator,
-        callbacks=[ProgressLines(options.batch_size)] if ranks.is_first else [],
-    )
-    trainer.remove_callback(PrinterCallback)  # says the same again, as dicts, on standard output
-    return trainer
-
-
-def _arguments(
-    model: "SentenceTransformer", checkpoints: Path, options: TrainOptions, steps: int, ranks: "Ranks"
-) -> Any:
-    from sentence_transformers import SentenceTransformerTrainingArguments
-    from sentence_transformers.base.training_args import BatchSamplers
-
-    interval = max(1, steps // options.evaluations)
-    return SentenceTransformerTrainingArguments(
-        output_dir=str(checkpoints),
-        num_train_epochs=options.epochs,
-        per_device_train_batch_size=options.batch_size,
-        # Several processes get a part each of the batch that one alone would have.
-        accelerator_config={"split_batches": True} if ranks.count > 1 else None,
-        learning_rate=options.learning_rate,
-        warmup_steps=options.warmup_ratio,
-        bf16=_bf16(options.precision),
-        # A query's own positive, met again as somebody else's negative in the batch, would be pushed away.
-        batch_sampler=BatchSamplers.NO_DUPLICATES,
-        prompts=_prompts(model),
-        eval_strategy="steps",
-        eval_steps=interval,
-        save_strategy="steps",
-        save_steps=interval,
-        save_total_limit=1,
-        save_on_each_node=True,  # where nodes share no disk, each carries on from its own
-        load_best_model_at_end=True,
-        metric_for_best_model=f"eval_{DEV_ACCURACY}",
-        greater_is_better=True,
-        logging_steps=max(1, steps // 20),
-        seed=options.seed,
-        data_seed=options.seed,
-        logging_nan_inf_filter=False,  # a loss that is not a number is an error to report, not to average away
-        report_to="none",
-        disable_tqdm=True,
-    )
-
-
-def _bf16(precision: str) -> bool:
-    import torch
-
-    if precision == "auto":
-        return torch.cuda.is_bf16_supported() if torch.cuda.is_available() else has_bf16()
-    return precision == "bf16"
-
-
-def _prompts(model: "SentenceTransformer") -> dict[str, str] | None:
-    """The prompts of the model by column, since training must see texts as serving will."""
-    document = next((name for name in ("document", "passage", "corpus") if model.prompts.get(name)), "")
-    prompts = {
-        "query": model.prompts.get("query") or "",
-        "positive": model.prompts.get(document) or "",
-        "negative": model.prompts.get(document) or "",
-    }
-    return prompts if any(prompts.values()) else None
-
-
-def _run(
-    trainer: "SentenceTransformerTrainer", base_model: str, triplets: int, options: TrainOptions, ranks: "Ranks"
-) -> TrainingReport:
-    from components.train.checkpoints import StopAndSave, newest_checkpoint
-
-    before = _accuracy_before(trainer)
-    checkpoint = ranks.checkpoint(newest_checkpoint(Path(str(trainer.args.output_dir))) if ranks.leads_node else None)
-    resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-    started = time.monotonic()
-    with StopAndSave(ranks=ranks) as stop:
-        trainer.add_callback(stop)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    seconds = time.monotonic() - started
-    state = trainer.state
-    share = (state.global_step - resumed) / max(1, state.global_step)
-    _check_loss(state.log_history)
-    return TrainingReport(
+def _task(dataset: Path, options: TrainOptions) -> _Task:
+    manifest = DatasetManifest.of(dataset)
+    base_model = options.base_model or manifest.base_model
+    return _Task(
+        dataset=dataset,
+        manifest=manifest,
         base_model=base_model,
-        triplets=triplets,
-        steps=state.global_step,
-        seconds=round(seconds, 3),
-        resumed_step=resumed,
-        triplets_per_second=round(triplets * options.epochs * share / seconds, 3),
-        precision="bf16" if trainer.args.bf16 else "fp32",
-        best_step=int(state.best_global_step or 0),
-        best_dev_accuracy=float(state.best_metric if state.best_metric is not None else before),
-        history=[{"step": 0.0, "epoch": 0.0, f"eval_{DEV_ACCURACY}": before}, *map(_numbers, state.log_history)],
+        base=base_model_directory(base_model),
+        max_seq_length=options.max_seq_length or manifest.max_seq_length,
+        recipe=options.resolved(),
         options=options,
     )
 
 
-def _accuracy_before(trainer: "SentenceTransformerTrainer") -> float:
-    # Not `trainer.evaluate()`: accelerate keeps a model as it saw it first, and one that it saw in an evaluation is
-    # never one whose gradients processes share.
-    evaluator: Any = trainer.evaluator
-    with trainer.accelerator.autocast():
-        before = float(evaluator(trainer.model)[DEV_ACCURACY])
-    trainer.log({f"eval_{DEV_ACCURACY}": before})
-    return before
-
-
-def _check_loss(history: list[dict[str, float]]) -> None:
-    broken = next((entry for entry in history if not math.isfinite(entry.get("loss", 0.0))), None)
-    if broken is not None:
-        raise ModelError(
-            f"The loss became {broken['loss']} at step {broken['step']:.0f}; lower --learning-rate (5e-5 is a good "
-            "start) or train with `--precision fp32`."
+def _check(task: _Task, output: Path) -> None:
+    if output.exists() and any(output.iterdir()):
+        raise ModelError(f"{output} exists and is not empty; choose another output folder or remove it.")
+    if not task.manifest.counts["dev"]:
+        raise DataError(
+            f"{task.dataset / DEV} is empty, and the best checkpoint is chosen on it; prepare with more queries."
         )
+    _check_batch(task, task.manifest.counts["train"])
+
+
+def _check_batch(task: _Task, examples: int) -> None:
+    if examples < task.recipe.batch_size:
+        raise DataError(
+            f"{task.dataset / TRAIN} has {examples} examples for the recipe {task.recipe.name!r}, fewer than one batch "
+            f"of {task.recipe.batch_size}; bring more data or set --batch-size to {max(2, examples // 4)}."
+        )
+
+
+def _open(task: _Task) -> "SentenceTransformer":
+    model = open_model(task.base)
+    positions = getattr(model[0].config, "max_position_embeddings", None)
+    if positions is not None and task.max_seq_length > positions:
+        raise ModelError(
+            f"max_seq_length {task.max_seq_length} is more than the {positions} positions of {task.base_model}; "
+            "use at most that."
+        )
+    model.max_seq_length = task.max_seq_length
+    return model
+
+
+def _examples(task: _Task, model: "SentenceTransformer", checkpoints: Path, scratch: Path) -> "TokenisedExamples":
+    """The examples as token ids: those of an earlier training on the same data, or made now."""
+    from components.train.tokens import has_tokens, open_tokens, tokenise
+
+    inputs = task.data_inputs()
+    digest = records_sha256(f"{name}={inputs[name]}" for name in sorted(inputs))[:16]
+    folder = (cache_directory("examples") or checkpoints) / f"examples-{digest}"
+    if not has_tokens(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".examples-"))
+        tokenise(model, _chunks(task, model, scratch), task.recipe.negatives, made)
+        _settle(made, folder)
+    examples = open_tokens(folder)
+    _check_batch(task, len(examples.rows))
+    return examples
+
+
+def _settle(made: Path, folder: Path) -> None:
+    try:
+        made.rename(folder)
+    except OSError:  # another process was first, with the same content
+        shutil.rmtree(made)
+
+
+def _chunks(task: _Task, model: "SentenceTransformer", scratch: Path) -> Iterator[list["Example"]]:
+    from components.train.examples import read_examples, with_negatives
+    from components.train.hard_negatives import mine
+
+    recipe = task.recipe
+    share = min(1.0, recipe.epochs)
+    for chunk in read_examples(task.dataset, recipe.all_triplets, scratch, share=share, least=recipe.batch_size):
+        if recipe.mined:
+            _tell(f"mining hard negatives for {len(chunk)} examples")
+        found = mine(chunk, model, recipe.negatives) if recipe.mined else chunk
+        yield list(with_negatives(found, recipe.negatives))
+
+
+def _run(
+    task: _Task,
+    model: "SentenceTransformer",
+    examples: "TokenisedExamples",
+    checkpoints: Path,
+    callbacks: list[Any],
+    *,
+    begun: float,
+    ranks: "Ranks",
+) -> TrainingReport:
+    from components.train.averaging import average, weights_of
+    from components.train.checkpoints import StopAndSave, newest_checkpoint
+    from components.train.loss_guard import LossGuard
+    from components.train.progress import ProgressLines
+
+    options = task.options
+    recipe = task.recipe._replace(epochs=max(1.0, task.recipe.epochs))  # of less there are fewer examples
+    base = weights_of(model) if recipe.averaging else {}
+    evaluator = _evaluator(task, len(examples.rows))
+    trainer = build_trainer(
+        model,
+        examples,
+        evaluator,
+        recipe,
+        precision=options.precision,
+        seed=options.seed,
+        checkpoints=checkpoints,
+        ranks=ranks,
+    )
+    before = evaluator(model)
+    checkpoint = ranks.checkpoint(newest_checkpoint(checkpoints) if ranks.leads_node else None)
+    resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+    started = time.monotonic()
+    told = [ProgressLines(recipe.batch_size)] if ranks.is_first else []
+    with StopAndSave(ranks=ranks) as stop:
+        for callback in (LossGuard(), *told, *callbacks, stop):
+            trainer.add_callback(callback)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    seconds = time.monotonic() - started
+    state: Any = trainer.state
+    share, dev = 1.0, _measured(state) or evaluator(model)
+    if recipe.averaging:
+        share, dev = average(
+            model, base, recipe.averaging, lambda: evaluator(model), by=MEASURES[recipe.measure], tuned_measures=dev
+        )
+    passes = recipe.epochs * (state.global_step - resumed) / max(1, state.max_steps)
+    triplets = len(examples.rows)
+    if recipe.all_triplets:
+        triplets = round(min(1.0, task.recipe.epochs) * task.manifest.counts["train"])
+    return TrainingReport(
+        base_model=task.base_model,
+        recipe=recipe.name,
+        triplets=triplets,
+        examples=len(examples.rows),
+        max_seq_length=task.max_seq_length,
+        steps=state.global_step,
+        seconds=round(seconds, 3),
+        preparation_seconds=round(started - begun, 3),
+        resumed_step=resumed,
+        triplets_per_second=round(triplets * passes / seconds, 3),
+        precision="bf16" if trainer.args.bf16 else "fp32",
+        best_step=int(state.best_global_step or 0),
+        averaging=share,
+        dev_before=before,
+        dev=dev,
+        history=[
+            {"step": 0.0, "epoch": 0.0, **{f"eval_{name}": value for name, value in before.items()}},
+            *map(_numbers, state.log_history),
+        ],
+        options=options.model_copy(update={name: getattr(task.recipe, name) for name in RECIPE_OPTIONS}),
+    )
+
+
+def _evaluator(task: _Task, examples: int) -> "DevEvaluator":
+    """Measures a part of dev that takes little of the time: a step costs three times what encoding its texts does."""
+    from components.train.dev_set import DevEvaluator, dev_slice
+
+    recipe = task.recipe
+    evaluations = 1 + recipe.evaluations + len(recipe.averaging)
+    trained = 3 * examples * (2 + recipe.negatives) * recipe.epochs
+    return DevEvaluator(dev_slice(task.dataset, int(_DEV_SHARE * trained / evaluations)))
+
+
+def _measured(state: Any) -> dict[str, float]:
+    """What dev gave for the checkpoint that was kept; empty when none was."""
+    entries = [
+        entry for entry in state.log_history if entry["step"] == state.best_global_step and f"eval_{DEV_NDCG}" in entry
+    ]
+    return {name: float(entries[0][f"eval_{name}"]) for name in (DEV_ACCURACY, DEV_NDCG)} if entries else {}
 
 
 def _numbers(entry: dict[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in entry.items() if isinstance(value, int | float)}
+
+
+def _tell(line: str) -> None:
+    print(f"train: {line}", file=sys.stderr, flush=True)

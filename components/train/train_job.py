@@ -6,7 +6,7 @@ from typing import Any
 from components.digest import records_sha256
 from components.kubernetes_api import Manifest
 from components.object_store_settings import ObjectStoreSettings
-from components.train.train import TrainOptions
+from components.train.report import TrainOptions
 from components.train.train_job_settings import TrainJobSettings
 
 _DIGITS = 16  # of a digest, in names: a pod's name is the job's and some 16 characters more, and has at most 63

@@ -25,7 +25,8 @@ from components.registry_version import inventory
 from components.train.handover import BASE_MODEL, DATASET, Handover
 from components.train.launch import check_shares
 from components.train.node_pods import Seen, ends, look
-from components.train.train import REPORT, TrainingReport, TrainOptions, check_inputs
+from components.train.report import REPORT, TrainingReport, TrainOptions
+from components.train.train import check_inputs
 from components.train.train_job import inputs_digest, job_name, processes_per_node, train_job
 from components.train.train_job_settings import TrainJobSettings
 
@@ -58,7 +59,7 @@ def train_on_nodes(
     settings = TrainJobSettings.from_environment()
     store = _store()
     manifest = DatasetManifest.of(dataset)
-    check_inputs(manifest, dataset, output, options)
+    check_inputs(dataset, output, options)
     options = options.model_copy(
         update={
             "base_model": options.base_model or manifest.base_model,
@@ -115,7 +116,8 @@ def _stopping() -> Iterator[None]:
         restore()
         raise StoppedError(
             f"Training was stopped by {signal.Signals(number).name}, and its TrainJob removed; run the same again to "
-            "begin anew."
+            "begin anew.",
+            signal.Signals(number),
         )
 
     def restore() -> None:

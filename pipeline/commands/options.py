@@ -21,9 +21,10 @@ Languages = Annotated[str, typer.Option(help="Keep texts of these languages alon
 FalseNegatives = Annotated[
     int, typer.Option(min=0, help="Score so many triplets with the base model and report negatives that look right.")
 ]
-Epochs = Annotated[float, typer.Option(help="Passes over the triplets.")]
-BatchSize = Annotated[int, typer.Option(min=2, help="Triplets in a batch.")]
-LearningRate = Annotated[float, typer.Option(help="Peak of the learning rate.")]
+Recipe = Annotated[str, typer.Option(help="How to train: seed or strong.")]
+Epochs = Annotated[float, typer.Option(min=0, help="Passes over the triplets; 0 is the recipe's.")]
+BatchSize = Annotated[int, typer.Option(min=0, help="Queries in a batch; 0 is the recipe's.")]
+LearningRate = Annotated[float, typer.Option(min=0, help="Peak of the learning rate; 0 is the recipe's.")]
 Processes = Annotated[int, typer.Option(min=0, help="Training processes on a machine; 0 is one for each GPU.")]
 NumNodes = Annotated[int, typer.Option(min=1, help="Machines to train on; more than one need Kubeflow Trainer.")]
 ServingPrecision = Annotated[str, typer.Option(help="Of serving: auto, fp32, bf16 or int8.")]

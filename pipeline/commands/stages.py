@@ -64,9 +64,10 @@ def train(
     dataset: Annotated[Path, typer.Argument(help="A dataset version.")],
     output: Output,
     base_model: Annotated[str, typer.Option(help="Folder, hub id or package://…; the dataset's when empty.")] = "",
-    epochs: options.Epochs = 1.0,
-    batch_size: options.BatchSize = 32,
-    learning_rate: options.LearningRate = 5e-5,
+    recipe: options.Recipe = "seed",
+    epochs: options.Epochs = 0.0,
+    batch_size: options.BatchSize = 0,
+    learning_rate: options.LearningRate = 0.0,
     max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens; the dataset's when 0.")] = 0,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     seed: options.Seed = 42,
@@ -80,11 +81,12 @@ def train(
     """
     from components.train.curve import write_curve
     from components.train.launch import train as train_here_or_on_nodes
-    from components.train.train import TrainOptions
+    from components.train.report import DEV_ACCURACY, DEV_NDCG, TrainOptions
 
     chosen = TrainOptions.model_validate(
         {
             "base_model": base_model,
+            "recipe": recipe,
             "epochs": epochs,
             "batch_size": batch_size,
             "learning_rate": learning_rate,
@@ -101,7 +103,7 @@ def train(
     answer(
         report.model_dump(),
         f"{output}: {report.triplets} triplets in {report.seconds:.0f} s ({report.triplets_per_second:.1f}/s), "
-        f"dev accuracy {report.best_dev_accuracy:.4f}",
+        f"dev NDCG@10 {report.dev[DEV_NDCG]:.4f}, accuracy {report.dev[DEV_ACCURACY]:.4f}",
         as_json,
     )
 

@@ -45,7 +45,7 @@ class Walks(NamedTuple):
 @pytest.fixture(scope="session")
 def containers() -> ContainerRun:
     """The images of this checkout; that one is missing is a failure."""
-    run = container_run(os.environ.get("RANKLIFT_IMAGE_TAG", ""))
+    run = container_run()
     sizes = {name: check_image(image) for name, image in {**run.images, PREDICTOR: run.predictor}.items()}
     names = [*TARGETS, PREDICTOR]
     tables["image size, MB"] = [f"{name:<12}{round(sizes[name] / 1e6):>8}" for name in names]

@@ -46,6 +46,7 @@ def may(user: str, action: str, resource: str) -> bool:
         ("pipeline", "s3:GetObject", "ranklift/datasets/V0/train.parquet"),
         ("pipeline", "s3:ListBucket", "ranklift"),
         ("pipeline", "s3:DeleteObject", "ranklift/training/0123/inputs/dataset/train.parquet"),
+        ("pipeline", "s3:DeleteObject", "ranklift/training/0123456789abcdef/checkpoint-40/a/checkpoint.json"),
         ("predictor", "s3:GetObject", "ranklift/models/V0/model"),
         ("predictor", "s3:ListBucket", "ranklift"),
     ],
@@ -105,7 +106,7 @@ def test_every_user_has_its_policy_and_the_registry_its_versions(tmp_path, attac
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[0] == "waiting for http://object-store:9000", "the store was not up at once"
     assert [call.split("/")[-1] for call in calls if call.startswith("mb ")] == ["ranklift", "mlpipeline"]
-    assert "version enable store/ranklift" in calls
+    assert "version enable --excluded-prefixes training/* store/ranklift" in calls
     for user in ("kubeflow", "pipeline", "predictor"):
         key = KEYS[f"{user.upper()}_KEY"]
         assert f"admin policy create store {user} /setup/{user}.json" in calls

@@ -64,11 +64,23 @@ def test_a_stage_is_tried_again_after_longer_and_longer_waits_and_has_a_time_lim
 def test_the_keys_are_mounted_where_they_are_needed_and_nowhere_else(example):
     pipeline, platform = example
     mounted = {stage for stage in STAGES if "secretAsVolume" in platform[f"exec-{stage}"]}
-    assert mounted == {"prepare", "champion", "promote", "deploy"}
+    assert mounted == {"prepare", "train", "champion", "promote", "deploy"}
     (volume,) = platform["exec-promote"]["secretAsVolume"]
     assert volume["secretName"] == "ranklift-object-store"
     assert environment(pipeline, "promote")["RANKLIFT_S3_SECRETS_DIR"] == volume["mountPath"]
     assert "AWS_SECRET_ACCESS_KEY" not in yaml.safe_dump(pipeline), "neither in a parameter nor in the environment"
+
+
+def test_train_keeps_its_checkpoints_in_the_store_unless_told_otherwise(example, tmp_path):
+    pipeline, _ = example
+    assert environment(pipeline, "train")["RANKLIFT_CHECKPOINTS"] == "store"
+    assert environment(pipeline, "train")["RANKLIFT_S3_BUCKET"] == "ranklift"
+    store = "object_store: {endpoint: 'http://minio:9000', secret: keys, checkpoints: "
+    pipeline, _ = compiled(tmp_path, read(tmp_path, f"{store} s3://others/team-a}}"))
+    assert environment(pipeline, "train")["RANKLIFT_CHECKPOINTS"] == "s3://others/team-a"
+    pipeline, platform = compiled(tmp_path, read(tmp_path, f"{store} off}}"))
+    assert environment(pipeline, "train") == {}
+    assert "exec-train" not in platform, "and has no keys"
 
 
 def test_keys_can_also_become_variables_under_other_names(tmp_path):
@@ -187,6 +199,11 @@ def test_the_example_names_only_what_the_predictor_and_the_manifest_know():
         pytest.param("defaults: {image: 'r.io:5000/x'}", "has no fixed tag", id="a port is no tag"),
         pytest.param("defaults: {image: 'x:latest'}", "'x:latest' has no fixed tag", id="latest"),
         pytest.param("defaults: {env: {HF_TOKEN: abc}}", "HF_TOKEN would stand in the compiled pipeline", id="secret"),
+        pytest.param(
+            "object_store: {endpoint: 'http://m', secret: s, checkpoints: /mnt}",
+            r"object_store.checkpoints: '/mnt' will not do: .* example store, off or s3://",
+            id="checkpoints",
+        ),
         pytest.param("object_store: {endpoint: minio}", "object_store.endpoint: 'minio' will not do", id="endpoint"),
         pytest.param(
             "object_store: {endpoint: 'http://m', secret: s, keys: {a: B}}", "renamed with mount: env", id="key names"

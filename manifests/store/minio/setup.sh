@@ -7,8 +7,8 @@ done
 for bucket in ranklift mlpipeline; do
     mc mb --ignore-existing "store/$bucket"
 done
-# What somebody deletes or overwrites in the registry can be brought back.
-mc version enable store/ranklift
+# What somebody deletes or overwrites in the registry can be brought back. Checkpoints of trainings come and go.
+mc version enable --excluded-prefixes "training/*" store/ranklift
 
 allow() { # name, key, secret
     mc admin policy create store "$1" "/setup/$1.json"

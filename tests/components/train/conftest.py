@@ -2,7 +2,8 @@ import pytest
 
 from components.prepare.options import PrepareOptions
 from components.prepare.stage import prepare
-from components.train.train import TrainOptions, train_model
+from components.train.report import TrainOptions
+from components.train.train import train_model
 from tests.datasets import write_triplets
 
 QUICK = TrainOptions(epochs=4, batch_size=16, learning_rate=2e-3, precision="fp32")
@@ -22,3 +23,9 @@ def trained(dataset, tmp_path_factory):
     """A model that was trained on it in one go, and the report."""
     output = tmp_path_factory.mktemp("trained") / "model"
     return output, train_model(dataset, output, QUICK)
+
+
+@pytest.fixture
+def store(registry):
+    """A bucket of its own."""
+    return registry.store

@@ -46,7 +46,7 @@ def test_a_training_that_was_killed_carries_on_and_ends_with_the_same_weights(da
     uninterrupted, expected = trained
     assert 0 < report.resumed_step < report.steps == expected.steps
     assert (tmp_path / "model" / WEIGHTS).read_bytes() == (uninterrupted / WEIGHTS).read_bytes()
-    assert (report.best_step, report.best_dev_accuracy) == (expected.best_step, expected.best_dev_accuracy)
+    assert (report.best_step, report.dev) == (expected.best_step, expected.dev)
     assert list(cache.iterdir()) == []
 
 

@@ -9,18 +9,18 @@ from typer.testing import CliRunner
 from components.dataset import CORPUS, QRELS, QUERIES, DatasetManifest
 from components.errors import DataError, ModelError, RankliftError
 from components.train.curve import write_curve
-from components.train.train import DEV_ACCURACY, TrainingReport, train_model
+from components.train.report import DEV_ACCURACY, DEV_NDCG, TrainingReport
+from components.train.train import train_model
 from pipeline.cli import app
 from tests.components.train.conftest import QUICK
 
 
 def test_dev_accuracy_rises_and_the_report_tells_every_step(trained):
     _, report = trained
-    before = report.history[0][f"eval_{DEV_ACCURACY}"]
-    assert report.best_dev_accuracy > before
+    assert report.dev[DEV_ACCURACY] > report.dev_before[DEV_ACCURACY]
     assert report.best_step > 0
     assert report.precision == "fp32"
-    assert {"loss", f"eval_{DEV_ACCURACY}"} <= {name for entry in report.history for name in entry}
+    assert {"loss", f"eval_{DEV_ACCURACY}", f"eval_{DEV_NDCG}"} <= {name for entry in report.history for name in entry}
 
 
 def test_the_model_opens_at_the_datasets_length_with_its_report_beside_it(trained, dataset):

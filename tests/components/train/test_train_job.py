@@ -17,7 +17,7 @@ from components.object_store import ObjectStore
 from components.train import node
 from components.train.handover import Handover
 from components.train.launch import train
-from components.train.train import REPORT, TrainingReport
+from components.train.report import DEV_ACCURACY, REPORT, TrainingReport
 from components.train.train_job import inputs_digest, job_name, train_job
 from components.train.train_job_run import train_on_nodes
 from components.train.train_job_settings import VARIABLE, TrainJobSettings
@@ -286,7 +286,7 @@ class TestThatItFails:
             run()
 
     def test_a_batch_that_the_nodes_cannot_share_is_refused_before_anything_is_made(self, run, cluster, store):
-        with pytest.raises(ModelError, match="A batch of 16 triplets cannot be shared evenly by 3 processes"):
+        with pytest.raises(ModelError, match="A batch of 16 examples cannot be shared evenly by 3 processes"):
             run(QUICK.model_copy(update={"num_nodes": 3}))
         assert removed(cluster, store)
         assert not cluster.requests
@@ -414,7 +414,7 @@ def test_two_nodes_of_one_process_each_train_one_model(dataset, tmp_path, cluste
     report = train_on_nodes(dataset, tmp_path / "model", TWO_NODES, tick=1)
     trainer.end()
     assert TrainingReport.read(tmp_path / "model" / REPORT) == report
-    assert report.best_dev_accuracy > report.headline()["dev_accuracy_before"]
+    assert report.dev[DEV_ACCURACY] > report.dev_before[DEV_ACCURACY]
     from sentence_transformers import SentenceTransformer
 
     assert (

@@ -1,0 +1,82 @@
+"""Recipes: how to train, by name."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+from components.errors import RankliftError
+
+Measure = Literal["accuracy", "ndcg@10"]
+
+
+class Recipe(NamedTuple):
+    """Everything that a recipe decides; epochs, batch size and learning rate can be set to something else.
+
+    What the numbers rest on is in ``tests/benchmarks/recipes.py``.
+    """
+
+    name: str
+    description: str
+    all_triplets: bool  #: or the first of every query alone
+    negatives: int  #: hard negatives beside every pair of query and positive
+    mined: bool  #: whether those that the data does not bring are mined with the base model
+    batch_size: int  #: pairs in a batch
+    epochs: float
+    learning_rate: float
+    warmup_ratio: float  #: share of the steps in which the learning rate rises to its peak
+    dropout: bool  #: as the base model has it, or none
+    frozen: float  #: share of the layers, counted from the embeddings, that keep the base model's weights
+    measure: Measure  #: on dev, by which the best checkpoint is chosen
+    evaluations: int  #: how often dev is measured
+    patience: int  #: evaluations without a gain after which training stops; 0: it never does
+    averaging: tuple[float, ...]  #: shares of the fine-tuned weights, tried in a mean with the base model's
+
+
+SEED = Recipe(
+    name="seed",
+    description="one triplet per query, MultipleNegativesRankingLoss, the best checkpoint by TripletEvaluator",
+    all_triplets=False,
+    negatives=1,
+    mined=False,
+    batch_size=32,
+    epochs=1.0,
+    learning_rate=5e-5,
+    warmup_ratio=0.1,
+    dropout=True,
+    frozen=0.0,
+    measure="accuracy",
+    evaluations=2,
+    patience=0,
+    averaging=(),
+)
+
+STRONG = Recipe(
+    name="strong",
+    description="all triplets, mined hard negatives, no dropout, the best checkpoint by NDCG@10, weight averaging",
+    all_triplets=True,
+    negatives=3,
+    mined=True,
+    batch_size=32,
+    epochs=2.0,
+    learning_rate=5e-5,
+    warmup_ratio=0.1,
+    dropout=False,
+    frozen=0.5,
+    measure="ndcg@10",
+    evaluations=3,
+    patience=2,
+    averaging=(0.4, 0.7),
+)
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in (SEED, STRONG)})
+
+
+def recipe_named(name: str) -> Recipe:
+    """The recipe of a name.
+
+    Raises:
+        RankliftError: when there is none.
+    """
+    if name not in RECIPES:
+        raise RankliftError(f"There is no recipe {name!r}; the recipes are {', '.join(RECIPES)}.")
+    return RECIPES[name]

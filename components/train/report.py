@@ -1,0 +1,76 @@
+"""What training is asked for, and what it tells afterwards."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from components.document import Document
+from components.train.recipes import Recipe, recipe_named
+
+REPORT = "training.json"
+RECIPE_OPTIONS = ("epochs", "batch_size", "learning_rate", "evaluations")  #: what can be set in place of the recipe's
+#: What the evaluators call the share of triplets whose positive is nearer to the query than the negative, and NDCG@10.
+DEV_ACCURACY, DEV_NDCG = "dev_cosine_accuracy", "dev_cosine_ndcg@10"
+
+
+class TrainOptions(Document):
+    """How to train; the defaults are the pipeline's."""
+
+    base_model: str = ""  #: folder, hub id or ``package://…``; the dataset's own when empty
+    recipe: str = "seed"  #: by name; 0 below stands for what the recipe says
+    epochs: float = Field(default=0, ge=0, le=100)
+    batch_size: int = Field(default=0, ge=0)  #: examples; the other positives and negatives in it are negatives
+    learning_rate: float = Field(default=0, ge=0, le=1)
+    evaluations: int = Field(default=0, ge=0)  #: how often dev is measured and a checkpoint kept
+    max_seq_length: int = Field(default=0, ge=0)  #: tokens; the dataset's when 0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  #: auto is bf16 where the processor computes in it
+    seed: int = 42
+    processes: int = Field(default=0, ge=0, le=64)  #: on each node; 0 is one for each GPU there, at least one
+    num_nodes: int = Field(default=1, ge=1, le=64)  #: machines; more than one are a TrainJob of Kubeflow Trainer
+
+    def resolved(self) -> Recipe:
+        """The recipe, with what was set in place of what it says.
+
+        Raises:
+            RankliftError: when there is no recipe of that name.
+        """
+        set_here = {name: value for name in RECIPE_OPTIONS if (value := getattr(self, name))}
+        return recipe_named(self.recipe)._replace(**set_here)
+
+
+class TrainingReport(Document):
+    """``training.json``: what happened, step by step."""
+
+    noun: ClassVar[str] = "training report"
+    remedy: ClassVar[str] = "`ranklift train DATASET -o DIR` writes one"
+
+    base_model: str
+    recipe: str
+    triplets: int  #: used in an epoch
+    examples: int  #: in an epoch: triplets of one query and positive are one, up to the recipe's number of negatives
+    max_seq_length: int  #: tokens
+    steps: int
+    seconds: float  #: of this process; what it did before it was interrupted does not count
+    preparation_seconds: float  #: of that process, before the first step: mining and tokens
+    triplets_per_second: float
+    resumed_step: int = 0  #: where this process carried on from; 0 when it began at the start
+    precision: str
+    best_step: int  #: of the checkpoint that was kept
+    averaging: float = 1.0  #: share of the fine-tuned weights in the mean with the base model's; 1.0: no mean
+    dev_before: dict[str, float]  #: accuracy and NDCG@10 of the untouched base model
+    dev: dict[str, float]  #: of the model that was kept
+    history: list[dict[str, float]]  #: one entry per log line: step, epoch, loss or what dev gave
+    options: TrainOptions
+
+    def headline(self) -> dict[str, float]:
+        """The numbers that the KFP UI shows beside the stage."""
+        losses = [entry["loss"] for entry in self.history if "loss" in entry]
+        return {
+            "triplets": float(self.triplets),
+            "triplets_per_second": self.triplets_per_second,
+            "dev_accuracy_before": self.dev_before[DEV_ACCURACY],
+            "dev_accuracy": self.dev[DEV_ACCURACY],
+            "dev_ndcg@10_before": self.dev_before[DEV_NDCG],
+            "dev_ndcg@10": self.dev[DEV_NDCG],
+            **({"loss_first": losses[0], "loss_last": losses[-1]} if losses else {}),
+        }

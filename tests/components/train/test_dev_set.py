@@ -1,0 +1,72 @@
+"""The dev slice: triplets of dev, distractors of training, and measures that are the library's own."""
+
+import pytest
+
+from components.base_model import open_model
+from components.train.dev_set import DevEvaluator, DevSlice, EncodeOnce, dev_slice
+from components.train.report import DEV_ACCURACY, DEV_NDCG
+
+
+class Counting:
+    """A model that counts the texts that it encodes."""
+
+    def __init__(self, model):
+        self.model, self.texts = model, []
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def encode_query(self, texts, **options):
+        self.texts += [("query", text) for text in texts]
+        return self.model.encode_query(texts, **options)
+
+    def encode_document(self, texts, **options):
+        self.texts += [("document", text) for text in texts]
+        return self.model.encode_document(texts, **options)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model):
+    return open_model(tiny_model, device="cpu")
+
+
+@pytest.mark.parametrize("texts", [0, 400, 10_000], ids=["least", "some", "all there are"])
+def test_a_slice_holds_about_as_many_texts_as_may_be_encoded(dataset, texts):
+    part = dev_slice(dataset, texts)
+    assert 3 * len(part.triplets) + len(part.distractors) <= max(300, texts)
+    assert part.triplets
+
+
+def test_every_text_is_encoded_once_for_both_measures(dataset, model):
+    counting = Counting(model)
+    measured = DevEvaluator(dev_slice(dataset, 0))(counting)
+    assert len(counting.texts) == len(set(counting.texts))
+    assert set(measured) == {DEV_ACCURACY, DEV_NDCG}
+    assert all(0 <= value <= 1 for value in measured.values())
+
+
+def test_the_measures_are_those_of_the_librarys_evaluators(dataset, model):
+    from sentence_transformers.sentence_transformer.evaluation import TripletEvaluator
+
+    part = dev_slice(dataset, 0)
+    accuracy = TripletEvaluator(
+        [triplet.query for triplet in part.triplets],
+        [triplet.positive for triplet in part.triplets],
+        [triplet.negative for triplet in part.triplets],
+        name="dev",
+    )(model)
+    assert DevEvaluator(part)(model)[DEV_ACCURACY] == pytest.approx(accuracy[DEV_ACCURACY])
+
+
+def test_more_passages_make_the_search_harder_and_never_easier(dataset, model):
+    part = dev_slice(dataset, 400)
+    alone = DevEvaluator(DevSlice(part.triplets, []))(model)
+    assert DevEvaluator(part)(model)[DEV_NDCG] <= alone[DEV_NDCG]
+
+
+def test_embeddings_are_given_in_the_form_that_was_asked_for(model):
+    once = EncodeOnce(model)
+    tensors = once.encode_document(["a graph", "a tree", "a graph"], convert_to_tensor=True)
+    arrays = once.encode_document(["a tree"])
+    assert tensors.shape == (3, 32)
+    assert tensors[1].tolist() == arrays[0].tolist()

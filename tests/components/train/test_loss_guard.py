@@ -1,0 +1,41 @@
+"""A training that goes wrong is stopped at the step where it shows, with what to do."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from components.errors import ModelError
+from components.train.loss_guard import LossGuard
+
+
+def log(losses, bf16=False):
+    guard = LossGuard()
+    for step, loss in enumerate(losses, start=1):
+        args, state = SimpleNamespace(learning_rate=0.01, bf16=bf16), SimpleNamespace(global_step=step)
+        guard.on_log(args, state, None, {"loss": loss})
+        guard.on_log(args, state, None, {"eval_dev_cosine_accuracy": 0.5})
+
+
+@pytest.mark.parametrize(
+    "losses", [[2.0, 1.5, 1.9, 0.4], [0.01, 0.5, 0.2], [2.0, 2.9]], ids=["falls", "small", "uneven"]
+)
+def test_a_loss_that_falls_or_is_small_is_let_alone(losses):
+    log(losses)
+
+
+@pytest.mark.parametrize(
+    ("losses", "sentence"),
+    [
+        pytest.param([1.0, float("nan")], r"became nan at step 2; lower --learning-rate \(0.01 was used", id="nan"),
+        pytest.param([float("inf")], "became inf at step 1", id="infinite"),
+        pytest.param([1.0, 0.8, 1.6], r"grew from 1\.000 to 1\.600 at step 3; lower --learning-rate", id="grows"),
+    ],
+)
+def test_one_that_is_no_number_or_explodes_ends_it(losses, sentence):
+    with pytest.raises(ModelError, match=sentence):
+        log(losses)
+
+
+def test_in_bf16_fp32_is_an_advice_too():
+    with pytest.raises(ModelError, match="or train with `--precision fp32`"):
+        log([float("nan")], bf16=True)
