@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from components.base_model import base_model_directory, open_model
 from components.dataset import DEV, TRAIN, DatasetManifest
 from components.digest import directory_files, records_sha256, tree_sha256
-from components.errors import DataError, ModelError
+from components.errors import DataError, ModelError, RankliftError
 from components.scratch_folder import scratch_folder
 from components.settings import cache_directory
 from components.train.recipes import Recipe
@@ -65,7 +65,9 @@ class _Task(NamedTuple):
         }
 
 
-def train_model(dataset: Path, output: Path, options: TrainOptions) -> TrainingReport:
+def train_model(
+    dataset: Path, output: Path, options: TrainOptions, *, log: Path | None = None, tensorboard: Path | None = None
+) -> TrainingReport:
     """Fine-tune a base model on a dataset version and keep its best checkpoint.
 
     The loss is MultipleNegativesRankingLoss (Henderson et al. 2017, arXiv:1705.00652): each query must find its own
@@ -80,6 +82,8 @@ def train_model(dataset: Path, output: Path, options: TrainOptions) -> TrainingR
         dataset: a dataset version; ``train.parquet`` and ``dev.parquet`` are read, the evaluation files never.
         output: the folder to make, which sentence-transformers opens; ``training.json`` lies in it.
         options: how to train.
+        log: a file to which progress is added, one JSON object a line.
+        tensorboard: a folder to which losses and what dev gave are written for TensorBoard.
 
     Raises:
         DataError: when there is too little data for the batch size, or no dev triplet.
@@ -89,6 +93,7 @@ def train_model(dataset: Path, output: Path, options: TrainOptions) -> TrainingR
     from components.train.checkpoint_store import StoredTraining, checkpoint_place
     from components.train.checkpoint_uploads import kept_in
     from components.train.checkpoints import checkpoints_of, digest_of_inputs
+    from components.train.progress import ProgressLines
 
     begun = time.monotonic()
     place = checkpoint_place()
@@ -103,7 +108,8 @@ def train_model(dataset: Path, output: Path, options: TrainOptions) -> TrainingR
         scratch_folder(output.parent, ".training-") as scratch,
     ):
         examples = _examples(task, model, checkpoints, scratch)
-        report = _run(task, model, examples, checkpoints, [uploads], begun)
+        callbacks = [ProgressLines(task.recipe.batch_size, log), uploads, *_tensorboard(tensorboard)]
+        report = _run(task, model, examples, checkpoints=checkpoints, callbacks=callbacks, begun=begun)
         saved = scratch / "model"
         model.save_pretrained(str(saved), create_model_card=False)
         report.write(saved / REPORT)
@@ -198,6 +204,7 @@ def _run(
     task: _Task,
     model: "SentenceTransformer",
     examples: "TokenisedExamples",
+    *,
     checkpoints: Path,
     callbacks: list[Any],
     begun: float,
@@ -205,7 +212,6 @@ def _run(
     from components.train.averaging import average, weights_of
     from components.train.checkpoints import StopAndSave, newest_checkpoint
     from components.train.loss_guard import LossGuard
-    from components.train.progress import ProgressLines
 
     options = task.options
     recipe = task.recipe._replace(epochs=max(1.0, task.recipe.epochs))  # of less there are fewer examples
@@ -219,7 +225,7 @@ def _run(
     resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     started = time.monotonic()
     with StopAndSave() as stop:
-        for callback in (LossGuard(), ProgressLines(recipe.batch_size), *callbacks, stop):
+        for callback in (LossGuard(), *callbacks, stop):
             trainer.add_callback(callback)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = time.monotonic() - started
@@ -255,6 +261,21 @@ def _run(
         ],
         options=options.model_copy(update={name: getattr(task.recipe, name) for name in RECIPE_OPTIONS}),
     )
+
+
+def _tensorboard(folder: Path | None) -> list[Any]:
+    """What writes for TensorBoard, when a folder was given."""
+    if folder is None:
+        return []
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise RankliftError(
+            "--tensorboard needs the package tensorboard; install it with `pip install 'ranklift[tensorboard]'`."
+        ) from error
+    from transformers.integrations import TensorBoardCallback
+
+    return [TensorBoardCallback(SummaryWriter(str(folder)))]
 
 
 def _evaluator(task: _Task, examples: int) -> "DevEvaluator":
