@@ -26,6 +26,8 @@ class Job(Document):
     dataset: Path
     output: Path
     options: TrainOptions
+    log: Path | None = None  #: for progress as JSON lines
+    tensorboard: Path | None = None
 
 
 class Ending(Document):

@@ -41,7 +41,9 @@ class Nodes(NamedTuple):
     port: int = 0  #: there; 0 is any free one, on one machine
 
 
-def train(dataset: Path, output: Path, options: TrainOptions) -> TrainingReport:
+def train(
+    dataset: Path, output: Path, options: TrainOptions, *, log: Path | None = None, tensorboard: Path | None = None
+) -> TrainingReport:
     """Train as `train_model` does, in one process or several, here or on several nodes.
 
     Raises:
@@ -51,12 +53,25 @@ def train(dataset: Path, output: Path, options: TrainOptions) -> TrainingReport:
     if options.num_nodes > 1:
         from components.train.train_job_run import train_on_nodes
 
+        if log or tensorboard:
+            raise RankliftError(
+                "A log and TensorBoard's files are written where the training runs, which with --num-nodes is no place "
+                "of this machine; leave out --log and --tensorboard."
+            )
+
         return train_on_nodes(dataset, output, options)
     count = process_count(options.processes)
     if count == 1:
         _show_one_gpu()
-        return train_model(dataset, output, options)
-    train_together(dataset, output, options.model_copy(update={"processes": count}))
+        return train_model(dataset, output, options, log=log, tensorboard=tensorboard)
+    job = Job(
+        dataset=dataset.absolute(),
+        output=output.absolute(),
+        options=options.model_copy(update={"processes": count}),
+        log=log and log.absolute(),
+        tensorboard=tensorboard and tensorboard.absolute(),
+    )
+    train_together(job)
     return TrainingReport.read(output / REPORT)
 
 
@@ -88,27 +103,25 @@ def process_count(processes: int) -> int:
     return processes or max(1, gpus)
 
 
-def train_together(dataset: Path, output: Path, options: TrainOptions, nodes: Nodes | None = None) -> None:
-    """Train in `options.processes` processes on this machine, together with those of other nodes.
+def train_together(job: Job, nodes: Nodes | None = None) -> None:
+    """Train in `job.options.processes` processes on this machine, together with those of other nodes.
 
     The batch is shared out: it must be a multiple of the number of processes. The weights are those that one process
     would find, but for rounding and dropout.
 
     Args:
-        dataset: a dataset version.
-        output: the folder to make; the first process of the first node makes it.
-        options: how to train; `processes` is not 0.
+        job: what to train, and how; its `processes` is not 0. The first process of the first node makes its output.
         nodes: where the others are; None when there is one machine.
 
     Raises:
         RankliftError: as `train_model`, and when a process failed.
         StoppedError: when SIGTERM or SIGINT asked to stop.
     """
-    nodes = nodes or Nodes()
+    nodes, options = nodes or Nodes(), job.options
     check_shares(options, options.processes * nodes.machines)
     with tempfile.TemporaryDirectory(prefix="ranklift-train-") as scratch:
         folder = Path(scratch)
-        Job(dataset=dataset.absolute(), output=output.absolute(), options=options).write(job_path(folder))
+        job.write(job_path(folder))
         (folder / "accelerate.yaml").write_text(_CONFIG, encoding="ascii")
         status, stopped_by, kept = _run(_command(folder, options.processes, nodes), folder, options.processes, nodes)
         _raise_ending(folder, options.processes, status, stopped_by, kept)

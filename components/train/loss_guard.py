@@ -1,38 +1,42 @@
 """Stops a training that has gone wrong, at the step where it shows."""
 
 import math
+import statistics
 from typing import Any
 
 from transformers import TrainerCallback
 
 from components.errors import ModelError
 
-_WORSE = 1.5  #: times the first loss: then training undoes what the base model could do
+_SOME = 5  #: losses in a mean: a single one may be that of a hard batch
+_WORSE = 2.0  #: times the mean of the first losses: then training undoes what the base model could do
 
 
 class LossGuard(TrainerCallback):
     """Raises when the loss is not a number, or has grown far above where it began."""
 
     def __init__(self) -> None:
-        self._first: float | None = None
+        self._losses: list[float] = []
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         """Look at the newest loss.
 
         Raises:
-            ModelError: when it is not finite, or more than half above the first after the warm-up.
+            ModelError: when it is not finite, or the mean of the last five is more than twice that of the first five.
         """
         loss = (logs or {}).get("loss")
         if loss is None:
             return
         if not math.isfinite(loss):
             raise ModelError(f"The loss became {loss} at step {state.global_step}; {_advice(args)}")
-        if self._first is None:
-            self._first = loss
+        self._losses.append(loss)
+        if len(self._losses) < 2 * _SOME:
+            return
+        first, last = statistics.mean(self._losses[:_SOME]), statistics.mean(self._losses[-_SOME:])
         # A small loss may double and be small: one nat is what guessing between three passages costs.
-        if loss > max(1.0, _WORSE * self._first):
+        if last > max(1.0, _WORSE * first):
             raise ModelError(
-                f"The loss grew from {self._first:.3f} to {loss:.3f} at step {state.global_step}; {_advice(args)}"
+                f"The loss grew from {first:.3f} to {last:.3f} at step {state.global_step}; {_advice(args)}"
             )
 
 

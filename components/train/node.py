@@ -15,6 +15,7 @@ from components.object_store import ObjectStore
 from components.object_store_settings import ObjectStoreSettings
 from components.stage import ERROR_PREFIX
 from components.train.handover import BASE_MODEL, DATASET, Handover
+from components.train.job import Job
 from components.train.launch import Nodes, process_count, train_together
 
 
@@ -32,7 +33,7 @@ def run_node(handover: Handover, environment: Mapping[str, str]) -> None:
             options = options.model_copy(update={"base_model": str(folder / BASE_MODEL)})
         if not options.processes:
             options = options.model_copy(update={"processes": process_count(0)})
-        train_together(folder / DATASET, folder / "model", options, nodes)
+        train_together(Job(dataset=folder / DATASET, output=folder / "model", options=options), nodes)
         if nodes.rank == 0:
             handover.send_model(folder / "model")
 

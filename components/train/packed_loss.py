@@ -8,6 +8,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 _TOKENS_AT_ONCE = 2048  #: in one forward pass, padding included: fits the caches of a processor, fills its cores
@@ -40,22 +41,26 @@ class PackedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
         """The mean loss of a batch: features by column, each of shape (batch, length)."""
         features = list(sentence_features)
         packs = list(_packs(features))
-        embeddings: list[Tensor] = []
-        tokens = 0
-        for pack in packs:
+        # Processes that train together agree in their wrapper's forward pass, once for each batch. A second one would
+        # wait for processes that have fewer packs, and one within the backward pass would begin a batch anew.
+        embeddings = [_embed(self.model, packs[0].features)]
+        inner = self.model.module if isinstance(self.model, DistributedDataParallel) else self.model
+        tokens = packs[0].features["input_ids"].numel()
+        for pack in packs[1:]:
             tokens += pack.features["input_ids"].numel()
             if tokens > self._tokens_kept and torch.is_grad_enabled():
-                embeddings.append(checkpoint(self._embed, pack.features, use_reentrant=False))
+                embeddings.append(checkpoint(_embed, inner, pack.features, use_reentrant=False))
             else:
-                embeddings.append(self._embed(pack.features))
+                embeddings.append(_embed(inner, pack.features))
         order = torch.cat([pack.rows for pack in packs])
         ordered = torch.cat(embeddings)[torch.argsort(order)]
         counts = [len(column["input_ids"]) for column in features]
         return self.compute_loss_from_embeddings(list(torch.split(ordered, counts)), labels)
 
-    def _embed(self, features: dict[str, Any]) -> Tensor:
-        embeddings: Tensor = self.model(features)["sentence_embedding"]
-        return embeddings
+
+def _embed(model: Any, features: dict[str, Any]) -> Tensor:
+    embeddings: Tensor = model(features)["sentence_embedding"]
+    return embeddings
 
 
 class _Pack(NamedTuple):

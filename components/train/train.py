@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from components.base_model import base_model_directory, open_model
 from components.dataset import DEV, TRAIN, DatasetManifest
 from components.digest import directory_files, records_sha256, tree_sha256
-from components.errors import DataError, ModelError
+from components.errors import DataError, ModelError, RankliftError
 from components.scratch_folder import scratch_folder
 from components.settings import cache_directory
 from components.train.recipes import Recipe
@@ -66,7 +66,9 @@ class _Task(NamedTuple):
         }
 
 
-def train_model(dataset: Path, output: Path, options: TrainOptions) -> TrainingReport:
+def train_model(
+    dataset: Path, output: Path, options: TrainOptions, *, log: Path | None = None, tensorboard: Path | None = None
+) -> TrainingReport:
     """Fine-tune a base model on a dataset version and keep its best checkpoint.
 
     The loss is MultipleNegativesRankingLoss (Henderson et al. 2017, arXiv:1705.00652): each query must find its own
@@ -81,6 +83,8 @@ def train_model(dataset: Path, output: Path, options: TrainOptions) -> TrainingR
         dataset: a dataset version; ``train.parquet`` and ``dev.parquet`` are read, the evaluation files never.
         output: the folder to make, which sentence-transformers opens; ``training.json`` lies in it.
         options: how to train.
+        log: a file to which progress is added, one JSON object a line.
+        tensorboard: a folder to which losses and what dev gave are written for TensorBoard.
 
     Raises:
         DataError: when there is too little data for the batch size, or no dev triplet.
@@ -90,6 +94,7 @@ def train_model(dataset: Path, output: Path, options: TrainOptions) -> TrainingR
     from components.train.checkpoint_store import StoredTraining, checkpoint_place
     from components.train.checkpoint_uploads import kept_in
     from components.train.checkpoints import checkpoints_of, digest_of_inputs
+    from components.train.progress import ProgressLines
     from components.train.ranks import Ranks
 
     begun = time.monotonic()
@@ -108,7 +113,9 @@ def train_model(dataset: Path, output: Path, options: TrainOptions) -> TrainingR
         scratch_folder(output.parent, ".training-") as scratch,
     ):
         examples = ranks.after_the_first(lambda: _examples(task, model, checkpoints, scratch))
-        report = _run(task, model, examples, checkpoints, [uploads], begun=begun, ranks=ranks)
+        told = [ProgressLines(task.recipe.batch_size, log), *_tensorboard(tensorboard)] if ranks.is_first else []
+        callbacks = [*told, uploads]
+        report = _run(task, model, examples, checkpoints=checkpoints, callbacks=callbacks, begun=begun, ranks=ranks)
         if ranks.is_first:
             _save(model, report, scratch / "model", output)
     return report
@@ -212,16 +219,15 @@ def _run(
     task: _Task,
     model: "SentenceTransformer",
     examples: "TokenisedExamples",
+    *,
     checkpoints: Path,
     callbacks: list[Any],
-    *,
     begun: float,
     ranks: "Ranks",
 ) -> TrainingReport:
     from components.train.averaging import average, weights_of
     from components.train.checkpoints import StopAndSave, newest_checkpoint
     from components.train.loss_guard import LossGuard
-    from components.train.progress import ProgressLines
 
     options = task.options
     recipe = task.recipe._replace(epochs=max(1.0, task.recipe.epochs))  # of less there are fewer examples
@@ -241,9 +247,8 @@ def _run(
     checkpoint = ranks.checkpoint(newest_checkpoint(checkpoints) if ranks.leads_node else None)
     resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     started = time.monotonic()
-    told = [ProgressLines(recipe.batch_size)] if ranks.is_first else []
     with StopAndSave(ranks=ranks) as stop:
-        for callback in (LossGuard(), *told, *callbacks, stop):
+        for callback in (LossGuard(), *callbacks, stop):
             trainer.add_callback(callback)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = time.monotonic() - started
@@ -279,6 +284,21 @@ def _run(
         ],
         options=options.model_copy(update={name: getattr(task.recipe, name) for name in RECIPE_OPTIONS}),
     )
+
+
+def _tensorboard(folder: Path | None) -> list[Any]:
+    """What writes for TensorBoard, when a folder was given."""
+    if folder is None:
+        return []
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise RankliftError(
+            "--tensorboard needs the package tensorboard; install it with `pip install 'ranklift[tensorboard]'`."
+        ) from error
+    from transformers.integrations import TensorBoardCallback
+
+    return [TensorBoardCallback(SummaryWriter(str(folder)))]
 
 
 def _evaluator(task: _Task, examples: int) -> "DevEvaluator":

@@ -18,7 +18,7 @@ def main(folder: Path) -> int:
 
     job = Job.read(job_path(folder))
     try:
-        train_model(job.dataset, job.output, job.options)
+        train_model(job.dataset, job.output, job.options, log=job.log, tensorboard=job.tensorboard)
         torch.distributed.destroy_process_group()
     except StoppedError as stopped:
         # All processes stop after the same step: a status other than 0 would make the launcher kill the others.

@@ -70,6 +70,8 @@ def train(
     learning_rate: options.LearningRate = 0.0,
     max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens; the dataset's when 0.")] = 0,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    log: Annotated[Path | None, typer.Option(help="A file to which progress is added as JSON lines.")] = None,
+    tensorboard: Annotated[Path | None, typer.Option(help="A folder to write to for TensorBoard.")] = None,
     seed: options.Seed = 42,
     processes: options.Processes = 0,
     num_nodes: options.NumNodes = 1,
@@ -98,7 +100,7 @@ def train(
         }
     )
     with working("train"):
-        report = train_here_or_on_nodes(dataset, output, chosen)
+        report = train_here_or_on_nodes(dataset, output, chosen, log=log, tensorboard=tensorboard)
         write_curve(report, output / "training.html")
     answer(
         report.model_dump(),

@@ -4,12 +4,14 @@ import json
 import shutil
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from components.dataset import CORPUS, QRELS, QUERIES, DatasetManifest
 from components.errors import DataError, ModelError, RankliftError
 from components.train.curve import write_curve
-from components.train.report import DEV_ACCURACY, DEV_NDCG, TrainingReport
+from components.train.recipes import RECIPES
+from components.train.report import DEV_ACCURACY, DEV_NDCG, TrainingReport, TrainOptions
 from components.train.train import train_model
 from pipeline.cli import app
 from tests.components.train.conftest import QUICK
@@ -46,14 +48,59 @@ def test_as_a_command_it_prints_one_json_document_and_nothing_else(dataset, tmp_
     assert (tmp_path / "model" / "training.html").is_file()
 
 
-def test_the_evaluation_files_are_never_opened(dataset, tmp_path):
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_evaluation_files_are_never_opened(dataset, tmp_path, recipe):
     copy = tmp_path / "dataset"
     copy.mkdir()
     for file in dataset.iterdir():
         if file.name not in {CORPUS, QUERIES, QRELS}:
             (copy / file.name).write_bytes(file.read_bytes())
-    report = train_model(copy, tmp_path / "model", QUICK.model_copy(update={"epochs": 0.2}))
+    report = train_model(copy, tmp_path / "model", QUICK.model_copy(update={"epochs": 0.2, "recipe": recipe}))
     assert report.steps > 0
+
+
+def test_progress_goes_to_json_lines_and_to_tensorboard(dataset, tmp_path):
+    options = ["--epochs", "0.2", "--batch-size", "16", "--log", str(tmp_path / "log.jsonl")]
+    options += ["--tensorboard", str(tmp_path / "board")]
+    result = CliRunner().invoke(app, ["train", str(dataset), "-o", str(tmp_path / "model"), *options])
+    assert result.exit_code == 0, result.stderr
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert {"time", "step", "steps", "epoch"} <= lines[0].keys()
+    assert any("dev_ndcg@10" in line for line in lines)
+    assert lines[-1]["step"] == lines[-1]["steps"]
+    assert any({"loss", "examples_per_second", "seconds_left"} <= line.keys() for line in lines)
+    assert list((tmp_path / "board").glob("events.*"))
+
+
+def test_strong_mines_averages_and_says_so(dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANKLIFT_CACHE", str(tmp_path / "cache"))
+    options = TrainOptions(recipe="strong", epochs=2, batch_size=16, learning_rate=2e-3, precision="fp32")
+    report = train_model(dataset, tmp_path / "model", options)
+    assert report.recipe == "strong"
+    assert report.averaging in {0.4, 0.7, 1.0}
+    assert report.dev[DEV_NDCG] >= report.dev_before[DEV_NDCG]
+    assert report.examples == report.triplets == DatasetManifest.of(dataset).counts["train"]
+    kept = list((tmp_path / "cache" / "examples").iterdir())
+    again = train_model(dataset, tmp_path / "again", options.model_copy(update={"learning_rate": 1e-3}))
+    assert list((tmp_path / "cache" / "examples").iterdir()) == kept, "the same examples are mined once"
+    assert again.examples == report.examples
+
+
+def test_the_first_layers_of_strong_keep_their_weights(dataset, tiny_model, tmp_path):
+    from safetensors.torch import load_file
+
+    options = TrainOptions(recipe="strong", epochs=1, batch_size=16, learning_rate=2e-3, precision="fp32")
+    report = train_model(dataset, tmp_path / "model", options)
+    base, tuned = load_file(tiny_model / "model.safetensors"), load_file(tmp_path / "model" / "model.safetensors")
+    changed = {name for name, weights in base.items() if not torch.equal(weights, tuned[name])}
+    assert changed
+    assert not [name for name in changed if name.startswith(("embeddings", "encoder.layer.0"))]
+    assert report.options.batch_size == 16
+
+
+def test_a_recipe_that_there_is_not_is_refused_by_name(dataset, tmp_path):
+    with pytest.raises(RankliftError, match=r"no recipe 'weak'; the recipes are seed, strong"):
+        train_model(dataset, tmp_path / "model", TrainOptions(recipe="weak"))
 
 
 def test_the_curve_is_one_page_without_network(trained, tmp_path):
