@@ -1,69 +1,28 @@
 """Fine-tuning with `SentenceTransformerTrainer`: triplets in, the best checkpoint out."""
 
 import shutil
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from components.base_model import base_model_directory, open_model
-from components.dataset import DEV, TRAIN, DatasetManifest
-from components.digest import directory_files, records_sha256, tree_sha256
-from components.errors import DataError, ModelError, RankliftError
+from components.errors import RankliftError
 from components.scratch_folder import scratch_folder
 from components.settings import cache_directory
-from components.train.recipes import Recipe
+from components.train.preparation import token_ids
 from components.train.report import DEV_ACCURACY, DEV_NDCG, RECIPE_OPTIONS, REPORT, TrainingReport, TrainOptions
-from components.train.trainer import MEASURES, build_trainer, uses_bf16
+from components.train.task import Task, check, look_up, open_base_model
+from components.train.trainer import MEASURES, build_trainer
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from components.train.dev_set import DevEvaluator
-    from components.train.examples import Example
     from components.train.ranks import Ranks
     from components.train.tokens import TokenisedExamples
 
-__all__ = ["TrainOptions", "TrainingReport", "check_inputs", "train_model"]
+__all__ = ["TrainOptions", "TrainingReport", "train_model"]
 
 _DEV_SHARE = 0.05  #: of the time of training that evaluations may take
-
-
-class _Task(NamedTuple):
-    """What is to be trained, with everything looked up."""
-
-    dataset: Path
-    manifest: DatasetManifest
-    base_model: str
-    base: Path
-    max_seq_length: int
-    recipe: Recipe
-    options: TrainOptions
-
-    def data_inputs(self) -> dict[str, str]:
-        """All that the examples and their token ids depend on."""
-        recipe = self.recipe
-        return {
-            "dataset": self.manifest.digest,
-            "max_seq_length": str(self.max_seq_length),
-            "base model": tree_sha256(directory_files(self.base)),
-            "examples": f"{recipe.all_triplets} {recipe.negatives} {recipe.mined} {min(1.0, recipe.epochs)}",
-            "sentence-transformers": version("sentence-transformers"),
-        }
-
-    def inputs(self) -> dict[str, str]:
-        """All that the weights depend on."""
-        libraries = ("torch", "transformers", "accelerate")
-        return {
-            **self.data_inputs(),
-            "recipe": repr(self.recipe),
-            "seed": str(self.options.seed),
-            "bf16": str(uses_bf16(self.options.precision)),
-            **{name: version(name) for name in libraries},
-        }
 
 
 def train_model(
@@ -99,10 +58,10 @@ def train_model(
 
     begun = time.monotonic()
     place = checkpoint_place()
-    task = _task(dataset, options)
-    _check(task, output)
+    task = look_up(dataset, options)
+    check(task, output)
     ranks = Ranks.join()  # which also says which GPU is this process's
-    model = _open(task)
+    model = open_base_model(task)
     output.parent.mkdir(parents=True, exist_ok=True)
     inputs = task.inputs()
     with (
@@ -112,18 +71,13 @@ def train_model(
         ) as uploads,
         scratch_folder(output.parent, ".training-") as scratch,
     ):
-        examples = ranks.after_the_first(lambda: _examples(task, model, checkpoints, scratch))
+        examples = ranks.after_the_first(lambda: token_ids(task, model, checkpoints, scratch))
         told = [ProgressLines(task.recipe.batch_size, log), *_tensorboard(tensorboard)] if ranks.is_first else []
         callbacks = [*told, uploads]
         report = _run(task, model, examples, checkpoints=checkpoints, callbacks=callbacks, begun=begun, ranks=ranks)
         if ranks.is_first:
             _save(model, report, scratch / "model", output)
     return report
-
-
-def check_inputs(dataset: Path, output: Path, options: TrainOptions) -> None:
-    """Raise a RankliftError when this can never be trained, or the output folder is in use."""
-    _check(_task(dataset, options), output)
 
 
 def _save(model: "SentenceTransformer", report: TrainingReport, saved: Path, output: Path) -> None:
@@ -134,89 +88,8 @@ def _save(model: "SentenceTransformer", report: TrainingReport, saved: Path, out
     shutil.move(saved, output)
 
 
-def _task(dataset: Path, options: TrainOptions) -> _Task:
-    manifest = DatasetManifest.of(dataset)
-    base_model = options.base_model or manifest.base_model
-    return _Task(
-        dataset=dataset,
-        manifest=manifest,
-        base_model=base_model,
-        base=base_model_directory(base_model),
-        max_seq_length=options.max_seq_length or manifest.max_seq_length,
-        recipe=options.resolved(),
-        options=options,
-    )
-
-
-def _check(task: _Task, output: Path) -> None:
-    if output.exists() and any(output.iterdir()):
-        raise ModelError(f"{output} exists and is not empty; choose another output folder or remove it.")
-    if not task.manifest.counts["dev"]:
-        raise DataError(
-            f"{task.dataset / DEV} is empty, and the best checkpoint is chosen on it; prepare with more queries."
-        )
-    _check_batch(task, task.manifest.counts["train"])
-
-
-def _check_batch(task: _Task, examples: int) -> None:
-    if examples < task.recipe.batch_size:
-        raise DataError(
-            f"{task.dataset / TRAIN} has {examples} examples for the recipe {task.recipe.name!r}, fewer than one batch "
-            f"of {task.recipe.batch_size}; bring more data or set --batch-size to {max(2, examples // 4)}."
-        )
-
-
-def _open(task: _Task) -> "SentenceTransformer":
-    model = open_model(task.base)
-    positions = getattr(model[0].config, "max_position_embeddings", None)
-    if positions is not None and task.max_seq_length > positions:
-        raise ModelError(
-            f"max_seq_length {task.max_seq_length} is more than the {positions} positions of {task.base_model}; "
-            "use at most that."
-        )
-    model.max_seq_length = task.max_seq_length
-    return model
-
-
-def _examples(task: _Task, model: "SentenceTransformer", checkpoints: Path, scratch: Path) -> "TokenisedExamples":
-    """The examples as token ids: those of an earlier training on the same data, or made now."""
-    from components.train.tokens import has_tokens, open_tokens, tokenise
-
-    inputs = task.data_inputs()
-    digest = records_sha256(f"{name}={inputs[name]}" for name in sorted(inputs))[:16]
-    folder = (cache_directory("examples") or checkpoints) / f"examples-{digest}"
-    if not has_tokens(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".examples-"))
-        tokenise(model, _chunks(task, model, scratch), task.recipe.negatives, made)
-        _settle(made, folder)
-    examples = open_tokens(folder)
-    _check_batch(task, len(examples.rows))
-    return examples
-
-
-def _settle(made: Path, folder: Path) -> None:
-    try:
-        made.rename(folder)
-    except OSError:  # another process was first, with the same content
-        shutil.rmtree(made)
-
-
-def _chunks(task: _Task, model: "SentenceTransformer", scratch: Path) -> Iterator[list["Example"]]:
-    from components.train.examples import read_examples, with_negatives
-    from components.train.hard_negatives import mine
-
-    recipe = task.recipe
-    share = min(1.0, recipe.epochs)
-    for chunk in read_examples(task.dataset, recipe.all_triplets, scratch, share=share, least=recipe.batch_size):
-        if recipe.mined:
-            _tell(f"mining hard negatives for {len(chunk)} examples")
-        found = mine(chunk, model, recipe.negatives) if recipe.mined else chunk
-        yield list(with_negatives(found, recipe.negatives))
-
-
 def _run(
-    task: _Task,
+    task: Task,
     model: "SentenceTransformer",
     examples: "TokenisedExamples",
     *,
@@ -301,7 +174,7 @@ def _tensorboard(folder: Path | None) -> list[Any]:
     return [TensorBoardCallback(SummaryWriter(str(folder)))]
 
 
-def _evaluator(task: _Task, examples: int) -> "DevEvaluator":
+def _evaluator(task: Task, examples: int) -> "DevEvaluator":
     """Measures a part of dev that takes little of the time: a step costs three times what encoding its texts does."""
     from components.train.dev_set import DevEvaluator, dev_slice
 
@@ -321,7 +194,3 @@ def _measured(state: Any) -> dict[str, float]:
 
 def _numbers(entry: dict[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in entry.items() if isinstance(value, int | float)}
-
-
-def _tell(line: str) -> None:
-    print(f"train: {line}", file=sys.stderr, flush=True)

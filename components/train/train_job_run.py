@@ -26,7 +26,7 @@ from components.train.handover import BASE_MODEL, DATASET, Handover
 from components.train.launch import check_shares
 from components.train.node_pods import Seen, ends, look
 from components.train.report import REPORT, TrainingReport, TrainOptions
-from components.train.train import check_inputs
+from components.train.task import check, look_up
 from components.train.train_job import inputs_digest, job_name, processes_per_node, train_job
 from components.train.train_job_settings import TrainJobSettings
 
@@ -59,7 +59,7 @@ def train_on_nodes(
     settings = TrainJobSettings.from_environment()
     store = _store()
     manifest = DatasetManifest.of(dataset)
-    check_inputs(dataset, output, options)
+    check(look_up(dataset, options), output)
     options = options.model_copy(
         update={
             "base_model": options.base_model or manifest.base_model,

@@ -103,7 +103,7 @@ def test_another_machine_carries_on_and_ends_with_the_same_weights(
     uninterrupted, expected = trained
     assert report.resumed_step == steps(stopped)[resumed]
     assert (tmp_path / "another machine" / "model" / WEIGHTS).read_bytes() == (uninterrupted / WEIGHTS).read_bytes()
-    assert (report.best_step, report.best_dev_accuracy) == (expected.best_step, expected.best_dev_accuracy)
+    assert (report.best_step, report.dev) == (expected.best_step, expected.dev)
     assert sentence.format(bucket=store.settings.bucket) in capfd.readouterr().err
     assert keys(store) == [], "nothing stays of a training that is done"
     assert list((tmp_path / "another machine" / "cache" / "training").iterdir()) == []

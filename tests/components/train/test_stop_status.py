@@ -43,7 +43,10 @@ def test_the_stage_ends_with_143_and_one_sentence(dataset, tmp_path):
 
     outputs = [artifact(name, kind, tmp_path / "out" / name) for name, kind in
                (("model", "Model"), ("metrics", "Metrics"), ("curve", "HTML"))]  # fmt: skip
-    parameters = {"epochs": 4.0, "batch_size": 16, "learning_rate": 0.002, "seed": 42}
+    parameters = {
+        "recipe": "seed", "epochs": 4.0, "batch_size": 16, "learning_rate": 0.002, "seed": 42,
+        "processes": 1, "num_nodes": 1,
+    }  # fmt: skip
     executor_input = {
         "inputs": {"parameterValues": parameters, "artifacts": artifact("dataset", "Dataset", dataset)},
         "outputs": {

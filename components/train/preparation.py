@@ -1,0 +1,69 @@
+"""From triplets to token ids, once for each dataset, recipe and base model."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.digest import records_sha256
+from components.scratch_folder import scratch_folder
+from components.settings import cache_directory
+from components.train.task import Task, check_batch
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from components.train.examples import Example
+    from components.train.tokens import TokenisedExamples
+
+
+def token_ids(task: Task, model: "SentenceTransformer", checkpoints: Path, scratch: Path) -> "TokenisedExamples":
+    """The examples as token ids: those of an earlier training on the same data, or made now.
+
+    Args:
+        task: what is to be trained.
+        model: the base model, at the length of the task.
+        checkpoints: where they lie when there is no ``RANKLIFT_CACHE``; they stay as long as the checkpoints do.
+        scratch: a folder to spill into.
+
+    Raises:
+        DataError: when there are fewer examples than a batch has.
+    """
+    from components.train.tokens import has_tokens, open_tokens, tokenise
+
+    inputs = task.data_inputs()
+    digest = records_sha256(f"{name}={inputs[name]}" for name in sorted(inputs))[:16]
+    folder = (cache_directory("examples") or checkpoints) / f"examples-{digest}"
+    if not has_tokens(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(folder.parent, ".examples-") as made:
+            tokenise(model, _chunks(task, model, scratch), task.recipe.negatives, made / "tokens")
+            _settle(made / "tokens", folder)
+    examples = open_tokens(folder)
+    check_batch(task, len(examples.rows))
+    return examples
+
+
+def _settle(made: Path, folder: Path) -> None:
+    try:
+        made.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else another process was first, with the same content
+            raise
+
+
+def _chunks(task: Task, model: "SentenceTransformer", scratch: Path) -> Iterator[list["Example"]]:
+    from components.train.examples import read_examples, with_negatives
+    from components.train.hard_negatives import mine
+
+    recipe = task.recipe
+    share = min(1.0, recipe.epochs)
+    for chunk in read_examples(task.dataset, recipe.all_triplets, scratch, share=share, least=recipe.batch_size):
+        if recipe.mined:
+            _tell(f"mining hard negatives for {len(chunk)} examples")
+        found = mine(chunk, model, recipe.negatives) if recipe.mined else chunk
+        yield list(with_negatives(found, recipe.negatives))
+
+
+def _tell(line: str) -> None:
+    print(f"train: {line}", file=sys.stderr, flush=True)

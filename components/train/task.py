@@ -1,0 +1,108 @@
+"""What is to be trained: dataset, base model and recipe, looked up and checked before anything is made."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from components.base_model import base_model_directory, open_model
+from components.dataset import DEV, TRAIN, DatasetManifest
+from components.digest import directory_files, tree_sha256
+from components.errors import DataError, ModelError
+from components.train.recipes import Recipe
+from components.train.report import TrainOptions
+from components.train.trainer import uses_bf16
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+class Task(NamedTuple):
+    """What is to be trained, with everything looked up."""
+
+    dataset: Path
+    manifest: DatasetManifest
+    base_model: str
+    base: Path
+    max_seq_length: int
+    recipe: Recipe
+    options: TrainOptions
+
+    def data_inputs(self) -> dict[str, str]:
+        """All that the examples and their token ids depend on."""
+        recipe = self.recipe
+        return {
+            "dataset": self.manifest.digest,
+            "max_seq_length": str(self.max_seq_length),
+            "base model": tree_sha256(directory_files(self.base)),
+            "examples": f"{recipe.all_triplets} {recipe.negatives} {recipe.mined} {min(1.0, recipe.epochs)}",
+            "sentence-transformers": version("sentence-transformers"),
+        }
+
+    def inputs(self) -> dict[str, str]:
+        """All that the weights depend on."""
+        libraries = ("torch", "transformers", "accelerate")
+        return {
+            **self.data_inputs(),
+            "recipe": repr(self.recipe),
+            "seed": str(self.options.seed),
+            "bf16": str(uses_bf16(self.options.precision)),
+            **{name: version(name) for name in libraries},
+        }
+
+
+def look_up(dataset: Path, options: TrainOptions) -> Task:
+    """What the options come to for a dataset version.
+
+    Raises:
+        DataError: when it is not a dataset version.
+        ModelError: when the base model cannot be had.
+        RankliftError: when there is no such recipe.
+    """
+    manifest = DatasetManifest.of(dataset)
+    base_model = options.base_model or manifest.base_model
+    return Task(
+        dataset=dataset,
+        manifest=manifest,
+        base_model=base_model,
+        base=base_model_directory(base_model),
+        max_seq_length=options.max_seq_length or manifest.max_seq_length,
+        recipe=options.resolved(),
+        options=options,
+    )
+
+
+def check(task: Task, output: Path) -> None:
+    """Raise a RankliftError when this can never be trained, or the output folder is in use."""
+    if output.exists() and any(output.iterdir()):
+        raise ModelError(f"{output} exists and is not empty; choose another output folder or remove it.")
+    if not task.manifest.counts["dev"]:
+        raise DataError(
+            f"{task.dataset / DEV} is empty, and the best checkpoint is chosen on it; prepare with more queries."
+        )
+    check_batch(task, task.manifest.counts["train"])
+
+
+def check_batch(task: Task, examples: int) -> None:
+    """Raise a DataError when so many examples do not fill one batch."""
+    if examples < task.recipe.batch_size:
+        raise DataError(
+            f"{task.dataset / TRAIN} has {examples} examples for the recipe {task.recipe.name!r}, fewer than one batch "
+            f"of {task.recipe.batch_size}; bring more data or set --batch-size to {max(2, examples // 4)}."
+        )
+
+
+def open_base_model(task: Task) -> "SentenceTransformer":
+    """The base model, at the length of the task.
+
+    Raises:
+        ModelError: when it cannot be opened, or has fewer positions than that.
+    """
+    model = open_model(task.base)
+    positions = getattr(model[0].config, "max_position_embeddings", None)
+    if positions is not None and task.max_seq_length > positions:
+        raise ModelError(
+            f"max_seq_length {task.max_seq_length} is more than the {positions} positions of {task.base_model}; "
+            "use at most that."
+        )
+    model.max_seq_length = task.max_seq_length
+    return model
