@@ -230,7 +230,7 @@ def write_dataset(folder: Path, triplets: int, model: str) -> None:
 
     folder.mkdir()
     word = "left(md5((row * 64 + k + {1})::VARCHAR), 4)"
-    words = f"list_transform(range({{0}}), k -> {word}).list_aggregate('string_agg', ' ')"
+    words = f"list_transform(range({{0}}), lambda k: {word}).list_aggregate('string_agg', ' ')"
     columns = f"'q' || row AS query_id, {words.format(10, 0)} AS query, {words.format(25, 10)} AS positive"
     for name, first, last in ((TRAIN, 0, triplets), (DEV, triplets, triplets + 500)):
         duckdb.execute(
