@@ -29,7 +29,7 @@ def scratch_folder(beside: Path, prefix: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
         lock.close()
 
 
@@ -52,16 +52,16 @@ def _is_that_file(path: Path, file: IO[bytes]) -> bool:
 
 def _remove_abandoned(beside: Path, prefix: str) -> None:
     for folder in beside.glob(f"{prefix}*"):
-        if _is_abandoned(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+        _remove_if_abandoned(folder)
 
 
-def _is_abandoned(folder: Path) -> bool:
+def _remove_if_abandoned(folder: Path) -> None:
     try:
         with (folder / _LOCK).open("r+b") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
+            shutil.rmtree(folder, ignore_errors=True)  # under the lock: whoever waits for it finds the file gone
     except FileNotFoundError:
-        return folder.is_dir() and time.time() - folder.stat().st_mtime > _YOUNG
+        if folder.is_dir() and time.time() - folder.stat().st_mtime > _YOUNG:
+            shutil.rmtree(folder, ignore_errors=True)
     except OSError:
-        return False  # in use, or not ours
+        return  # in use, or not ours

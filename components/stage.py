@@ -4,6 +4,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pydantic import ValidationError
+
 from components.errors import RankliftError
 
 #: Runs of the pipeline in processes ignore the image; elsewhere the DAG sets each stage's own.
@@ -23,3 +25,12 @@ def reported() -> Iterator[None]:
     except RankliftError as error:
         print(f"{ERROR_PREFIX}{error}", file=sys.stderr, flush=True)
         raise SystemExit(error.exit_status) from None
+    except ValidationError as error:
+        print(f"{ERROR_PREFIX}{invalid_value(error)}", file=sys.stderr, flush=True)
+        raise SystemExit(2) from None
+
+
+def invalid_value(error: ValidationError) -> str:
+    """The first of the values that will not do, as a sentence."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))} = {first['input']!r} will not do: {first['msg']}."

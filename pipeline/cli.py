@@ -6,6 +6,7 @@ import typer
 from pydantic import ValidationError
 
 from components.errors import RankliftError
+from components.stage import invalid_value
 from pipeline.commands import cluster, registry, serving, stages, walk
 
 _OURS = {"components", "pipeline", "predictor"}
@@ -44,8 +45,7 @@ def main() -> None:
         _fail(str(error))
         sys.exit(error.exit_status)
     except ValidationError as error:
-        first = error.errors()[0]
-        sys.exit(_fail(f"{'.'.join(map(str, first['loc']))} = {first['input']!r} will not do: {first['msg']}."))
+        sys.exit(_fail(invalid_value(error)))
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
         if package in _OURS:

@@ -1,4 +1,4 @@
-"""What training is steered by: accuracy and DEV_NDCG@10 on a slice of the dev triplets, each text encoded once."""
+"""What training is steered by: accuracy and NDCG@10 on a slice of the dev triplets, each text encoded once."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -76,7 +76,7 @@ class DevEvaluator(BaseEvaluator):
     def __call__(
         self, model: Any, output_path: str | None = None, epoch: float = -1, steps: int = -1
     ) -> dict[str, float]:
-        """Measure a model: the share of triplets whose positive is nearer than the negative, and DEV_NDCG@10."""
+        """Measure a model: the share of triplets whose positive is nearer than the negative, and NDCG@10."""
         once: Any = EncodeOnce(model)
         accuracy = self._triplets(once)
         return {

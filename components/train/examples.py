@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _FETCHED = 4096  # rows
-_CHUNK = 20_000  #: examples in a chunk; hard negatives are mined among the passages of one chunk
+CHUNK = 20_000  #: examples in a chunk; hard negatives are mined among the passages of one chunk
 
 
 class Example(NamedTuple):
@@ -23,6 +23,7 @@ class Example(NamedTuple):
     query: str
     positive: str
     negatives: tuple[str, ...]
+    triplets: int = 0  #: of the data that it stands for: so many of the negatives, the first, are the data's own
 
 
 def read_examples(
@@ -43,7 +44,7 @@ def read_examples(
     with _examples_database(dataset / TRAIN, all_triplets, scratch) as database:
         (total,) = database.execute("SELECT count(DISTINCT example) FROM places").fetchall()[0]
         examples = islice(_examples(database, dataset / TRAIN), max(least, math.ceil(share * total)))
-        while chunk := list(islice(examples, _CHUNK)):
+        while chunk := list(islice(examples, CHUNK)):
             yield chunk
 
 
@@ -70,7 +71,7 @@ def _examples(database: "DuckDBPyConnection", path: Path) -> Iterator[Example]:
     rows = chain.from_iterable(iter(lambda: found.fetchmany(_FETCHED), []))
     for _, triplets in groupby(rows, key=itemgetter(0)):
         members = list(triplets)
-        yield Example(members[0][1], members[0][2], tuple(member[3] for member in members))
+        yield Example(members[0][1], members[0][2], tuple(member[3] for member in members), len(members))
 
 
 _KEYS = """
@@ -96,4 +97,5 @@ def with_negatives(examples: Iterable[Example], count: int) -> Iterator[Example]
         for start in range(0, len(example.negatives), count):
             taken = example.negatives[start : start + count]
             repeats = -(-count // len(taken))
-            yield example._replace(negatives=(taken * repeats)[:count])
+            own = min(max(0, example.triplets - start), count)
+            yield example._replace(negatives=(taken * repeats)[:count], triplets=own)

@@ -16,6 +16,10 @@ _ACTIVATION_BYTES = 2 << 30  #: kept for the backward pass; what is beyond is co
 _FLOATS_PER_TOKEN = 36  #: of activations, for each layer and unit of the hidden size
 
 
+class LossNotFiniteError(ArithmeticError):
+    """The loss is no number, or infinite."""
+
+
 class PackedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
     """The loss of Henderson et al. 2017 (arXiv:1705.00652), encoding all columns of a batch as one heap of texts.
 
@@ -38,7 +42,11 @@ class PackedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
         self._tokens_kept = activation_bytes // size
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Any) -> Tensor:
-        """The mean loss of a batch: features by column, each of shape (batch, length)."""
+        """The mean loss of a batch: features by column, each of shape (batch, length).
+
+        Raises:
+            LossNotFiniteError: when it is no number, or infinite.
+        """
         features = list(sentence_features)
         packs = list(_packs(features))
         # Processes that train together agree in their wrapper's forward pass, once for each batch. A second one would
@@ -55,7 +63,10 @@ class PackedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
         order = torch.cat([pack.rows for pack in packs])
         ordered = torch.cat(embeddings)[torch.argsort(order)]
         counts = [len(column["input_ids"]) for column in features]
-        return self.compute_loss_from_embeddings(list(torch.split(ordered, counts)), labels)
+        loss = self.compute_loss_from_embeddings(list(torch.split(ordered, counts)), labels)
+        if not torch.isfinite(loss):
+            raise LossNotFiniteError(loss.item())
+        return loss
 
 
 def _embed(model: Any, features: dict[str, Any]) -> Tensor:

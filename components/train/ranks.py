@@ -7,10 +7,13 @@ then nothing here costs anything.
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
+#: The others wait while the first process mines and tokenises. A process that died ends them all before, by torchrun.
+_PATIENCE = timedelta(days=7)
 
 
 class Ranks:
@@ -40,8 +43,9 @@ class Ranks:
 
         if not torch.cuda.is_available():
             os.environ["ACCELERATE_USE_CPU"] = "true"  # the trainer would take itself for one that is alone
-        PartialState(cpu=not torch.cuda.is_available())
-        return cls(torch.distributed.get_rank(), count, torch.distributed.new_group(backend="gloo"))
+        PartialState(cpu=not torch.cuda.is_available(), timeout=_PATIENCE)
+        group = torch.distributed.new_group(backend="gloo", timeout=_PATIENCE)
+        return cls(torch.distributed.get_rank(), count, group)
 
     @property
     def is_first(self) -> bool:

@@ -1,5 +1,6 @@
 """What is to be trained: dataset, base model and recipe, looked up and checked before anything is made."""
 
+import math
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -8,6 +9,8 @@ from components.base_model import base_model_directory, open_model
 from components.dataset import DEV, TRAIN, DatasetManifest
 from components.digest import directory_files, tree_sha256
 from components.errors import DataError, ModelError
+from components.train.examples import CHUNK
+from components.train.hard_negatives import MARGIN
 from components.train.recipes import Recipe
 from components.train.report import TrainOptions
 from components.train.trainer import uses_bf16
@@ -34,13 +37,15 @@ class Task(NamedTuple):
             "dataset": self.manifest.digest,
             "max_seq_length": str(self.max_seq_length),
             "base model": tree_sha256(directory_files(self.base)),
-            "examples": f"{recipe.all_triplets} {recipe.negatives} {recipe.mined} {min(1.0, recipe.epochs)}",
-            "sentence-transformers": version("sentence-transformers"),
+            "examples": f"{recipe.all_triplets} {recipe.negatives}",
+            "part": f"{recipe.epochs} {recipe.batch_size}" if recipe.epochs < 1 else "all",
+            "mining": f"{MARGIN} {CHUNK}" if recipe.mined else "none",
+            **{name: version(name) for name in ("sentence-transformers", "tokenizers", "transformers")},
         }
 
     def inputs(self) -> dict[str, str]:
         """All that the weights depend on."""
-        libraries = ("torch", "transformers", "accelerate")
+        libraries = ("torch", "accelerate")
         return {
             **self.data_inputs(),
             "recipe": repr(self.recipe),
@@ -66,15 +71,23 @@ def look_up(dataset: Path, options: TrainOptions) -> Task:
         base_model=base_model,
         base=base_model_directory(base_model),
         max_seq_length=options.max_seq_length or manifest.max_seq_length,
-        recipe=options.resolved(),
+        recipe=_with_evaluations(options),
         options=options,
     )
 
 
+def _with_evaluations(options: TrainOptions) -> Recipe:
+    recipe = options.resolved()
+    if options.evaluations:
+        return recipe
+    # Long trainings are looked at in every half of an epoch, so that they can stop early.
+    return recipe._replace(evaluations=max(recipe.evaluations, math.ceil(2 * recipe.epochs)))
+
+
 def check(task: Task, output: Path) -> None:
     """Raise a RankliftError when this can never be trained, or the output folder is in use."""
-    if output.exists() and any(output.iterdir()):
-        raise ModelError(f"{output} exists and is not empty; choose another output folder or remove it.")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ModelError(f"{output} exists and is not an empty folder; choose another output folder or remove it.")
     if not task.manifest.counts["dev"]:
         raise DataError(
             f"{task.dataset / DEV} is empty, and the best checkpoint is chosen on it; prepare with more queries."
@@ -98,6 +111,12 @@ def open_base_model(task: Task) -> "SentenceTransformer":
         ModelError: when it cannot be opened, or has fewer positions than that.
     """
     model = open_model(task.base)
+    kinds = [type(module).__name__ for module in model]
+    if not hasattr(model[0], "config") or "Pooling" not in kinds:
+        raise ModelError(
+            f"{task.base_model} cannot be fine-tuned: its modules are {', '.join(kinds)}, and a transformer and a "
+            "pooling are needed; choose another base model, or add the module Pooling of sentence-transformers to it."
+        )
     positions = getattr(model[0].config, "max_position_embeddings", None)
     if positions is not None and task.max_seq_length > positions:
         raise ModelError(

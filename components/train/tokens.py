@@ -30,6 +30,7 @@ class TokenisedExamples(NamedTuple):
 
     rows: "Dataset"  #: token ids by column, memory-mapped
     keys: NDArray[np.uint64]  #: (examples, texts), memory-mapped
+    triplets: int  #: of the data that the examples stand for
 
 
 def columns(negatives: int) -> tuple[str, ...]:
@@ -54,7 +55,7 @@ def tokenise(
     names = columns(negatives)
     ids = pa.list_(pa.uint16() if len(model.tokenizer) <= 2**16 else pa.int32())
     schema = pa.schema([(name, ids) for name in names])
-    count = 0
+    count = triplets = 0
     with (
         (folder / _KEYS).open("wb") as keys,
         pa.OSFile(str(folder / _TOKENS), "wb") as sink,
@@ -71,7 +72,10 @@ def tokenise(
                 writer.write_batch(pa.record_batch(arrays, schema=schema))
                 keys.write(_keys_of(part).tobytes())
                 count += len(part)
-    (folder / _DONE).write_text(json.dumps({"examples": count, "columns": names}), encoding="utf-8")
+                triplets += sum(example.triplets for example in part)
+    (folder / _DONE).write_text(
+        json.dumps({"examples": count, "triplets": triplets, "columns": names}), encoding="utf-8"
+    )
     return open_tokens(folder)
 
 
@@ -87,7 +91,7 @@ def open_tokens(folder: Path) -> TokenisedExamples:
     told = json.loads((folder / _DONE).read_text(encoding="utf-8"))
     shape = (told["examples"], len(told["columns"]))
     keys = np.memmap(folder / _KEYS, dtype=np.uint64, mode="r", shape=shape)
-    return TokenisedExamples(Dataset.from_file(str(folder / _TOKENS)), keys)
+    return TokenisedExamples(Dataset.from_file(str(folder / _TOKENS)), keys, told["triplets"])
 
 
 def _texts(example: Example) -> tuple[str, ...]:
@@ -113,7 +117,7 @@ def _ids(model: "SentenceTransformer", prompt: str, texts: list[str]) -> list[li
 
 def _prompts(model: "SentenceTransformer", names: Sequence[str]) -> list[str]:
     """The prompt of each column, since training must see texts as serving will."""
-    document = next((name for name in ("document", "passage", "corpus") if model.prompts.get(name)), "")
+    document = next((name for name in ("document", "passage", "corpus") if name in model.prompts), "")
     return [(model.prompts.get("query" if name == "query" else document) or "") for name in names]
 
 

@@ -5,10 +5,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.errors import RankliftError
+from components.errors import DataError, ModelError, RankliftError
 from components.scratch_folder import scratch_folder
 from components.settings import cache_directory
 from components.train.preparation import token_ids
+from components.train.recipes import Recipe
 from components.train.report import DEV_ACCURACY, DEV_NDCG, RECIPE_OPTIONS, REPORT, TrainingReport, TrainOptions
 from components.train.task import Task, check, look_up, open_base_model
 from components.train.trainer import MEASURES, build_trainer
@@ -60,6 +61,9 @@ def train_model(
     place = checkpoint_place()
     task = look_up(dataset, options)
     check(task, output)
+    board = _tensorboard(tensorboard)
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
     ranks = Ranks.join()  # which also says which GPU is this process's
     model = open_base_model(task)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +76,7 @@ def train_model(
         scratch_folder(output.parent, ".training-") as scratch,
     ):
         examples = ranks.after_the_first(lambda: token_ids(task, model, checkpoints, scratch))
-        told = [ProgressLines(task.recipe.batch_size, log), *_tensorboard(tensorboard)] if ranks.is_first else []
+        told = [ProgressLines(task.recipe.batch_size, log), *board] if ranks.is_first else []
         callbacks = [*told, uploads]
         report = _run(task, model, examples, checkpoints=checkpoints, callbacks=callbacks, begun=begun, ranks=ranks)
         if ranks.is_first:
@@ -105,7 +109,7 @@ def _run(
     options = task.options
     recipe = task.recipe._replace(epochs=max(1.0, task.recipe.epochs))  # of less there are fewer examples
     base = weights_of(model) if recipe.averaging else {}
-    evaluator = _evaluator(task, len(examples.rows))
+    evaluator = _evaluator(task.dataset, recipe, len(examples.rows))
     trainer = build_trainer(
         model,
         examples,
@@ -123,7 +127,7 @@ def _run(
     with StopAndSave(ranks=ranks) as stop:
         for callback in (LossGuard(), *callbacks, stop):
             trainer.add_callback(callback)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        _train(trainer, checkpoint)
     seconds = time.monotonic() - started
     state: Any = trainer.state
     share, dev = 1.0, _measured(state) or evaluator(model)
@@ -132,20 +136,17 @@ def _run(
             model, base, recipe.averaging, lambda: evaluator(model), by=MEASURES[recipe.measure], tuned_measures=dev
         )
     passes = recipe.epochs * (state.global_step - resumed) / max(1, state.max_steps)
-    triplets = len(examples.rows)
-    if recipe.all_triplets:
-        triplets = round(min(1.0, task.recipe.epochs) * task.manifest.counts["train"])
     return TrainingReport(
         base_model=task.base_model,
         recipe=recipe.name,
-        triplets=triplets,
+        triplets=examples.triplets,
         examples=len(examples.rows),
         max_seq_length=task.max_seq_length,
         steps=state.global_step,
         seconds=round(seconds, 3),
         preparation_seconds=round(started - begun, 3),
         resumed_step=resumed,
-        triplets_per_second=round(triplets * passes / seconds, 3),
+        triplets_per_second=round(examples.triplets * passes / seconds, 3),
         precision="bf16" if trainer.args.bf16 else "fp32",
         best_step=int(state.best_global_step or 0),
         averaging=share,
@@ -157,6 +158,22 @@ def _run(
         ],
         options=options.model_copy(update={name: getattr(task.recipe, name) for name in RECIPE_OPTIONS}),
     )
+
+
+def _train(trainer: Any, checkpoint: Path | None) -> None:
+    from components.train.loss_guard import advice
+    from components.train.packed_loss import LossNotFiniteError
+
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except LossNotFiniteError as error:
+        step = trainer.state.global_step + 1
+        raise ModelError(f"The loss became {error} at step {step}; {advice(trainer.args)}") from error
+    if not trainer.state.global_step:
+        raise DataError(
+            f"No batch of {trainer.args.train_batch_size} examples without a text twice can be formed: the same "
+            "queries or passages return in all of them; set --batch-size lower, or bring more data."
+        )
 
 
 def _tensorboard(folder: Path | None) -> list[Any]:
@@ -174,14 +191,13 @@ def _tensorboard(folder: Path | None) -> list[Any]:
     return [TensorBoardCallback(SummaryWriter(str(folder)))]
 
 
-def _evaluator(task: Task, examples: int) -> "DevEvaluator":
+def _evaluator(dataset: Path, recipe: Recipe, examples: int) -> "DevEvaluator":
     """Measures a part of dev that takes little of the time: a step costs three times what encoding its texts does."""
     from components.train.dev_set import DevEvaluator, dev_slice
 
-    recipe = task.recipe
     evaluations = 1 + recipe.evaluations + len(recipe.averaging)
     trained = 3 * examples * (2 + recipe.negatives) * recipe.epochs
-    return DevEvaluator(dev_slice(task.dataset, int(_DEV_SHARE * trained / evaluations)))
+    return DevEvaluator(dev_slice(dataset, int(_DEV_SHARE * trained / evaluations)))
 
 
 def _measured(state: Any) -> dict[str, float]:

@@ -76,7 +76,9 @@ def uses_bf16(precision: str) -> bool:
     import torch
 
     if precision == "auto":
-        return torch.cuda.is_bf16_supported() if torch.cuda.is_available() else has_bf16()
+        if torch.cuda.is_available():
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        return has_bf16()
     return precision == "bf16"
 
 
@@ -111,6 +113,7 @@ def _freeze(model: "SentenceTransformer", share: float) -> None:
 def _arguments(recipe: Recipe, checkpoints: Path, precision: str, seed: int, examples: int) -> Any:
     import torch
     from sentence_transformers import SentenceTransformerTrainingArguments
+    from transformers.utils import is_torch_tf32_available
 
     on_gpu = torch.cuda.is_available()
     steps = -(-examples * recipe.epochs // recipe.batch_size)
@@ -122,7 +125,8 @@ def _arguments(recipe: Recipe, checkpoints: Path, precision: str, seed: int, exa
         learning_rate=recipe.learning_rate,
         warmup_steps=recipe.warmup_ratio,
         bf16=uses_bf16(precision),
-        tf32=True if on_gpu else None,
+        use_cpu=not on_gpu,
+        tf32=True if is_torch_tf32_available() else None,
         dataloader_pin_memory=on_gpu,
         dataloader_num_workers=2 if on_gpu else 0,  # on a CPU reading ids costs less than handing them over
         eval_strategy="steps",
@@ -132,6 +136,7 @@ def _arguments(recipe: Recipe, checkpoints: Path, precision: str, seed: int, exa
         save_total_limit=1,
         save_on_each_node=True,  # where nodes share no disk, each carries on from its own
         load_best_model_at_end=True,
+        restore_callback_states_from_checkpoint=True,  # a resumed training stops where an uninterrupted one would
         metric_for_best_model=f"eval_{MEASURES[recipe.measure]}",
         greater_is_better=True,
         logging_steps=max(1, int(steps // 20)),

@@ -21,6 +21,7 @@ def train_as_it_comes(
     dataset: Path, scratch: Path, *, bf16: bool = False, callbacks: list[Any] | None = None, **arguments: Any
 ) -> Trained:
     """All triplets, MultipleNegativesRankingLoss, every argument at its default but those that are given."""
+    import torch
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
@@ -38,6 +39,7 @@ def train_as_it_comes(
             report_to="none",
             disable_tqdm=True,
             bf16=bf16,
+            use_cpu=not torch.cuda.is_available(),
             **arguments,
         ),
         train_dataset=rows.select_columns(["query", "positive", "negative"]),

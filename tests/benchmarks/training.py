@@ -73,6 +73,7 @@ def prepared(options: argparse.Namespace, scratch: Path) -> tuple[Any, Any, floa
     from components.dataset import DatasetManifest
     from components.train.dev_set import DevEvaluator, dev_slice
     from components.train.examples import read_examples, with_negatives
+    from components.train.ranks import Ranks
     from components.train.recipes import recipe_named
     from components.train.tokens import tokenise
     from components.train.trainer import build_trainer
@@ -86,7 +87,14 @@ def prepared(options: argparse.Namespace, scratch: Path) -> tuple[Any, Any, floa
     examples = tokenise(model, chunks, recipe.negatives, scratch / "tokens")
     evaluator = DevEvaluator(dev_slice(options.dataset, 0))
     trainer = build_trainer(
-        model, examples, evaluator, recipe, precision=options.precision, seed=1, checkpoints=scratch / "checkpoints"
+        model,
+        examples,
+        evaluator,
+        recipe,
+        precision=options.precision,
+        seed=1,
+        checkpoints=scratch / "checkpoints",
+        ranks=Ranks(),
     )
     trainer.args.eval_strategy = trainer.args.save_strategy = "no"
     clock = clock_callback(options.steps)
@@ -112,6 +120,7 @@ def gemm_gflops(bf16: bool) -> float:
 
 
 def speed(options: argparse.Namespace) -> dict[str, Any]:
+    from components.train.recipes import recipe_named
     from components.train.trainer import uses_bf16
 
     bf16 = uses_bf16(options.precision)
@@ -128,8 +137,9 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
                     found.setdefault(side, []).append(as_it_comes(options, Path(scratch), side == "bf16"))
         print({name: round(values[-1], 2) for name, values in found.items()}, flush=True)
     peak = gemm_gflops(bf16)
-    # Forward, and twice that backward; six layers of a MiniLM-L6, attention left out.
-    reached = statistics.median(found["tokens"]) * 3 * 2 * 12 * 384 * 384 * 6 / 1e9
+    # Forward, and twice that backward where layers are trained; six layers of a MiniLM-L6, attention left out.
+    passes = 1 + 2 * (1 - recipe_named(options.recipe).frozen)
+    reached = statistics.median(found["tokens"]) * passes * 2 * 12 * 384 * 384 * 6 / 1e9
     report: dict[str, Any] = {
         "recipe": options.recipe,
         "batch_size": options.batch_size,

@@ -58,6 +58,20 @@ def test_the_measures_are_those_of_the_librarys_evaluators(dataset, model):
     assert DevEvaluator(part)(model)[DEV_ACCURACY] == pytest.approx(accuracy[DEV_ACCURACY])
 
 
+def test_ndcg_is_trec_evals(dataset, model):
+    import pytrec_eval
+
+    part = dev_slice(dataset, 0)
+    queries = {triplet.query_id: triplet.query for triplet in part.triplets}
+    passages = list(dict.fromkeys([p for t in part.triplets for p in (t.positive, t.negative)] + part.distractors))
+    rows = model.similarity(model.encode_query(list(queries.values())), model.encode_document(passages)).tolist()
+    run = {query: {str(n): score for n, score in enumerate(row)} for query, row in zip(queries, rows, strict=True)}
+    qrels = {triplet.query_id: {str(passages.index(triplet.positive)): 1} for triplet in part.triplets}
+    expected = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10"}).evaluate(run)
+    mean = sum(row["ndcg_cut_10"] for row in expected.values()) / len(expected)
+    assert DevEvaluator(part)(model)[DEV_NDCG] == pytest.approx(mean, abs=1e-3)
+
+
 def test_more_passages_make_the_search_harder_and_never_easier(dataset, model):
     part = dev_slice(dataset, 400)
     alone = DevEvaluator(DevSlice(part.triplets, []))(model)

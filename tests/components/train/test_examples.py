@@ -32,16 +32,18 @@ def test_all_triplets_of_one_query_and_positive_are_one_example(write, tmp_path)
     found = list(read_examples(write(TRIPLETS), True, tmp_path))
     assert found == [
         [
-            Example("sort", "sorted list", ("a graph", "a tree")),
-            Example("path", "shortest path", ("a file",)),
-            Example("sort", "in order", ("a set",)),
+            Example("sort", "sorted list", ("a graph", "a tree"), 2),
+            Example("path", "shortest path", ("a file",), 1),
+            Example("sort", "in order", ("a set",), 1),
         ]
     ]
 
 
 def test_else_the_first_triplet_of_every_query_is_used(write, tmp_path):
     found = list(read_examples(write(TRIPLETS), False, tmp_path))
-    assert found == [[Example("sort", "sorted list", ("a graph",)), Example("path", "shortest path", ("a file",))]]
+    assert found == [
+        [Example("sort", "sorted list", ("a graph",), 1), Example("path", "shortest path", ("a file",), 1)]
+    ]
 
 
 @pytest.mark.parametrize(("share", "least", "count"), [(0.5, 1, 2), (0.01, 1, 1), (0.01, 2, 2), (1.0, 9, 3)])
@@ -51,13 +53,19 @@ def test_a_share_is_the_first_examples_but_never_fewer_than_a_batch(write, tmp_p
 
 
 def test_chunks_hold_all_examples_once(write, tmp_path, monkeypatch):
-    monkeypatch.setattr(examples, "_CHUNK", 7)
+    monkeypatch.setattr(examples, "CHUNK", 7)
     monkeypatch.setattr(examples, "_FETCHED", 5)
     triplets = [Triplet(str(i // 2), f"query {i // 2}", f"positive {i // 2}", f"negative {i}") for i in range(40)]
     chunks = list(read_examples(write(triplets), True, tmp_path))
     assert [len(chunk) for chunk in chunks] == [7, 7, 6]
     assert [example.query for chunk in chunks for example in chunk] == [f"query {i}" for i in range(20)]
     assert all(len(example.negatives) == 2 for chunk in chunks for example in chunk)
+
+
+def test_examples_that_are_cut_stand_for_the_same_triplets():
+    mined = [Example("q", "p", ("own", "own too", "mined", "mined too"), 2), Example("r", "s", ("own",), 1)]
+    assert [example.triplets for example in with_negatives(mined, 1)] == [1, 1, 0, 0, 1]
+    assert [example.triplets for example in with_negatives(mined, 3)] == [2, 0, 1]
 
 
 @settings(deadline=None)

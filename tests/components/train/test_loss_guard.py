@@ -28,18 +28,15 @@ def test_a_loss_that_falls_or_is_small_is_let_alone(losses):
 @pytest.mark.parametrize(
     ("losses", "sentence"),
     [
-        pytest.param([1.0, float("nan")], r"became nan at step 2; lower --learning-rate \(0.01 was used", id="nan"),
-        pytest.param([float("inf")], "became inf at step 1", id="infinite"),
-        pytest.param(
-            [1.0] * 5 + [2.5] * 5, r"grew from 1\.000 to 2\.500 at step 10; lower --learning-rate", id="grows"
-        ),
+        pytest.param([1.0] * 5 + [2.5] * 5, r"grew from 1\.000 to 2\.500 at step 10; lower --learning", id="grows"),
+        pytest.param([0.1] * 5 + [1.1] * 9, r"\(0.01 was used, 5e-5 is a good start\)", id="to more than a nat"),
     ],
 )
-def test_one_that_is_no_number_or_explodes_ends_it(losses, sentence):
+def test_one_that_explodes_ends_it(losses, sentence):
     with pytest.raises(ModelError, match=sentence):
         log(losses)
 
 
 def test_in_bf16_fp32_is_an_advice_too():
     with pytest.raises(ModelError, match="or train with `--precision fp32`"):
-        log([float("nan")], bf16=True)
+        log([1.0] * 5 + [3.0] * 5, bf16=True)

@@ -5,7 +5,7 @@ import torch
 
 from components.base_model import open_model
 from components.train import packed_loss
-from components.train.packed_loss import PackedMultipleNegativesRankingLoss
+from components.train.packed_loss import LossNotFiniteError, PackedMultipleNegativesRankingLoss
 from components.train.tokens import TokenCollator, tokenise
 from tests.components.train.test_tokens import EXAMPLES
 from tests.models import make_tiny_model
@@ -25,15 +25,17 @@ def prepared(request, tmp_path_factory):
     return model, TokenCollator(model, 2)(rows.select(range(len(EXAMPLES))).to_list())
 
 
+def features_of(batch):
+    return [
+        {key.removeprefix(f"{name}_"): value for key, value in batch.items() if key.startswith(f"{name}_")}
+        for name in ("query", "positive", "negative_1", "negative_2")
+    ]
+
+
 def gradients(loss_class, prepared, **options):
     model, batch = prepared
     model.zero_grad()
-    columns = ("query", "positive", "negative_1", "negative_2")
-    features = [
-        {key.removeprefix(f"{name}_"): value for key, value in batch.items() if key.startswith(f"{name}_")}
-        for name in columns
-    ]
-    loss = loss_class(model, **options)(features, None)
+    loss = loss_class(model, **options)(features_of(batch), None)
     loss.backward()
     return loss.item(), torch.cat(
         [parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None]
@@ -52,7 +54,29 @@ def test_value_and_gradients_are_the_librarys(prepared, monkeypatch, tokens, kep
     torch.testing.assert_close(found, expected_gradients, atol=1e-5, rtol=1e-3)
 
 
-def test_texts_that_are_computed_twice_take_less_memory(prepared):
-    model, _ = prepared
-    keeps = PackedMultipleNegativesRankingLoss(model, activation_bytes=1 << 20)
-    assert 0 < keeps._tokens_kept < PackedMultipleNegativesRankingLoss(model)._tokens_kept
+def saved_bytes(prepared, monkeypatch, kept):
+    """Of tensors that are kept for the backward pass, beside the weights."""
+    model, batch = prepared
+    weights = {parameter.data_ptr() for parameter in model.parameters()}
+    sizes = {}
+
+    def save(tensor):
+        if tensor.data_ptr() not in weights:
+            sizes[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+        return tensor
+
+    monkeypatch.setattr(packed_loss, "_TOKENS_AT_ONCE", 20)
+    with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
+        PackedMultipleNegativesRankingLoss(model, activation_bytes=kept)(features_of(batch), None)
+    return sum(sizes.values())
+
+
+def test_what_is_computed_twice_is_not_kept(prepared, monkeypatch):
+    assert saved_bytes(prepared, monkeypatch, kept=0) < saved_bytes(prepared, monkeypatch, kept=1 << 30) / 2
+
+
+def test_a_loss_that_is_no_number_is_an_error_at_once(prepared):
+    model, batch = prepared
+    loss = PackedMultipleNegativesRankingLoss(model, scale=float("inf"))
+    with pytest.raises(LossNotFiniteError):
+        loss(features_of(batch), None)

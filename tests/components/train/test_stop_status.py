@@ -86,4 +86,4 @@ def test_a_mistake_of_the_user_is_another_status(dataset, tmp_path, monkeypatch,
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
-    assert "exists and is not empty" in capsys.readouterr().err
+    assert "exists and is not an empty folder" in capsys.readouterr().err

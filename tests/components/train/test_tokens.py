@@ -16,10 +16,18 @@ EXAMPLES = [
 
 
 @pytest.fixture(
-    scope="module", params=[{}, {"query": "the query ", "document": "data "}], ids=["no prompts", "prompts"]
+    scope="module",
+    params=[{}, {"query": "the query ", "document": "data "}, {"query": "the query ", "passage": "data "}],
+    ids=["no prompts", "prompts", "a prompt by another name"],
 )
 def model(request, tmp_path_factory):
     return open_model(make_tiny_model(tmp_path_factory.mktemp("tokens") / "tiny", prompts=request.param), device="cpu")
+
+
+def document_prompt(model):
+    """What `encode_document` puts before a text."""
+    found = next(name for name in ("document", "passage", "corpus") if name in model.prompts)
+    return model.prompts[found]
 
 
 def test_a_batch_is_what_the_model_makes_of_the_texts(model, tmp_path):
@@ -28,7 +36,7 @@ def test_a_batch_is_what_the_model_makes_of_the_texts(model, tmp_path):
     for name, texts in zip(
         columns(2), zip(*((e.query, e.positive, *e.negatives) for e in EXAMPLES), strict=True), strict=True
     ):
-        prompt = model.prompts.get("query" if name == "query" else "document")
+        prompt = model.prompts.get("query") if name == "query" else document_prompt(model)
         expected = model.preprocess(list(texts), prompt=prompt)
         for key in ("input_ids", "attention_mask", "token_type_ids"):
             torch.testing.assert_close(batch[f"{name}_{key}"], expected[key])

@@ -3,6 +3,8 @@
 import json
 import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -138,8 +140,42 @@ def test_a_loss_that_is_not_a_number_is_an_error_that_says_what_to_lower(dataset
     assert not (tmp_path / "model").exists()
 
 
+def test_bf16_trains_on_any_processor(dataset, tmp_path):
+    options = QUICK.model_copy(update={"epochs": 0.2, "precision": "bf16"})
+    assert train_model(dataset, tmp_path / "model", options).precision == "bf16"
+
+
+def test_a_base_model_without_pooling_is_refused_before_the_first_step(dataset, tiny_model, tmp_path):
+    bare = tmp_path / "bare"
+    shutil.copytree(tiny_model, bare)
+    modules = json.loads((bare / "modules.json").read_text())
+    (bare / "modules.json").write_text(json.dumps(modules[:1]))
+    with pytest.raises(ModelError, match="modules are Transformer, and a transformer and a pooling are needed"):
+        train_model(dataset, tmp_path / "model", QUICK.model_copy(update={"base_model": str(bare)}))
+
+
+def test_texts_that_return_in_every_example_are_an_error_and_no_model(dataset, tmp_path):
+    copy = tmp_path / "dataset"
+    shutil.copytree(dataset, copy)
+    rows = pq.read_table(copy / "train.parquet").to_pylist()
+    same = [row | {"positive": "the same answer"} for row in rows]
+    pq.write_table(pa.Table.from_pylist(same), copy / "train.parquet")
+    with pytest.raises(DataError, match="No batch of 16 examples without a text twice can be formed"):
+        train_model(copy, tmp_path / "model", QUICK)
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("batch_size", [16, 64])
+def test_a_part_of_an_epoch_is_that_of_the_batch_size(dataset, tmp_path, monkeypatch, batch_size):
+    monkeypatch.setenv("RANKLIFT_CACHE", str(tmp_path / "cache"))
+    for size in (80 - batch_size, batch_size):
+        options = QUICK.model_copy(update={"epochs": 0.01, "batch_size": size})
+        report = train_model(dataset, tmp_path / f"model-{size}", options)
+        assert report.examples == report.triplets == size
+
+
 def test_an_output_folder_in_use_is_left_alone(dataset, tmp_path):
     (tmp_path / "precious").write_text("mine")
-    with pytest.raises(ModelError, match="exists and is not empty"):
+    with pytest.raises(ModelError, match="exists and is not an empty folder"):
         train_model(dataset, tmp_path, QUICK)
     assert (tmp_path / "precious").read_text() == "mine"
