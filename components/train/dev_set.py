@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _NAME = "dev"
 
-_LEAST, _MOST = 300, 20_000  #: texts of a slice
+_LEAST, _MOST = 300, 4_000  #: texts of a slice
 _ROWS = 4096
 
 
