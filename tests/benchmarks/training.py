@@ -1,13 +1,15 @@
 """Training speed: ranklift against sentence-transformers' trainer as it comes, side by side in one run; and its memory.
 
-    python tests/benchmarks/training.py speed DATASET [--recipe seed] [--pairs 5] [--steps 12] [--batch-size 64]
+    OMP_NUM_THREADS=1 taskset -c 0 python tests/benchmarks/training.py speed DATASET [--recipe seed] [--pairs 5]
+        [--steps 12] [--batch-size 64]
     python tests/benchmarks/training.py profile DATASET [--recipe seed] [--steps 6]
     python tests/benchmarks/training.py start DATASET [--runs 5]
     python tests/benchmarks/training.py memory [--triplets 100000 10000000] [--model FOLDER]
 
 DATASET is a dataset version. `speed` trains both on the same triplets, with the same batch size and length, for so many
 steps, in an order that alternates; the first two steps of each are left out. It tells triplets a second, the median
-ratio with smallest and largest, and the share of this machine's matrix product. `start` is the time from the start of a
+ratio with smallest and largest, and the share of this machine's matrix product; the clock is the process's CPU time, so
+that other work beside it changes little, and it wants to be pinned to one core. `start` is the time from the start of a
 process to its first step. `memory` makes triplets, trains a few steps in a process of its own, and reads its peak.
 """
 
@@ -41,7 +43,7 @@ def clock_callback(stop_after: int = 0) -> Any:
             self.ends: list[float] = []
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            self.ends.append(time.monotonic())
+            self.ends.append(time.process_time())
             if stop_after and len(self.ends) == stop_after:
                 control.should_training_stop = True
 
@@ -112,10 +114,10 @@ def gemm_gflops(bf16: bool) -> float:
     left, right = torch.randn(2048, 384, dtype=kind), torch.randn(384, 1536, dtype=kind)
     best = 0.0
     for _ in range(5):
-        begun = time.perf_counter()
+        begun = time.process_time()
         for _ in range(30):
             left @ right
-        best = max(best, 30 * 2 * 2048 * 384 * 1536 / (time.perf_counter() - begun) / 1e9)
+        best = max(best, 30 * 2 * 2048 * 384 * 1536 / (time.process_time() - begun) / 1e9)
     return round(best, 1)
 
 
