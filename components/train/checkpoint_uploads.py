@@ -6,7 +6,6 @@ Nothing here ends a training: what the store cannot do is one sentence on standa
 import json
 import os
 import shutil
-import sys
 import tempfile
 import threading
 import time
@@ -20,6 +19,7 @@ from transformers import TrainerCallback
 from components.errors import RankliftError, StoppedError, StoreError
 from components.train.checkpoint_store import AbandonedError, StoredCheckpoint, StoredTraining
 from components.train.checkpoints import newest_checkpoint, step_of
+from components.train.tell import tell
 
 _PATIENCE = 20.0  # seconds for the last upload when training was stopped: Kubernetes kills a pod 30 s after SIGTERM
 _OWN = (".upload-", ".fetch-")
@@ -274,4 +274,4 @@ def _checkpoint_named(name: str) -> StoredCheckpoint:
 
 def _tell(line: str, error: Exception | None = None) -> None:
     reason = f": {str(error).rstrip('.')}." if error is not None else ""
-    print(f"train: {line}{reason}", file=sys.stderr, flush=True)
+    tell(f"{line}{reason}")

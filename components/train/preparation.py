@@ -1,6 +1,5 @@
 """From triplets to token ids, once for each dataset, recipe and base model."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +8,7 @@ from components.digest import records_sha256
 from components.scratch_folder import scratch_folder
 from components.settings import cache_directory
 from components.train.task import Task, check_batch
+from components.train.tell import tell
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -60,10 +60,6 @@ def _chunks(task: Task, model: "SentenceTransformer", scratch: Path) -> Iterator
     share = min(1.0, recipe.epochs)
     for chunk in read_examples(task.dataset, recipe.all_triplets, scratch, share=share, least=recipe.batch_size):
         if recipe.mined:
-            _tell(f"mining hard negatives for {len(chunk)} examples")
+            tell(f"mining hard negatives for {len(chunk)} examples")
         found = mine(chunk, model, recipe.negatives) if recipe.mined else chunk
         yield list(with_negatives(found, recipe.negatives))
-
-
-def _tell(line: str) -> None:
-    print(f"train: {line}", file=sys.stderr, flush=True)

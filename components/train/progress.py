@@ -1,12 +1,13 @@
 """Progress of training: lines to read, in a terminal, a pod's log and the KFP UI alike, and JSON lines for machines."""
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
+
+from components.train.tell import tell
 
 
 class ProgressLines(TrainerCallback):
@@ -31,7 +32,7 @@ class ProgressLines(TrainerCallback):
         self._started = self._last = time.monotonic()
         self._first = state.global_step
         if self._first:
-            _tell(f"carrying on from step {self._first}/{state.max_steps}")
+            tell(f"carrying on from step {self._first}/{state.max_steps}")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         """Remember the newest loss, and tell what dev gave at once."""
@@ -42,7 +43,7 @@ class ProgressLines(TrainerCallback):
             if name.startswith("eval_dev_")
         }
         if dev:
-            _tell(f"step {state.global_step}  " + "  ".join(f"{name} {value:.4f}" for name, value in dev.items()))
+            tell(f"step {state.global_step}  " + "  ".join(f"{name} {value:.4f}" for name, value in dev.items()))
             self._record(state, **dev)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -54,7 +55,7 @@ class ProgressLines(TrainerCallback):
         rate = (state.global_step - self._first) / (now - self._started)
         loss = "" if self._loss is None else f"loss {self._loss:.4f}  "
         left = (state.max_steps - state.global_step) / rate
-        _tell(
+        tell(
             f"step {state.global_step}/{state.max_steps}  {loss}"
             f"{rate * self._batch_size:.1f} examples/s  {left:.0f} s left"
         )
@@ -66,7 +67,3 @@ class ProgressLines(TrainerCallback):
         line = {"time": time.time(), "step": state.global_step, "steps": state.max_steps, "epoch": state.epoch} | values
         with self._log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-
-
-def _tell(line: str) -> None:
-    print(f"train: {line}", file=sys.stderr, flush=True)

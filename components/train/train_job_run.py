@@ -5,7 +5,6 @@ The same inputs are the same TrainJob. A stage that is tried again finds the one
 
 import shutil
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -27,6 +26,7 @@ from components.train.launch import check_shares
 from components.train.node_pods import Seen, ends, look
 from components.train.report import REPORT, TrainingReport, TrainOptions
 from components.train.task import check, look_up
+from components.train.tell import tell as tell_line
 from components.train.train_job import inputs_digest, job_name, processes_per_node, train_job
 from components.train.train_job_settings import TrainJobSettings
 
@@ -35,12 +35,8 @@ _GONE_WITHIN = 120.0  # seconds
 Tell = Callable[[str], None]
 
 
-def _tell(line: str) -> None:
-    print(f"train: {line}", file=sys.stderr, flush=True)
-
-
 def train_on_nodes(
-    dataset: Path, output: Path, options: TrainOptions, *, tick: int = 10, tell: Tell = _tell
+    dataset: Path, output: Path, options: TrainOptions, *, tick: int = 10, tell: Tell = tell_line
 ) -> TrainingReport:
     """Fine-tune on `options.num_nodes` nodes of a cluster; see `train_model`.
 

@@ -1,0 +1,8 @@
+"""What training tells while it works: lines on standard error, for a terminal and a pod's log alike."""
+
+import sys
+
+
+def tell(line: str) -> None:
+    """Tell one line."""
+    print(f"train: {line}", file=sys.stderr, flush=True)
