@@ -46,7 +46,7 @@ class Connection:
 
     async def post(self, body: bytes) -> int:
         """Send one request; its answer's status."""
-        if self._streams is None:
+        if self._streams is None or self._streams[0].at_eof():  # servers close what was idle for some seconds
             self._streams = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 24)
         reader, writer = self._streams
         head = f"POST {self._path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
