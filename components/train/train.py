@@ -120,7 +120,6 @@ def _run(
         checkpoints=checkpoints,
         ranks=ranks,
     )
-    before = evaluator(model)
     checkpoint = ranks.checkpoint(newest_checkpoint(checkpoints) if ranks.leads_node else None)
     resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     started = time.monotonic()
@@ -135,6 +134,7 @@ def _run(
         share, dev = average(
             model, base, recipe.averaging, lambda: evaluator(model), by=MEASURES[recipe.measure], tuned_measures=dev
         )
+    before = evaluator(open_base_model(task))  # last, since nothing waits for it: training begins sooner
     passes = recipe.epochs * (state.global_step - resumed) / max(1, state.max_steps)
     return TrainingReport(
         base_model=task.base_model,
