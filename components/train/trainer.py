@@ -61,7 +61,9 @@ def build_trainer(
         model=model,
         args=arguments,
         train_dataset=examples.rows,
-        loss=PackedMultipleNegativesRankingLoss(model, gather_across_devices=ranks.count > 1),
+        loss=PackedMultipleNegativesRankingLoss(
+            model, gather_across_devices=ranks.count > 1, directions=recipe.directions
+        ),
         evaluator=evaluator,
         data_collator=cast(Any, TokenCollator(model, recipe.negatives)),
     )

@@ -6,6 +6,7 @@ import torch
 from components.base_model import open_model
 from components.train import packed_loss
 from components.train.packed_loss import LossNotFiniteError, PackedMultipleNegativesRankingLoss
+from components.train.recipes import RECIPES
 from components.train.tokens import TokenCollator, tokenise
 from tests.components.train.test_tokens import EXAMPLES
 from tests.models import make_tiny_model
@@ -44,12 +45,14 @@ def gradients(loss_class, prepared, **options):
 
 @pytest.mark.parametrize("tokens", [8, 20, 10_000], ids=["one text in a pack", "a few", "one pack"])
 @pytest.mark.parametrize("kept", [0, 1 << 30], ids=["everything computed twice", "everything kept"])
-def test_value_and_gradients_are_the_librarys(prepared, monkeypatch, tokens, kept):
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_value_and_gradients_are_the_librarys(prepared, monkeypatch, tokens, kept, recipe):
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
     monkeypatch.setattr(packed_loss, "_TOKENS_AT_ONCE", tokens)
-    expected, expected_gradients = gradients(MultipleNegativesRankingLoss, prepared)
-    loss, found = gradients(PackedMultipleNegativesRankingLoss, prepared, activation_bytes=kept)
+    expected, expected_gradients = gradients(MultipleNegativesRankingLoss, prepared, directions=recipe.directions)
+    packed = {"activation_bytes": kept, "directions": recipe.directions}
+    loss, found = gradients(PackedMultipleNegativesRankingLoss, prepared, **packed)
     assert loss == pytest.approx(expected, abs=1e-5)
     torch.testing.assert_close(found, expected_gradients, atol=1e-5, rtol=1e-3)
 

@@ -71,8 +71,8 @@ def test_sigterm_saves_the_step_that_runs_and_the_same_again_carries_on_from_it(
 
 
 def test_mining_averaging_and_early_stopping_resume_too(dataset, cache, tmp_path, monkeypatch):
-    strong = QUICK.model_copy(update={"recipe": "strong", "evaluations": 8})
-    expected = train_model(dataset, tmp_path / "uninterrupted", strong)
+    mined = QUICK.model_copy(update={"recipe": "mined", "evaluations": 8})
+    expected = train_model(dataset, tmp_path / "uninterrupted", mined)
 
     def stop_at_step_twenty(self, args, state, control, **kwargs):
         if state.global_step == 20:
@@ -81,8 +81,8 @@ def test_mining_averaging_and_early_stopping_resume_too(dataset, cache, tmp_path
     with monkeypatch.context() as patch:
         patch.setattr(ProgressLines, "on_step_end", stop_at_step_twenty)
         with pytest.raises(StoppedError):
-            train_model(dataset, tmp_path / "model", strong)
-    report = train_model(dataset, tmp_path / "model", strong)
+            train_model(dataset, tmp_path / "model", mined)
+    report = train_model(dataset, tmp_path / "model", mined)
     found = (report.steps, report.best_step, report.averaging)
     assert report.resumed_step in {20, 21}
     assert found == (expected.steps, expected.best_step, expected.averaging)
