@@ -80,6 +80,7 @@ def inputs(texts: int, seed: str) -> Make:
 @contextmanager
 def server(name: str, command: list[str], health: str, log: Path, **environment: str) -> Iterator[dict[str, Any]]:
     """A server process that answers its health check; says how long that took."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))  # so that the server is stopped too
     begun = time.perf_counter()
     with log.open("w") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=stream, env={**os.environ, **environment})
@@ -363,7 +364,6 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="three cases instead of twelve")
     parser.add_argument("--output", default="serving-benchmark.json")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))  # so that the servers are stopped too
     bench = Bench(options)
     bench.run()
     bench.write()
