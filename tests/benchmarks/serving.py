@@ -13,16 +13,11 @@ import asyncio
 import itertools
 import json
 import os
-import random
-import signal
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
-from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,95 +26,11 @@ from components.processor import has_bf16
 sys.path.insert(0, str(Path(__file__).parent))
 
 from load import Connection, Make, Result, closed_loop, open_loop
+from machine import gemm_gflops, processor
+from questions import inputs, questions, whole_pool
+from servers import Server, fetch, predictor, server
 
 OURS, SEED, INFINITY = 18101, 18102, 18103
-WORDS = (
-    "array list graph node edge value function return sort merge query passage index row column matrix vector sum mean "
-    "path tree string file number model train test data plot set given each between where when which default optional "
-    "parameter shape type axis element compute estimate sample distribution random linear solve fit predict score"
-).split()
-
-
-def sentence(chooser: random.Random, words: int) -> str:
-    """Words at random: with these, a word is about 1.2 tokens."""
-    return " ".join(chooser.choices(WORDS, k=words))
-
-
-def questions(documents: int, repeated: bool, seed: str) -> Make:
-    """Requests of one short query and documents of about 60 tokens: never seen before, or from one pool of 500."""
-    chooser = random.Random(seed)
-    always = random.Random(0)
-    pool = [sentence(always, 50) for _ in range(500)]
-
-    def make() -> dict[str, object]:
-        texts = chooser.sample(pool, documents) if repeated else [sentence(chooser, 50) for _ in range(documents)]
-        return {"query": sentence(chooser, 8), "documents": texts}
-
-    return make
-
-
-def fill(side: "Side") -> None:
-    """Send every text of the pool once, so that what is measured is repetition and not its beginning."""
-    always = random.Random(0)
-    pool = [sentence(always, 50) for _ in range(500)]
-
-    async def send() -> None:
-        connection = Connection(side.port, side.path)
-        for start in range(0, len(pool), 50):
-            await connection.post(json.dumps({"query": "fill", "documents": pool[start : start + 50]}).encode())
-
-    asyncio.run(send())
-
-
-def inputs(texts: int, seed: str) -> Make:
-    """Requests for embeddings of texts never seen before."""
-    chooser = random.Random(seed)
-    return lambda: {"model": "m", "input": [sentence(chooser, 50) for _ in range(texts)]}
-
-
-@contextmanager
-def server(name: str, command: list[str], health: str, log: Path, **environment: str) -> Iterator[dict[str, Any]]:
-    """A server process that answers its health check; says how long that took."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))  # so that the server is stopped too
-    begun = time.perf_counter()
-    with log.open("w") as stream:
-        process = subprocess.Popen(command, stdout=stream, stderr=stream, env={**os.environ, **environment})
-    try:
-        while not _answers(health):
-            if process.poll() is not None or time.perf_counter() - begun > 180:
-                sys.exit(f"{name} did not start:\n{log.read_text()[-2000:]}")
-            time.sleep(0.02)
-        yield {"pid": process.pid, "start_seconds": round(time.perf_counter() - begun, 2)}
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def fetch(url: str) -> HTTPResponse:
-    """The answer of a server on this machine, read whole."""
-    address, _, path = url.removeprefix("http://").partition("/")
-    connection = HTTPConnection(address, timeout=10)
-    connection.request("GET", f"/{path}")
-    return connection.getresponse()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return fetch(url).status == 200
-    except OSError:
-        return False
-
-
-def memory(pid: int) -> float:
-    """Resident megabytes."""
-    fields = Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()
-    return round(int(fields[0]) / 1024, 1)
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Side(NamedTuple):
@@ -127,7 +38,7 @@ class Side(NamedTuple):
 
     port: int
     path: str
-    pid: int
+    server: Server
 
     def closed(self, make: Make, concurrency: int, seconds: float) -> Result:
         """A closed loop, with the CPU time that the server's process used."""
@@ -138,10 +49,20 @@ class Side(NamedTuple):
         return self._with_cpu(open_loop(self.port, self.path, make, rate, seconds, seed=seed))
 
     def _with_cpu(self, load: Coroutine[Any, Any, Result]) -> Result:
-        before = cpu_seconds(self.pid)
+        before = self.server.cpu_seconds()
         result = asyncio.run(load)
-        result.cpu = cpu_seconds(self.pid) - before
+        result.cpu = self.server.cpu_seconds() - before
         return result
+
+    def fill(self) -> None:
+        """Ask for every document that is repeated."""
+
+        async def send() -> None:
+            connection = Connection(self.port, self.path)
+            for question in whole_pool():
+                await connection.post(json.dumps(question).encode())
+
+        asyncio.run(send())
 
 
 def pairs(count: int, ours: Callable[[int], Result], theirs: Callable[[int], Result]) -> dict[str, Any]:
@@ -184,35 +105,9 @@ def _summary(results: list[Result]) -> dict[str, float]:
     }
 
 
-def gemm_gflops(threads: int, precision: str) -> float:
-    """This machine's matrix product, in torch, at the shape of the model's widest layer: GFLOP/s, best of 5.
-
-    In bf16 for a model that is served in it; in fp32 else, since torch has no int8 product to compare with: an int8
-    model may reach more than all of it.
-    """
-    import torch
-
-    torch.set_num_threads(threads)
-    kind = torch.bfloat16 if precision == "bf16" else torch.float32
-    left, right = torch.randn(1024, 384, dtype=kind), torch.randn(384, 1536, dtype=kind)
-    best = 0.0
-    for _ in range(5):
-        begun = time.perf_counter()
-        for _ in range(30):
-            left @ right
-        best = max(best, 30 * 2 * 1024 * 384 * 1536 / (time.perf_counter() - begun) / 1e9)
-    return round(best, 1)
-
-
 def metric(name: str) -> float:
     lines = fetch(f"http://127.0.0.1:{OURS}/metrics").read().decode().splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
-
-
-def thread_seconds(pid: int) -> list[float]:
-    """CPU time of each thread of a process."""
-    stats = [path.read_text().rsplit(")", 1)[1].split() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
-    return [(int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") for fields in stats]
 
 
 def profile(ours: Side, threads: int, seconds: float) -> dict[str, float]:
@@ -224,7 +119,7 @@ def profile(ours: Side, threads: int, seconds: float) -> dict[str, float]:
     result = ours.closed(questions(10, False, f"profile {ours.port}"), 32, seconds)
     names = ("inference_seconds", "batch_tokens")
     busy, tokens = (metric(f"ranklift_{name}_sum") - b for name, b in zip(names, before, strict=True))
-    each = sorted(thread_seconds(ours.pid), reverse=True)
+    each = sorted(ours.server.thread_seconds(), reverse=True)
     gigaflops = tokens * 2 * 12 * 384 * 384 * 6 / 1e9  # the six layers' products, of a MiniLM-L6; attention left out
     return {
         "inference_share_of_time": round(busy / (result.seconds * threads), 3),
@@ -243,7 +138,7 @@ class Bench:
         self.logs = Path(options.output).resolve().parent
         self.precision = json.loads((Path(options.exported) / "encoder.json").read_text())["precision"]
         self.report: dict[str, Any] = {
-            "processor": _processor(),
+            "processor": processor(),
             "has_bf16": has_bf16(),
             "precision": self.precision,
             "infinity_engine": options.infinity_engine if options.infinity else None,
@@ -258,17 +153,20 @@ class Bench:
         """All of it."""
         threads = len(os.sched_getaffinity(0))
         with ExitStack() as stack:
-            ours = self._start(stack, "ranklift", OURS, "/find_similar", "v2/health/ready", self._predictor())
+            command = predictor(self.options.exported, OURS)
+            ours = self._start(stack, "ranklift", OURS, "/find_similar", "v2/health/ready", command)
             seed = self._start(stack, "seed", SEED, "/find_similar", "health", self._seed())
+            sides = {"ranklift": ours, "seed": seed}
             self._find_similar(ours, seed)
             if self.options.infinity:
                 other = self._start(stack, "infinity", INFINITY, "/embeddings", "health", self._infinity())
+                sides["infinity"] = other
                 self._embeddings(ours._replace(path="/v1/embeddings"), other)
             self.report["profile"] = profile(ours, threads, self.options.seconds)
-            for name in ("ranklift", "seed", "infinity"):
-                if name in self.report:
-                    self.report[name]["loaded_megabytes"] = memory(self.report[name].pop("pid"))
-        self.report["gemm_gflops"] = gemm_gflops(threads, self.precision)
+            for name, side in sides.items():
+                self.report[name]["loaded_megabytes"] = side.server.megabytes()
+        # torch has no int8 product to compare with: an int8 model may reach more than all of fp32's.
+        self.report["gemm_gflops"] = gemm_gflops(bf16=self.precision == "bf16")
         self.report["gemm_precision"] = "bf16" if self.precision == "bf16" else "fp32"
         self.report["share_of_gemm"] = round(self.report["profile"]["gflops"] / self.report["gemm_gflops"], 2)
 
@@ -276,12 +174,8 @@ class Bench:
         url = f"http://127.0.0.1:{port}/{health}"
         quiet = {"INFINITY_ANONYMOUS_USAGE_STATS": "0", "HF_HUB_OFFLINE": "1"}
         started = stack.enter_context(server(name, command, url, self.logs / f"{name}.log", **quiet))
-        self.report[name] = {**started, "idle_megabytes": memory(started["pid"])}
-        return Side(port, path, started["pid"])
-
-    def _predictor(self) -> list[str]:
-        flags = ["--model_dir", self.options.exported, "--http_port", str(OURS), "--enable_grpc", "false"]
-        return [sys.executable, "-m", "predictor", "--host", "127.0.0.1", *flags]
+        self.report[name] = {"start_seconds": started.start_seconds, "idle_megabytes": started.megabytes()}
+        return Side(port, path, started)
 
     def _seed(self) -> list[str]:
         script = Path(__file__).parent / "seed_server.py"
@@ -305,7 +199,7 @@ class Bench:
                 return side.closed(questions(count, again, f"{title} {side.port} {number}"), clients, seconds)
 
             if repeated:
-                fill(ours)
+                ours.fill()
             at(ours, -1)
             self._pairs(name, partial(at, ours), partial(at, seed))
         rate = self.options.rate or 0.7 * self._measured("1+10 distinct documents, concurrency 8")
@@ -368,11 +262,6 @@ def main() -> None:
     bench.run()
     bench.write()
     print(json.dumps({key: value for key, value in bench.report.items() if key != "cases"}, indent=1))
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 if __name__ == "__main__":

@@ -2,14 +2,13 @@
 
     python tests/benchmarks/soak.py --exported DIR [--minutes 10]
 
-Requests of 1 to 40 documents of 1 to 120 words, never seen before, and every fifth one repeated, from 8 clients.
-Memory is compared with what it was after the first two minutes, by when cache and buffers are as large as they get.
+Requests of many sizes, some of them repeated, from 8 clients. Memory is compared with what it was after the first two
+minutes, by when cache and buffers are as large as they get.
 """
 
 import argparse
 import asyncio
 import json
-import random
 import sys
 import time
 from pathlib import Path
@@ -17,27 +16,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from load import Make, closed_loop
-from serving import OURS, memory, sentence, server
+from load import closed_loop
+from questions import mixed
+from servers import predictor, server
 
+_PORT = 18101
 _WARM = 120.0
 _STEP = 20.0
-
-
-def mixed(seed: str) -> Make:
-    chooser = random.Random(seed)
-    kept: list[dict[str, object]] = []
-
-    def make() -> dict[str, object]:
-        if kept and chooser.random() < 0.2:
-            return chooser.choice(kept)
-        documents = [sentence(chooser, chooser.randint(1, 120)) for _ in range(chooser.randint(1, 40))]
-        question: dict[str, object] = {"query": sentence(chooser, 8), "documents": documents}
-        kept.append(question)
-        del kept[:-50]
-        return question
-
-    return make
 
 
 def main() -> int:
@@ -47,19 +32,18 @@ def main() -> int:
     parser.add_argument("--cache_megabytes", default="4", help="small, so that it is full before memory is compared")
     parser.add_argument("--log", default="soak.log")
     options = parser.parse_args()
-    command = [sys.executable, "-m", "predictor", "--model_dir", options.exported, "--http_port", str(OURS)]
-    command += ["--request_timeout", "600", "--host", "127.0.0.1", "--enable_grpc", "false"]
-    command += ["--cache_megabytes", options.cache_megabytes]
-    health = f"http://127.0.0.1:{OURS}/v2/health/ready"
+    flags = ["--request_timeout", "600", "--cache_megabytes", options.cache_megabytes]
+    command = predictor(options.exported, _PORT, *flags)
+    health = f"http://127.0.0.1:{_PORT}/v2/health/ready"
     points: list[dict[str, Any]] = []
     with server("ranklift", command, health, Path(options.log)) as started:
         begun = time.monotonic()
         failures = requests = 0
         while (passed := time.monotonic() - begun) < 60 * options.minutes:
-            result = asyncio.run(closed_loop(OURS, "/find_similar", mixed(str(passed)), 8, _STEP))
+            result = asyncio.run(closed_loop(_PORT, "/find_similar", mixed(str(passed)), 8, _STEP))
             failures += result.failures
             requests += result.requests
-            points.append({"seconds": round(time.monotonic() - begun), "megabytes": memory(started["pid"])})
+            points.append({"seconds": round(time.monotonic() - begun), "megabytes": started.megabytes()})
             print(points[-1], requests, failures, flush=True)
     warm = max(point["megabytes"] for point in points if point["seconds"] <= _WARM + _STEP)
     growth = points[-1]["megabytes"] / warm - 1

@@ -27,6 +27,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from machine import gemm_gflops
+
 _WARM = 2
 
 
@@ -106,21 +108,6 @@ def prepared(options: argparse.Namespace, scratch: Path) -> tuple[Any, Any, floa
     return trainer, clock, triplets / len(examples.rows), statistics.mean(lengths)
 
 
-def gemm_gflops(bf16: bool) -> float:
-    """This machine's matrix product, in torch, at the shape of the model's widest layer: GFLOP/s, best of 5."""
-    import torch
-
-    kind = torch.bfloat16 if bf16 else torch.float32
-    left, right = torch.randn(2048, 384, dtype=kind), torch.randn(384, 1536, dtype=kind)
-    best = 0.0
-    for _ in range(5):
-        begun = time.process_time()
-        for _ in range(30):
-            left @ right
-        best = max(best, 30 * 2 * 2048 * 384 * 1536 / (time.process_time() - begun) / 1e9)
-    return round(best, 1)
-
-
 def speed(options: argparse.Namespace) -> dict[str, Any]:
     from components.train.recipes import recipe_named
     from components.train.trainer import uses_bf16
@@ -138,7 +125,7 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
                 else:
                     found.setdefault(side, []).append(as_it_comes(options, Path(scratch), side == "bf16"))
         print({name: round(values[-1], 2) for name, values in found.items()}, flush=True)
-    peak = gemm_gflops(bf16)
+    peak = gemm_gflops(bf16, time.process_time)
     # Forward, and twice that backward where layers are trained; six layers of a MiniLM-L6, attention left out.
     passes = 1 + 2 * (1 - recipe_named(options.recipe).frozen)
     reached = statistics.median(found["tokens"]) * passes * 2 * 12 * 384 * 384 * 6 / 1e9

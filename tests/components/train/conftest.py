@@ -26,6 +26,9 @@ def trained(dataset, tmp_path_factory):
 
 
 @pytest.fixture
-def store(registry):
-    """A bucket of its own."""
+def store(registry, monkeypatch):
+    """A bucket of its own, in an object store that the environment names, as a stage's does."""
+    settings = registry.store.settings
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
     return registry.store

@@ -1,0 +1,12 @@
+"""How tests train on several nodes."""
+
+from components.train.train_job_settings import TrainJobSettings
+from tests.components.train.conftest import QUICK
+
+TWO_NODES = QUICK.model_copy(update={"num_nodes": 2})
+SETTINGS = TrainJobSettings(
+    image="registry.example.com/ranklift-train:1",
+    secret="ranklift-object-store",
+    keys={"key-id": "AWS_ACCESS_KEY_ID", "key": "AWS_SECRET_ACCESS_KEY"},
+    namespace="kubeflow",
+)
