@@ -74,19 +74,28 @@ class CheckpointPlace(NamedTuple):
     root: str  #: of the keys, such as "training/"
 
 
+def checkpoint_setting() -> str:
+    """What the environment says of checkpoints: ``off``, ``store`` or a place.
+
+    Raises:
+        StoreError: when ``RANKLIFT_CHECKPOINTS`` cannot be used.
+    """
+    try:
+        return CheckpointSettings().checkpoints
+    except ValidationError as error:
+        raise StoreError(
+            f"RANKLIFT_CHECKPOINTS={error.errors()[0]['input']} will not do; give store, off, or a place such as "
+            "s3://ranklift/team-a."
+        ) from None
+
+
 def checkpoint_place() -> CheckpointPlace | None:
     """Where the environment says that checkpoints are kept; None when on this machine alone. Opens no connection.
 
     Raises:
         StoreError: when ``RANKLIFT_CHECKPOINTS`` cannot be used, or no object store is configured for it.
     """
-    try:
-        chosen = CheckpointSettings().checkpoints
-    except ValidationError as error:
-        raise StoreError(
-            f"RANKLIFT_CHECKPOINTS={error.errors()[0]['input']} will not do; give store, off, or a place such as "
-            "s3://ranklift/team-a."
-        ) from None
+    chosen = checkpoint_setting()
     if chosen == "off":
         return None
     settings = ObjectStoreSettings.from_environment()

@@ -22,7 +22,7 @@ def token_ids(task: Task, model: "SentenceTransformer", checkpoints: Path, scrat
 
     Args:
         task: what is to be trained.
-        model: the base model, at the length of the task.
+        model: the base model, at the length of training.
         checkpoints: where they lie when there is no ``RANKLIFT_CACHE``; they stay as long as the checkpoints do.
         scratch: a folder to spill into.
 

@@ -48,7 +48,8 @@ class TrainingReport(Document):
     recipe: str
     triplets: int  #: used in an epoch
     examples: int  #: in an epoch: triplets of one query and positive are one, up to the recipe's number of negatives
-    max_seq_length: int  #: tokens
+    max_seq_length: int  #: tokens, of the model
+    training_length: int  #: tokens at which texts were cut in training, those of dev included
     steps: int
     seconds: float  #: of this process; what it did before it was interrupted does not count
     preparation_seconds: float  #: of that process, before the first step: mining and tokens

@@ -26,7 +26,8 @@ class Task(NamedTuple):
     manifest: DatasetManifest
     base_model: str
     base: Path
-    max_seq_length: int
+    max_seq_length: int  #: of the model
+    training_length: int  #: at which texts are cut in training, at most that of the model
     recipe: Recipe
     options: TrainOptions
 
@@ -35,7 +36,7 @@ class Task(NamedTuple):
         recipe = self.recipe
         return {
             "dataset": self.manifest.digest,
-            "max_seq_length": str(self.max_seq_length),
+            "training length": str(self.training_length),
             "base model": tree_sha256(directory_files(self.base)),
             "examples": f"{recipe.all_triplets} {recipe.negatives}",
             "part": f"{recipe.epochs} {recipe.batch_size}" if recipe.epochs < 1 else "all",
@@ -48,6 +49,7 @@ class Task(NamedTuple):
         libraries = ("torch", "accelerate")
         return {
             **self.data_inputs(),
+            "max_seq_length": str(self.max_seq_length),
             "recipe": repr(self.recipe),
             "seed": str(self.options.seed),
             "bf16": str(uses_bf16(self.options.precision)),
@@ -65,13 +67,16 @@ def look_up(dataset: Path, options: TrainOptions) -> Task:
     """
     manifest = DatasetManifest.of(dataset)
     base_model = options.base_model or manifest.base_model
+    recipe = _with_evaluations(options)
+    length = options.max_seq_length or manifest.max_seq_length
     return Task(
         dataset=dataset,
         manifest=manifest,
         base_model=base_model,
         base=base_model_directory(base_model),
-        max_seq_length=options.max_seq_length or manifest.max_seq_length,
-        recipe=_with_evaluations(options),
+        max_seq_length=length,
+        training_length=min(recipe.length or length, length),
+        recipe=recipe,
         options=options,
     )
 
@@ -105,7 +110,7 @@ def check_batch(task: Task, examples: int) -> None:
 
 
 def open_base_model(task: Task) -> "SentenceTransformer":
-    """The base model, at the length of the task.
+    """The base model, at the length of training.
 
     Raises:
         ModelError: when it cannot be opened, or has fewer positions than that.
@@ -123,5 +128,5 @@ def open_base_model(task: Task) -> "SentenceTransformer":
             f"max_seq_length {task.max_seq_length} is more than the {positions} positions of {task.base_model}; "
             "use at most that."
         )
-    model.max_seq_length = task.max_seq_length
+    model.max_seq_length = task.training_length
     return model

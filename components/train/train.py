@@ -52,7 +52,7 @@ def train_model(
         StoppedError: when SIGTERM or SIGINT asked to stop; a checkpoint was saved then.
     """
     from components.train.checkpoint_store import StoredTraining, checkpoint_place
-    from components.train.checkpoint_uploads import kept_in
+    from components.train.checkpoint_uploads import CheckpointUploads, kept_in
     from components.train.checkpoints import checkpoints_of, digest_of_inputs
     from components.train.progress import ProgressLines
     from components.train.ranks import Ranks
@@ -68,18 +68,20 @@ def train_model(
     model = open_base_model(task)
     output.parent.mkdir(parents=True, exist_ok=True)
     inputs = task.inputs()
+    stored = StoredTraining(place, digest_of_inputs(inputs)) if place and ranks.leads_node else None
     with (
         ranks.sharing(checkpoints_of(cache_directory("training") or output.parent, inputs)) as checkpoints,
-        kept_in(
-            StoredTraining(place, digest_of_inputs(inputs)) if place and ranks.is_first else None, checkpoints
-        ) as uploads,
+        kept_in(stored if ranks.is_first else None, checkpoints) as uploads,
         scratch_folder(output.parent, ".training-") as scratch,
     ):
+        if not ranks.is_first:
+            CheckpointUploads(stored, checkpoints).fetch()  # each node carries on from its own disk
         examples = ranks.after_the_first(lambda: token_ids(task, model, checkpoints, scratch))
         told = [ProgressLines(task.recipe.batch_size, log), *board] if ranks.is_first else []
         callbacks = [*told, uploads]
         report = _run(task, model, examples, checkpoints=checkpoints, callbacks=callbacks, begun=begun, ranks=ranks)
         if ranks.is_first:
+            model.max_seq_length = task.max_seq_length
             _save(model, report, scratch / "model", output)
     return report
 
@@ -134,7 +136,8 @@ def _run(
         share, dev = average(
             model, base, recipe.averaging, lambda: evaluator(model), by=MEASURES[recipe.measure], tuned_measures=dev
         )
-    before = evaluator(open_base_model(task))  # last, since nothing waits for it: training begins sooner
+    # Last, since nothing waits for it: training begins sooner. The first process alone reports it.
+    before = evaluator(open_base_model(task)) if ranks.is_first else {}
     passes = recipe.epochs * (state.global_step - resumed) / max(1, state.max_steps)
     return TrainingReport(
         base_model=task.base_model,
@@ -142,6 +145,7 @@ def _run(
         triplets=examples.triplets,
         examples=len(examples.rows),
         max_seq_length=task.max_seq_length,
+        training_length=task.training_length,
         steps=state.global_step,
         seconds=round(seconds, 3),
         preparation_seconds=round(started - begun, 3),

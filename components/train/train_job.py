@@ -33,7 +33,9 @@ def job_name(digest: str) -> str:
     return f"ranklift-train-{digest}"
 
 
-def train_job(digest: str, options: TrainOptions, settings: TrainJobSettings, store: ObjectStoreSettings) -> Manifest:
+def train_job(
+    digest: str, options: TrainOptions, settings: TrainJobSettings, store: ObjectStoreSettings, checkpoints: str = "off"
+) -> Manifest:
     """The TrainJob's manifest.
 
     Args:
@@ -41,6 +43,7 @@ def train_job(digest: str, options: TrainOptions, settings: TrainJobSettings, st
         options: how to train; `num_nodes` nodes with `processes` each, one for each accelerator when that is 0.
         settings: how the nodes are.
         store: where the nodes find their inputs; its keys are not in the manifest, which names the Secret instead.
+        checkpoints: where they keep theirs, as ``RANKLIFT_CHECKPOINTS`` says it.
     """
     processes = processes_per_node(options, settings)
     return {
@@ -60,7 +63,7 @@ def train_job(digest: str, options: TrainOptions, settings: TrainJobSettings, st
                 "numNodes": options.num_nodes,
                 "numProcPerNode": processes,
                 "resourcesPerNode": _resources(settings),
-                "env": [*_environment(settings, store), *_keys(settings)],
+                "env": [*_environment(settings, store, checkpoints), *_keys(settings)],
             },
             "runtimePatches": [
                 {
@@ -85,12 +88,13 @@ def _resources(settings: TrainJobSettings) -> dict[str, dict[str, str]]:
     return {"requests": found, "limits": found} if found else {}
 
 
-def _environment(settings: TrainJobSettings, store: ObjectStoreSettings) -> list[dict[str, Any]]:
+def _environment(settings: TrainJobSettings, store: ObjectStoreSettings, checkpoints: str) -> list[dict[str, Any]]:
     values = {
         "RANKLIFT_S3_ENDPOINT": store.endpoint,
         "RANKLIFT_S3_BUCKET": store.bucket,
         "RANKLIFT_S3_VIRTUAL_HOST": json.dumps(store.virtual_host),
         "AWS_REGION": store.region,
+        "RANKLIFT_CHECKPOINTS": checkpoints,
         # A container that failed and is started again finds its node's checkpoints there.
         "RANKLIFT_CACHE": "/tmp/cache",  # noqa: S108 - the pod's own
         **settings.env,

@@ -21,6 +21,7 @@ from components.kubernetes_api import TRAIN_JOBS, KubernetesApi, KubernetesError
 from components.object_store import ObjectStore
 from components.object_store_settings import ObjectStoreSettings
 from components.registry_version import inventory
+from components.train.checkpoint_store import checkpoint_setting
 from components.train.handover import BASE_MODEL, DATASET, Handover
 from components.train.launch import check_shares
 from components.train.node_pods import Seen, ends, look
@@ -48,12 +49,14 @@ def train_on_nodes(
         tell: shows one line of progress.
 
     Raises:
+        StoreError: when ``RANKLIFT_CHECKPOINTS`` cannot be used.
         RankliftError: with what a node said, or the ends of the nodes' logs; TrainJob and inputs are removed then.
         KubernetesError: when the cluster cannot be asked; the TrainJob stays, and the same again follows it.
         StoppedError: when SIGTERM or SIGINT asked to stop; TrainJob and inputs are removed.
     """
     settings = TrainJobSettings.from_environment()
     store = _store()
+    checkpoints = checkpoint_setting()
     manifest = DatasetManifest.of(dataset)
     check(look_up(dataset, options), output)
     options = options.model_copy(
@@ -69,7 +72,7 @@ def train_on_nodes(
     with _stopping():
         try:
             if not run.has_model():
-                run.start(train_job(digest, options, settings, store.settings), files, options)
+                run.start(train_job(digest, options, settings, store.settings, checkpoints), files, options)
                 run.follow()
             return run.take_model(output)
         except (StoppedError, _FailedError):

@@ -85,7 +85,7 @@ def prepared(options: argparse.Namespace, scratch: Path) -> tuple[Any, Any, floa
     recipe = recipe_named(options.recipe)._replace(batch_size=options.batch_size, mined=False, patience=0, epochs=50.0)
     manifest = DatasetManifest.of(options.dataset)
     model = open_model(base_model_directory(manifest.base_model))
-    model.max_seq_length = manifest.max_seq_length
+    model.max_seq_length = min(recipe.length or manifest.max_seq_length, manifest.max_seq_length)
     read = list(read_examples(options.dataset, recipe.all_triplets, scratch))
     chunks = [list(with_negatives(chunk, recipe.negatives)) for chunk in read]
     examples = tokenise(model, chunks, recipe.negatives, scratch / "tokens")

@@ -14,6 +14,7 @@ from components.errors import DataError, ModelError, RankliftError
 from components.train.curve import write_curve
 from components.train.recipes import RECIPES
 from components.train.report import DEV_ACCURACY, DEV_NDCG, TrainingReport, TrainOptions
+from components.train.tokens import open_tokens
 from components.train.train import train_model
 from pipeline.cli import app
 from tests.components.train.conftest import QUICK
@@ -98,6 +99,22 @@ def test_the_first_layers_of_strong_keep_their_weights(dataset, tiny_model, tmp_
     assert changed
     assert not [name for name in changed if name.startswith(("embeddings", "encoder.layer.0"))]
     assert report.options.batch_size == 16
+
+
+def test_training_reads_the_beginnings_of_texts_and_the_model_serves_them_at_its_own_length(
+    dataset, tmp_path, monkeypatch
+):
+    from sentence_transformers import SentenceTransformer
+
+    short = RECIPES["strong"]._replace(name="short", length=5)
+    monkeypatch.setattr("components.train.recipes.RECIPES", {**RECIPES, "short": short})
+    monkeypatch.setenv("RANKLIFT_CACHE", str(tmp_path / "cache"))
+    report = train_model(dataset, tmp_path / "model", QUICK.model_copy(update={"recipe": "short", "epochs": 0.2}))
+    (examples,) = (tmp_path / "cache" / "examples").iterdir()
+    assert max(len(ids) for row in open_tokens(examples).rows for ids in row.values()) == 5
+    whole = DatasetManifest.of(dataset).max_seq_length
+    assert (report.training_length, report.max_seq_length) == (5, whole)
+    assert SentenceTransformer(str(tmp_path / "model"), device="cpu").max_seq_length == whole > 5
 
 
 def test_a_recipe_that_there_is_not_is_refused_by_name(dataset, tmp_path):

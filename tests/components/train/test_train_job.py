@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import yaml
 
 from components.dataset import DatasetManifest
 from components.errors import ModelError, RankliftError, StoppedError
+from components.train.checkpoint_store import MANIFEST
 from components.train.handover import Handover
 from components.train.launch import train
 from components.train.report import DEV_ACCURACY, REPORT, TrainingReport
@@ -273,13 +275,18 @@ class TestThatItFails:
         assert not cluster.requests
 
 
+@pytest.fixture
+def secrets(store):
+    """What the nodes read the real keys from."""
+    keys = store.settings
+    return {SETTINGS.secret: {"key-id": keys.access_key.get_secret_value(), "key": keys.secret_key.get_secret_value()}}
+
+
 @pytest.mark.extended
-def test_two_nodes_of_one_process_each_train_one_model(dataset, tmp_path, cluster, store, monkeypatch):
+def test_two_nodes_of_one_process_each_train_one_model(dataset, tmp_path, cluster, store, secrets, monkeypatch):
     """All of it for real but the cluster: each node is a process with what its container would have, and no more."""
     monkeypatch.setenv(VARIABLE, SETTINGS.model_dump_json())
-    keys = store.settings
-    secret = {"key-id": keys.access_key.get_secret_value(), "key": keys.secret_key.get_secret_value()}
-    trainer = Trainer(cluster, {SETTINGS.secret: secret}, in_processes(tmp_path))
+    trainer = Trainer(cluster, secrets, in_processes(tmp_path))
     report = train_on_nodes(dataset, tmp_path / "model", TWO_NODES, tick=1)
     trainer.end()
     assert TrainingReport.read(tmp_path / "model" / REPORT) == report
@@ -292,3 +299,33 @@ def test_two_nodes_of_one_process_each_train_one_model(dataset, tmp_path, cluste
     )
     assert removed(cluster, store)
     shutil.rmtree(tmp_path / "model")
+
+
+@pytest.mark.extended
+def test_nodes_whose_disks_are_gone_carry_on_from_the_store(dataset, tmp_path, cluster, store, secrets, monkeypatch):
+    monkeypatch.setenv(VARIABLE, SETTINGS.model_dump_json())
+    monkeypatch.setenv("RANKLIFT_CHECKPOINTS", "store")
+    for machines in ("first", "other"):
+        (tmp_path / machines).mkdir()
+
+    def stopped_half_way(node):
+        node = node._replace(stopped=threading.Event())  # as when its machine goes away
+
+        def stop():
+            while not any("/checkpoint-" in item.key and item.key.endswith(MANIFEST) for item in store.list()):
+                time.sleep(0.1)
+            node.stopped.set()
+
+        threading.Thread(target=stop, daemon=True).start()
+        return in_processes(tmp_path / "first")(node)
+
+    trainer = Trainer(cluster, secrets, stopped_half_way)
+    with pytest.raises(RankliftError, match="failed"):
+        train_on_nodes(dataset, tmp_path / "model", TWO_NODES, tick=1)
+    trainer.end()
+    trainer = Trainer(cluster, secrets, in_processes(tmp_path / "other"))
+    report = train_on_nodes(dataset, tmp_path / "model", TWO_NODES, tick=1)
+    trainer.end()
+    assert 0 < report.resumed_step < report.steps
+    assert report.dev[DEV_ACCURACY] > report.dev_before[DEV_ACCURACY]
+    assert removed(cluster, store)

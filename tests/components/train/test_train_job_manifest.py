@@ -45,6 +45,12 @@ class TestTheManifest:
         assert pod["tolerations"] == self.SETTINGS.tolerations
         assert {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]} == {"/tmp", "/dev/shm"}  # noqa: S108
 
+    @pytest.mark.parametrize("place", ["off", "store", "s3://ranklift/team-a"])
+    def test_nodes_keep_their_checkpoints_where_the_stage_would(self, object_store, place):
+        manifest = train_job("0123456789abcdef", TWO_NODES, self.SETTINGS, object_store, place)
+        (told,) = [item for item in manifest["spec"]["trainer"]["env"] if item["name"] == "RANKLIFT_CHECKPOINTS"]
+        assert told["value"] == place
+
     def test_keys_stand_in_no_manifest(self, manifest, object_store):
         from_secret = [item for item in manifest["spec"]["trainer"]["env"] if "valueFrom" in item]
         assert {item["name"]: item["valueFrom"]["secretKeyRef"]["key"] for item in from_secret} == {
