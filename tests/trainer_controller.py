@@ -140,7 +140,7 @@ def in_processes(folder: Path) -> Callable[[Node], int]:
 
     def run(node: Node) -> int:
         own = folder / f"node-{node.index}"
-        own.mkdir()
+        own.mkdir(exist_ok=True)
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith(("RANKLIFT_", "AWS_", "KUBE"))
         }

@@ -199,7 +199,9 @@ class StoredTraining:
         """Remove other trainings that nobody carried on with for a week."""
         trainings: dict[str, list[ObjectInfo]] = {}
         for item in self.store.list(self._root):
-            trainings.setdefault(item.key.removeprefix(self._root).partition("/")[0], []).append(item)
+            digest, _, name = item.key.removeprefix(self._root).partition("/")
+            if _CHECKPOINT.fullmatch(name):  # a TrainJob's inputs lie there as well
+                trainings.setdefault(digest, []).append(item)
         for digest, items in trainings.items():
             is_other = re.fullmatch("[0-9a-f]{16}", digest) and f"{self._root}{digest}/" != self._folder
             if is_other and datetime.now(UTC) - max(item.modified for item in items) > _ABANDONED:

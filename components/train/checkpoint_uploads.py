@@ -18,7 +18,8 @@ from transformers import TrainerCallback
 
 from components.errors import RankliftError, StoppedError, StoreError
 from components.train.checkpoint_store import AbandonedError, StoredCheckpoint, StoredTraining
-from components.train.checkpoints import newest_checkpoint, step_of
+from components.train.checkpoints import newest_checkpoint, step_of, usable_checkpoints
+from components.train.ranks import Ranks
 from components.train.tell import tell
 
 _PATIENCE = 20.0  # seconds for the last upload when training was stopped: Kubernetes kills a pod 30 s after SIGTERM
@@ -35,20 +36,22 @@ class Snapshot(NamedTuple):
 
 @contextmanager
 def kept_in(
-    training: StoredTraining | None, folder: Path, patience: float = _PATIENCE
+    training: StoredTraining | None, folder: Path, patience: float = _PATIENCE, ranks: Ranks | None = None
 ) -> Iterator["CheckpointUploads"]:
     """Keep the checkpoints in the store while training runs; the trainer gets what is yielded as a callback.
 
-    At first the newest whole checkpoint of the store is fetched into `folder`, unless a newer one lies there. When
-    training was stopped or broke off, its last checkpoint is uploaded within `patience` seconds; when it is done or can
-    never be, the store keeps nothing of it.
+    At first the newest whole checkpoint of the store is fetched into `folder`, unless a newer one lies there; of
+    several processes the first of each machine fetches it, and the first of all uploads. When training was stopped or
+    broke off, its last checkpoint is uploaded within `patience` seconds; when it is done or can never be, the store
+    keeps nothing of it.
 
     Args:
         training: where; None keeps them on this machine alone.
         folder: in which the trainer saves.
         patience: seconds.
+        ranks: the processes that train together; None when this one is alone.
     """
-    uploads = CheckpointUploads(training, folder, patience)
+    uploads = CheckpointUploads(training, folder, patience, ranks)
     uploads.fetch()
     try:
         yield uploads
@@ -68,8 +71,16 @@ class CheckpointUploads(TrainerCallback):
     """Uploads each checkpoint that the trainer saves, in a thread; while one is under way, the newest of those that
     come meanwhile waits, and older ones are left out."""
 
-    def __init__(self, training: StoredTraining | None, folder: Path, patience: float = _PATIENCE) -> None:
-        self._training = training
+    def __init__(
+        self,
+        training: StoredTraining | None,
+        folder: Path,
+        patience: float = _PATIENCE,
+        ranks: Ranks | None = None,
+    ) -> None:
+        self._ranks = ranks or Ranks()
+        self._source = training if self._ranks.leads_node else None
+        self._training = training if self._ranks.is_first else None  # to which is uploaded
         self._folder = folder
         self._patience = patience
         self._stored: dict[int, str] = {}  # step → name in the store, of checkpoints that are there whole
@@ -84,16 +95,21 @@ class CheckpointUploads(TrainerCallback):
     # Before training
 
     def fetch(self) -> None:
-        """Bring the newest whole checkpoint of the store to this machine, unless it has a newer one."""
-        if self._training is None:
+        """Bring the newest whole checkpoint of the store to this machine, unless it has a newer one.
+
+        Where several machines train together, also beside a newer one, which the others may not have.
+        """
+        if self._source is None:
             return
         for prefix in _OWN:  # of a process that was killed
             for left in self._folder.glob(f"{prefix}*"):
                 shutil.rmtree(left, ignore_errors=True)
         try:
-            self._fetch_newest(self._training)
+            self._fetch_newest(self._source)
         except (RankliftError, OSError) as error:
             _tell("No checkpoint can be had from the object store, and training goes on", error)
+            return
+        if self._training is None:
             return
         try:
             self._training.remove_abandoned()
@@ -101,11 +117,11 @@ class CheckpointUploads(TrainerCallback):
             _tell("What other trainings left in the object store stays there", error)
 
     def _fetch_newest(self, training: StoredTraining) -> None:
-        here = newest_checkpoint(self._folder)
+        here = {step_of(checkpoint) for checkpoint in usable_checkpoints(self._folder)}
         checkpoints = training.whole()
         self._stored = {checkpoint.step: checkpoint.name for checkpoint in reversed(checkpoints)}
         for checkpoint in checkpoints:
-            if here is not None and checkpoint.step <= step_of(here):
+            if checkpoint.step in here or (self._ranks.count == 1 and checkpoint.step < max(here, default=0)):
                 return
             if self._brought(training, checkpoint):
                 return
@@ -137,7 +153,8 @@ class CheckpointUploads(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take the checkpoint that the trainer just saved."""
-        if state.is_world_process_zero:
+        self._ranks.wait()  # each process writes a part of it
+        if self._ranks.is_first:
             self.keep(self._folder / f"checkpoint-{state.global_step}")
 
     def keep(self, checkpoint: Path) -> None:

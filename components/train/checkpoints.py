@@ -21,7 +21,15 @@ from components.scratch_folder import scratch_folder
 from components.stop_signals import StopSignals
 from components.train.ranks import Ranks
 
-__all__ = ["StopAndSave", "StoppedError", "checkpoints_of", "digest_of_inputs", "newest_checkpoint", "step_of"]
+__all__ = [
+    "StopAndSave",
+    "StoppedError",
+    "checkpoints_of",
+    "digest_of_inputs",
+    "newest_checkpoint",
+    "step_of",
+    "usable_checkpoints",
+]
 
 _STATE = "trainer_state.json"  #: the trainer writes it last
 _ABANDONED_SECONDS = 7 * 24 * 3600
@@ -71,16 +79,20 @@ def step_of(checkpoint: Path) -> int:
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that training can carry on from; newer ones that it cannot are removed.
+    """The newest checkpoint that training can carry on from; see `usable_checkpoints`."""
+    return next(iter(usable_checkpoints(folder)), None)
 
-    It may have been saved in another folder or on another machine: the path of the best one in it is made right.
+
+def usable_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints that training can carry on from, the newest first; those that it cannot are removed.
+
+    They may have been saved in another folder or on another machine: the path of the best one in them is made right.
     """
     checkpoints = sorted(folder.glob("checkpoint-*"), key=step_of, reverse=True)
-    for checkpoint in checkpoints:
-        if _is_usable(checkpoint):
-            return checkpoint
+    usable = [checkpoint for checkpoint in checkpoints if _is_usable(checkpoint)]
+    for checkpoint in set(checkpoints).difference(usable):
         shutil.rmtree(checkpoint)
-    return None
+    return usable
 
 
 def _is_usable(checkpoint: Path) -> bool:

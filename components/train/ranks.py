@@ -5,7 +5,7 @@ then nothing here costs anything.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -94,12 +94,11 @@ class Ranks:
         self.wait()
         return make()
 
-    def checkpoint(self, found: Path | None) -> Path | None:
-        """Where all carry on from: what the first process of this machine found, when every machine has the same."""
-        if self._group is None:
-            return found
-        leads = self._led(found)
-        return leads[self._node] if len({lead and lead.name for lead in leads.values()}) == 1 else None
+    def checkpoint(self, found: Sequence[Path]) -> Path | None:
+        """Where all carry on from: the first of those that the first process of this machine found that all have."""
+        machines = self._led(found)
+        names = [{path.name for path in there} for there in machines.values()]
+        return next((path for path in machines[self._node] if all(path.name in there for there in names)), None)
 
     @property
     def _node(self) -> str:

@@ -30,7 +30,7 @@ class Recipe(NamedTuple):
     negatives: int  #: hard negatives beside every pair of query and positive
     mined: bool  #: whether those that the data does not bring are mined with the base model
     directions: tuple[Direction, ...]  #: what is contrasted in a batch, as MultipleNegativesRankingLoss names it
-    length: int  #: tokens at which texts are cut in training, at most; the model serves them at its own length
+    length: int  #: tokens at which texts are cut in training, at most; 0: where the model will cut them
     batch_size: int  #: pairs in a batch
     epochs: float
     learning_rate: float
@@ -41,6 +41,10 @@ class Recipe(NamedTuple):
     evaluations: int  #: how often dev is measured
     patience: int  #: evaluations without a gain after which training stops; 0: it never does
     averaging: tuple[float, ...]  #: shares of the fine-tuned weights, tried in a mean with the base model's
+
+    def length_for(self, max_seq_length: int) -> int:
+        """Tokens at which texts are cut in training, for a model that reads so many when it serves."""
+        return min(self.length or max_seq_length, max_seq_length)
 
 
 SEED = Recipe(

@@ -22,7 +22,7 @@ class TrainOptions(Document):
     batch_size: int = Field(default=0, ge=0)  #: examples; the other positives and negatives in it are negatives
     learning_rate: float = Field(default=0, ge=0, le=1)
     evaluations: int = Field(default=0, ge=0)  #: how often dev is measured and a checkpoint kept
-    max_seq_length: int = Field(default=0, ge=0)  #: tokens; the dataset's when 0
+    max_seq_length: int = Field(default=0, ge=0)  #: tokens that the model reads; the dataset's when 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"  #: auto is bf16 where the processor computes in it
     seed: int = 42
     processes: int = Field(default=0, ge=0, le=64)  #: on each node; 0 is one for each GPU there, at least one

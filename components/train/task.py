@@ -26,8 +26,8 @@ class Task(NamedTuple):
     manifest: DatasetManifest
     base_model: str
     base: Path
-    max_seq_length: int  #: of the model
-    training_length: int  #: at which texts are cut in training, at most that of the model
+    max_seq_length: int  #: tokens that the model reads when it serves
+    training_length: int  #: tokens at which texts are cut in training
     recipe: Recipe
     options: TrainOptions
 
@@ -49,7 +49,6 @@ class Task(NamedTuple):
         libraries = ("torch", "accelerate")
         return {
             **self.data_inputs(),
-            "max_seq_length": str(self.max_seq_length),
             "recipe": repr(self.recipe),
             "seed": str(self.options.seed),
             "bf16": str(uses_bf16(self.options.precision)),
@@ -75,7 +74,7 @@ def look_up(dataset: Path, options: TrainOptions) -> Task:
         base_model=base_model,
         base=base_model_directory(base_model),
         max_seq_length=length,
-        training_length=min(recipe.length or length, length),
+        training_length=recipe.length_for(length),
         recipe=recipe,
         options=options,
     )
@@ -113,7 +112,7 @@ def open_base_model(task: Task) -> "SentenceTransformer":
     """The base model, at the length of training.
 
     Raises:
-        ModelError: when it cannot be opened, or has fewer positions than that.
+        ModelError: when it cannot be opened, or has fewer positions than it shall read when it serves.
     """
     model = open_model(task.base)
     kinds = [type(module).__name__ for module in model]

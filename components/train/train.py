@@ -35,9 +35,9 @@ def train_model(
     positive among all positives and negatives of the batch. The recipe says what is best: accuracy or NDCG@10 on dev.
 
     A training that was killed carries on from its last checkpoint when the same is trained again, and ends with the
-    very same weights. Checkpoints and token ids lie in ``RANKLIFT_CACHE`` where that is set, else beside the output;
-    checkpoints lie in the object store as well where ``RANKLIFT_CHECKPOINTS`` says so, from which another machine
-    carries on.
+    very same weights; with dropout, nodes that carry on from the object store draw anew what is dropped. Checkpoints
+    and token ids lie in ``RANKLIFT_CACHE`` where that is set, else beside the output; checkpoints lie in the object
+    store as well where ``RANKLIFT_CHECKPOINTS`` says so, from which another machine carries on.
 
     Args:
         dataset: a dataset version; ``train.parquet`` and ``dev.parquet`` are read, the evaluation files never.
@@ -46,13 +46,16 @@ def train_model(
         log: a file to which progress is added, one JSON object a line.
         tensorboard: a folder to which losses and what dev gave are written for TensorBoard.
 
+    Returns:
+        The report. Of several processes the first alone measures the base model: `dev_before` is empty elsewhere.
+
     Raises:
         DataError: when there is too little data for the batch size, or no dev triplet.
         ModelError: when the base model cannot be had, the output folder is in use, or the loss is not a number.
         StoppedError: when SIGTERM or SIGINT asked to stop; a checkpoint was saved then.
     """
     from components.train.checkpoint_store import StoredTraining, checkpoint_place
-    from components.train.checkpoint_uploads import CheckpointUploads, kept_in
+    from components.train.checkpoint_uploads import kept_in
     from components.train.checkpoints import checkpoints_of, digest_of_inputs
     from components.train.progress import ProgressLines
     from components.train.ranks import Ranks
@@ -68,14 +71,12 @@ def train_model(
     model = open_base_model(task)
     output.parent.mkdir(parents=True, exist_ok=True)
     inputs = task.inputs()
-    stored = StoredTraining(place, digest_of_inputs(inputs)) if place and ranks.leads_node else None
+    stored = StoredTraining(place, digest_of_inputs(inputs)) if place else None
     with (
         ranks.sharing(checkpoints_of(cache_directory("training") or output.parent, inputs)) as checkpoints,
-        kept_in(stored if ranks.is_first else None, checkpoints) as uploads,
+        kept_in(stored, checkpoints, ranks=ranks) as uploads,
         scratch_folder(output.parent, ".training-") as scratch,
     ):
-        if not ranks.is_first:
-            CheckpointUploads(stored, checkpoints).fetch()  # each node carries on from its own disk
         examples = ranks.after_the_first(lambda: token_ids(task, model, checkpoints, scratch))
         told = [ProgressLines(task.recipe.batch_size, log), *board] if ranks.is_first else []
         callbacks = [*told, uploads]
@@ -105,7 +106,7 @@ def _run(
     ranks: "Ranks",
 ) -> TrainingReport:
     from components.train.averaging import average, weights_of
-    from components.train.checkpoints import StopAndSave, newest_checkpoint
+    from components.train.checkpoints import StopAndSave, usable_checkpoints
     from components.train.loss_guard import LossGuard
 
     options = task.options
@@ -122,7 +123,7 @@ def _run(
         checkpoints=checkpoints,
         ranks=ranks,
     )
-    checkpoint = ranks.checkpoint(newest_checkpoint(checkpoints) if ranks.leads_node else None)
+    checkpoint = ranks.checkpoint(usable_checkpoints(checkpoints) if ranks.leads_node else [])
     resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     started = time.monotonic()
     with StopAndSave(ranks=ranks) as stop:

@@ -34,7 +34,7 @@ def job_name(digest: str) -> str:
 
 
 def train_job(
-    digest: str, options: TrainOptions, settings: TrainJobSettings, store: ObjectStoreSettings, checkpoints: str = "off"
+    digest: str, options: TrainOptions, settings: TrainJobSettings, store: ObjectStoreSettings, checkpoints: str
 ) -> Manifest:
     """The TrainJob's manifest.
 

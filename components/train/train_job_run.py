@@ -81,7 +81,7 @@ def train_on_nodes(
 
 
 class _FailedError(RankliftError):
-    """The training failed, and the same again would have to begin anew."""
+    """The training failed, and the same again would need another TrainJob."""
 
 
 def _store() -> ObjectStore:
@@ -115,7 +115,7 @@ def _stopping() -> Iterator[None]:
         restore()
         raise StoppedError(
             f"Training was stopped by {signal.Signals(number).name}, and its TrainJob removed; run the same again to "
-            "begin anew.",
+            "carry on from the checkpoint in the object store, or to begin anew where there is none.",
             signal.Signals(number),
         )
 
@@ -187,7 +187,7 @@ class _Run:
             began = time.monotonic()
             job = self._find()
             if job is None:
-                raise _FailedError(f"{self} was deleted while it trained; run the same again to begin anew.")
+                raise _FailedError(f"{self} was deleted while it trained; run the same again.")
             if _condition(job, "Complete") is not None:
                 return
             failed = _condition(job, "Failed")

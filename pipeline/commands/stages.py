@@ -68,7 +68,7 @@ def train(
     epochs: options.Epochs = 0.0,
     batch_size: options.BatchSize = 0,
     learning_rate: options.LearningRate = 0.0,
-    max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens; the dataset's when 0.")] = 0,
+    max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens that the model reads; the dataset's when 0.")] = 0,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     log: Annotated[Path | None, typer.Option(help="A file to which progress is added as JSON lines.")] = None,
     tensorboard: Annotated[Path | None, typer.Option(help="A folder to write to for TensorBoard.")] = None,

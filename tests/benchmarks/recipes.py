@@ -77,7 +77,8 @@ class Bench:
         output = self._folder("model") / "m"
         report = train.train_model(self.dataset, output, TrainOptions(recipe=name, seed=seed, epochs=self.epochs[name]))
         took = time.process_time() - begun
-        told = {"averaging": report.averaging, "best_step": report.best_step, "steps": report.steps, "dev": report.dev}
+        kept = ("training_length", "averaging", "best_step", "steps", "dev")
+        told = {name: getattr(report, name) for name in kept}
         self.told.setdefault(name, []).append(told)
         self._score(name, output, took)
 

@@ -166,7 +166,7 @@ class Bench:
             for name, side in sides.items():
                 self.report[name]["loaded_megabytes"] = side.server.megabytes()
         # torch has no int8 product to compare with: an int8 model may reach more than all of fp32's.
-        self.report["gemm_gflops"] = gemm_gflops(bf16=self.precision == "bf16")
+        self.report["gemm_gflops"] = gemm_gflops(self.precision == "bf16", threads)
         self.report["gemm_precision"] = "bf16" if self.precision == "bf16" else "fp32"
         self.report["share_of_gemm"] = round(self.report["profile"]["gflops"] / self.report["gemm_gflops"], 2)
 

@@ -6,8 +6,9 @@
     python tests/benchmarks/training.py start DATASET [--runs 5]
     python tests/benchmarks/training.py memory [--triplets 100000 10000000] [--model FOLDER]
 
-DATASET is a dataset version. `speed` trains both on the same triplets, with the same batch size and length, for so many
-steps, in an order that alternates; the first two steps of each are left out. It tells triplets a second, the median
+DATASET is a dataset version. `speed` trains both on the same triplets, with the same batch size, for so many steps, in
+an order that alternates; the first two steps of each are left out. The trainer as it comes reads as many tokens of a
+text as the model serves, a recipe as many as it says; both stand in the report. It tells triplets a second, the median
 ratio with smallest and largest, and the share of this machine's matrix product; the clock is the process's CPU time, so
 that other work beside it changes little, and it wants to be pinned to one core. `start` is the time from the start of a
 process to its first step. `memory` makes triplets, trains a few steps in a process of its own, and reads its peak.
@@ -85,7 +86,7 @@ def prepared(options: argparse.Namespace, scratch: Path) -> tuple[Any, Any, floa
     recipe = recipe_named(options.recipe)._replace(batch_size=options.batch_size, mined=False, patience=0, epochs=50.0)
     manifest = DatasetManifest.of(options.dataset)
     model = open_model(base_model_directory(manifest.base_model))
-    model.max_seq_length = min(recipe.length or manifest.max_seq_length, manifest.max_seq_length)
+    model.max_seq_length = recipe.length_for(manifest.max_seq_length)
     read = list(read_examples(options.dataset, recipe.all_triplets, scratch))
     chunks = [list(with_negatives(chunk, recipe.negatives)) for chunk in read]
     examples = tokenise(model, chunks, recipe.negatives, scratch / "tokens")
@@ -109,9 +110,13 @@ def prepared(options: argparse.Namespace, scratch: Path) -> tuple[Any, Any, floa
 
 
 def speed(options: argparse.Namespace) -> dict[str, Any]:
+    import torch
+
+    from components.dataset import DatasetManifest
     from components.train.recipes import recipe_named
     from components.train.trainer import uses_bf16
 
+    recipe, length = recipe_named(options.recipe), DatasetManifest.of(options.dataset).max_seq_length
     bf16 = uses_bf16(options.precision)
     found: dict[str, list[float]] = {}
     for number in range(options.pairs):
@@ -125,13 +130,14 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
                 else:
                     found.setdefault(side, []).append(as_it_comes(options, Path(scratch), side == "bf16"))
         print({name: round(values[-1], 2) for name, values in found.items()}, flush=True)
-    peak = gemm_gflops(bf16, time.process_time)
+    peak = gemm_gflops(bf16, torch.get_num_threads(), time.process_time)
     # Forward, and twice that backward where layers are trained; six layers of a MiniLM-L6, attention left out.
-    passes = 1 + 2 * (1 - recipe_named(options.recipe).frozen)
+    passes = 1 + 2 * (1 - recipe.frozen)
     reached = statistics.median(found["tokens"]) * passes * 2 * 12 * 384 * 384 * 6 / 1e9
     report: dict[str, Any] = {
         "recipe": options.recipe,
         "batch_size": options.batch_size,
+        "tokens_read": {"ours": recipe.length_for(length), "as it comes": length},
         "precision": "bf16" if bf16 else "fp32",
         "triplets_per_second": {name: round(statistics.median(found[name]), 2) for name in found if name != "tokens"},
         "gemm_gflops": peak,

@@ -13,6 +13,7 @@ from components.train import checkpoint_store
 from components.train.checkpoint_store import MANIFEST, AbandonedError, CheckpointPlace, StoredTraining
 from components.train.checkpoint_uploads import kept_in
 from components.train.checkpoints import newest_checkpoint
+from components.train.ranks import Ranks
 from tests.faults.proxy import Fault, Proxy
 from tests.kserve.running import wait_for
 
@@ -223,9 +224,30 @@ class TestFetching:
         assert self.fetched(training, tmp_path / "here").name == "checkpoint-10"
         assert f"{root}/{new.name}/{MANIFEST} is damaged" in capfd.readouterr().err
 
+    @pytest.mark.parametrize(
+        ("machines", "found"),
+        [
+            pytest.param(1, {"checkpoint-20"}, id="not beside a newer one"),
+            pytest.param(2, {"checkpoint-10", "checkpoint-20"}, id="beside it where another machine may have none"),
+        ],
+    )
+    def test_what_comes_beside_a_newer_one_of_this_machine(self, training, store, tmp_path, machines, found):
+        (tmp_path / "there").mkdir()
+        upload(training, save(tmp_path / "there", 10))
+        (tmp_path / "here").mkdir()
+        save(tmp_path / "here", 20)
+        last = Ranks(index=machines - 1, count=machines)
+        with pytest.raises(StoppedError), kept_in(training, tmp_path / "here", ranks=last):
+            raise StoppedError("at once")
+        assert {path.name for path in (tmp_path / "here").iterdir()} == found
+        uploads_what_it_has = machines == 1
+        assert (training.whole()[0].step == 20) == uploads_what_it_has, "the first of several alone uploads"
+
     def test_what_nobody_came_back_for_is_removed_a_week_later(self, training, store, tmp_path, monkeypatch):
         other = StoredTraining(CheckpointPlace(store, "training/"), "f" * 16)
         upload(other, save(tmp_path / "there", 10))
+        inputs = f"training/{'e' * 16}/inputs.json"  # of a TrainJob that waits in a queue
+        store.put(inputs, b"{}")
         assert self.fetched(training, tmp_path / "here") is None
         assert other.whole()
 
@@ -237,3 +259,4 @@ class TestFetching:
         monkeypatch.setattr(checkpoint_store, "datetime", InEightDays)
         self.fetched(training, tmp_path / "here")
         assert other.whole() == []
+        assert store.get(inputs).content == b"{}"

@@ -101,20 +101,48 @@ def test_the_first_layers_of_strong_keep_their_weights(dataset, tiny_model, tmp_
     assert report.options.batch_size == 16
 
 
-def test_training_reads_the_beginnings_of_texts_and_the_model_serves_them_at_its_own_length(
-    dataset, tmp_path, monkeypatch
-):
-    from sentence_transformers import SentenceTransformer
+class TestWhatTrainingReadsOfAText:
+    @pytest.fixture
+    def short(self, monkeypatch, tmp_path):
+        """A recipe that reads five tokens, where the dataset has eight."""
+        recipe = RECIPES["strong"]._replace(name="short", length=5)
+        monkeypatch.setattr("components.train.recipes.RECIPES", {**RECIPES, "short": recipe})
+        monkeypatch.setenv("RANKLIFT_CACHE", str(tmp_path / "cache"))
+        return QUICK.model_copy(update={"recipe": "short", "epochs": 0.2})
 
-    short = RECIPES["strong"]._replace(name="short", length=5)
-    monkeypatch.setattr("components.train.recipes.RECIPES", {**RECIPES, "short": short})
-    monkeypatch.setenv("RANKLIFT_CACHE", str(tmp_path / "cache"))
-    report = train_model(dataset, tmp_path / "model", QUICK.model_copy(update={"recipe": "short", "epochs": 0.2}))
-    (examples,) = (tmp_path / "cache" / "examples").iterdir()
-    assert max(len(ids) for row in open_tokens(examples).rows for ids in row.values()) == 5
-    whole = DatasetManifest.of(dataset).max_seq_length
-    assert (report.training_length, report.max_seq_length) == (5, whole)
-    assert SentenceTransformer(str(tmp_path / "model"), device="cpu").max_seq_length == whole > 5
+    def test_it_reads_their_beginnings_and_the_model_serves_its_own_length(self, dataset, tmp_path, short, monkeypatch):
+        from sentence_transformers import SentenceTransformer
+
+        from components.train.dev_set import DevEvaluator
+
+        measure, seen = DevEvaluator.__call__, set()
+        monkeypatch.setattr(
+            DevEvaluator, "__call__", lambda self, model, *a: (seen.add(model.max_seq_length), measure(self, model))[1]
+        )
+        report = train_model(dataset, tmp_path / "model", short)
+        (examples,) = (tmp_path / "cache" / "examples").iterdir()
+        assert max(len(ids) for row in open_tokens(examples).rows for ids in row.values()) == 5
+        assert seen == {5}, "dev as well"
+        whole = DatasetManifest.of(dataset).max_seq_length
+        assert (report.training_length, report.max_seq_length) == (5, whole)
+        assert SentenceTransformer(str(tmp_path / "model"), device="cpu").max_seq_length == whole > 5
+
+    @pytest.mark.parametrize(
+        ("of_the_recipe", "of_the_model", "read"),
+        [
+            pytest.param(64, 256, 64, id="the recipe's"),
+            pytest.param(64, 32, 32, id="the model's, when it is less"),
+            pytest.param(0, 256, 256, id="the model's, when the recipe says nothing"),
+        ],
+    )
+    def test_it_is_the_recipes_length_and_at_most_the_models(self, of_the_recipe, of_the_model, read):
+        assert RECIPES["strong"]._replace(length=of_the_recipe).length_for(of_the_model) == read
+
+    def test_examples_of_another_length_are_others(self, dataset, tmp_path, short):
+        for length in (3, 4, 8):
+            output = tmp_path / f"model-{length}"
+            train_model(dataset, output, short.model_copy(update={"max_seq_length": length}))
+        assert len(list((tmp_path / "cache" / "examples").iterdir())) == 3
 
 
 def test_a_recipe_that_there_is_not_is_refused_by_name(dataset, tmp_path):

