@@ -116,9 +116,12 @@ class TestWhatTrainingReadsOfAText:
         from components.train.dev_set import DevEvaluator
 
         measure, seen = DevEvaluator.__call__, set()
-        monkeypatch.setattr(
-            DevEvaluator, "__call__", lambda self, model, *a: (seen.add(model.max_seq_length), measure(self, model))[1]
-        )
+
+        def measured(evaluator, model, *arguments, **options):
+            seen.add(model.max_seq_length)
+            return measure(evaluator, model, *arguments, **options)
+
+        monkeypatch.setattr(DevEvaluator, "__call__", measured)
         report = train_model(dataset, tmp_path / "model", short)
         (examples,) = (tmp_path / "cache" / "examples").iterdir()
         assert max(len(ids) for row in open_tokens(examples).rows for ids in row.values()) == 5
