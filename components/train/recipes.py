@@ -15,6 +15,7 @@ ALL_DIRECTIONS: tuple[Direction, ...] = ("query_to_doc", "query_to_query", "doc_
 
 #: What training changes is learned from the beginnings of texts as well, in a part of the time: "BERT" (Devlin et al.
 #: 2019, arXiv:1810.04805) is trained on 128 of its 512 tokens for nine tenths of the steps, all-MiniLM-L6-v2 on 128.
+#: In the same time 64 gave more NDCG@10 than 128, on held-out training queries of SciFact and the demo data.
 TRAINING_LENGTH = 64
 
 

@@ -106,7 +106,7 @@ def _run(
     ranks: "Ranks",
 ) -> TrainingReport:
     from components.train.averaging import average, weights_of
-    from components.train.checkpoints import StopAndSave, usable_checkpoints
+    from components.train.checkpoints import StopAndSave, step_of, usable_checkpoints
     from components.train.loss_guard import LossGuard
 
     options = task.options
@@ -124,7 +124,7 @@ def _run(
         ranks=ranks,
     )
     checkpoint = ranks.checkpoint(usable_checkpoints(checkpoints) if ranks.leads_node else [])
-    resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+    resumed = step_of(checkpoint) if checkpoint else 0
     started = time.monotonic()
     with StopAndSave(ranks=ranks) as stop:
         for callback in (LossGuard(), *callbacks, stop):

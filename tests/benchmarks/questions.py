@@ -25,7 +25,7 @@ def _pool() -> list[str]:
 def questions(documents: int, repeated: bool, seed: str) -> Make:
     """Requests of one short query and documents of about 60 tokens: never seen before, or from one pool of 500."""
     chooser = random.Random(seed)
-    pool = _pool()
+    pool = _pool() if repeated else []
 
     def make() -> dict[str, object]:
         texts = chooser.sample(pool, documents) if repeated else [sentence(chooser, 50) for _ in range(documents)]

@@ -5,6 +5,7 @@ from components.prepare.stage import prepare
 from components.train.report import TrainOptions
 from components.train.train import train_model
 from tests.datasets import write_triplets
+from tests.kubernetes_api import Cluster, serving
 
 QUICK = TrainOptions(epochs=4, batch_size=16, learning_rate=2e-3, precision="fp32")
 
@@ -32,3 +33,12 @@ def store(registry, monkeypatch):
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
     return registry.store
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """A stand-in for Kubernetes, which the environment names."""
+    cluster = Cluster()
+    with serving(cluster, tmp_path) as environment:
+        monkeypatch.setenv("KUBECONFIG", environment["KUBECONFIG"])
+        yield cluster

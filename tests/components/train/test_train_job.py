@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import threading
 from pathlib import Path
@@ -10,29 +9,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.dataset import DatasetManifest
 from components.errors import ModelError, RankliftError, StoppedError, StoreError
-from components.train.checkpoint_store import MANIFEST
 from components.train.handover import Handover
 from components.train.launch import train
-from components.train.report import DEV_ACCURACY, REPORT, TrainingReport
 from components.train.train_job_run import train_on_nodes
 from components.train.train_job_settings import VARIABLE
 from tests.components.train.conftest import QUICK
-from tests.components.train.train_jobs import SETTINGS, TWO_NODES
-from tests.kubernetes_api import Cluster, serving
-from tests.trainer_controller import Trainer, in_processes
+from tests.components.train.train_jobs import SETTINGS, TWO_NODES, removed
+from tests.trainer_controller import Trainer
 
 ROLE = Path(__file__).parents[3] / "manifests" / "train-jobs" / "role.yaml"
 SECRETS = {"ranklift-object-store": {"key-id": "AKIA", "key": "a secret key"}}
-
-
-@pytest.fixture
-def cluster(tmp_path, monkeypatch):
-    cluster = Cluster()
-    with serving(cluster, tmp_path) as environment:
-        monkeypatch.setenv("KUBECONFIG", environment["KUBECONFIG"])
-        yield cluster
 
 
 class Nodes:
@@ -79,10 +66,6 @@ def run(dataset, tmp_path, trainer):
     run.told = told
     run.output = tmp_path / "out" / "model"
     return run
-
-
-def removed(cluster, store):
-    return not cluster.select("trainjobs", "") and not store.list()
 
 
 class TestThatItTrains:
@@ -285,67 +268,3 @@ class TestThatItFails:
             run(QUICK.model_copy(update={"num_nodes": 3}))
         assert removed(cluster, store)
         assert not cluster.requests
-
-
-@pytest.fixture
-def secrets(store):
-    """What the nodes read the real keys from."""
-    keys = store.settings
-    return {SETTINGS.secret: {"key-id": keys.access_key.get_secret_value(), "key": keys.secret_key.get_secret_value()}}
-
-
-@pytest.mark.extended
-def test_two_nodes_of_one_process_each_train_one_model(dataset, tmp_path, cluster, store, secrets, monkeypatch):
-    """All of it for real but the cluster: each node is a process with what its container would have, and no more."""
-    monkeypatch.setenv(VARIABLE, SETTINGS.model_dump_json())
-    trainer = Trainer(cluster, secrets, in_processes(tmp_path))
-    report = train_on_nodes(dataset, tmp_path / "model", TWO_NODES, tick=1)
-    trainer.end()
-    assert TrainingReport.read(tmp_path / "model" / REPORT) == report
-    assert report.dev[DEV_ACCURACY] > report.dev_before[DEV_ACCURACY]
-    from sentence_transformers import SentenceTransformer
-
-    assert (
-        SentenceTransformer(str(tmp_path / "model"), device="cpu").max_seq_length
-        == DatasetManifest.of(dataset).max_seq_length
-    )
-    assert removed(cluster, store)
-    shutil.rmtree(tmp_path / "model")
-
-
-@pytest.mark.extended
-@pytest.mark.parametrize("replaced", [(0, 1), (1,)], ids=["all", "one of them"])
-def test_nodes_whose_disks_are_gone_carry_on_from_the_store(
-    dataset, tmp_path, cluster, store, secrets, monkeypatch, replaced
-):
-    monkeypatch.setenv(VARIABLE, SETTINGS.model_dump_json())
-    monkeypatch.setenv("RANKLIFT_CHECKPOINTS", "store")
-    options = TWO_NODES.model_copy(update={"epochs": 20})
-    is_over = threading.Event()
-
-    def stopped_half_way(node):
-        # One event for all would be the job's deletion; here the nodes are told to stop by their machines.
-        node = node._replace(stopped=threading.Event())
-
-        def stop():
-            while not is_over.wait(0.1):
-                if any(item.key.endswith(f"/{MANIFEST}") for item in store.list()):
-                    node.stopped.set()
-                    return
-
-        threading.Thread(target=stop, daemon=True).start()
-        return in_processes(tmp_path)(node)
-
-    trainer = Trainer(cluster, secrets, stopped_half_way)
-    with pytest.raises(RankliftError, match="exit code 143"):
-        train_on_nodes(dataset, tmp_path / "model", options, tick=1)
-    is_over.set()
-    trainer.end()
-    for index in replaced:
-        shutil.rmtree(tmp_path / f"node-{index}")
-    trainer = Trainer(cluster, secrets, in_processes(tmp_path))
-    report = train_on_nodes(dataset, tmp_path / "model", options, tick=1)
-    trainer.end()
-    assert 0 < report.resumed_step < report.steps
-    assert report.dev[DEV_ACCURACY] > report.dev_before[DEV_ACCURACY]
-    assert removed(cluster, store)

@@ -10,3 +10,8 @@ SETTINGS = TrainJobSettings(
     keys={"key-id": "AWS_ACCESS_KEY_ID", "key": "AWS_SECRET_ACCESS_KEY"},
     namespace="kubeflow",
 )
+
+
+def removed(cluster, store):
+    """Whether no TrainJob and nothing that was handed over for one is left."""
+    return not cluster.select("trainjobs", "") and not store.list()
