@@ -111,9 +111,12 @@ class GrpcServer:
                 "or --enable_grpc false."
             ) from error
 
-    async def run(self) -> None:
-        """Serve until stopped."""
+    async def listen(self) -> None:
+        """Answer calls from now on."""
         await self._server.start()
+
+    async def run(self) -> None:
+        """Wait until stopped."""
         await self._server.wait_for_termination()
 
     async def stop(self) -> None:

@@ -124,6 +124,10 @@ class RestServer(RESTServer):
         """The port that it listens on."""
         return int(self._socket.getsockname()[1])
 
+    def listen(self) -> None:
+        """Accept connections from now on; they are served as soon as `start` runs."""
+        self._socket.listen(self.config.backlog)
+
     async def start(self) -> None:
         """Serve until stopped."""
         await self._server.serve(sockets=[self._socket])

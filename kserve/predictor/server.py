@@ -114,7 +114,10 @@ class RankServer(ModelServer):
         grpc = GrpcServer(self._settings, self.grpc_port, data_plane, repository) if self.enable_grpc else None
         self._drain_on_signals(switchboard, rest, grpc)
         addresses = {"http": f"{self._settings.host}:{rest.port}"}
+        # Whoever reads "ready" in the log connects at once: both listen by then.
+        rest.listen()
         if grpc is not None:
+            await grpc.listen()
             addresses["grpc"] = f"{self._settings.host}:{grpc.port}"
         logger.info("ready", extra={"fields": {"listening": addresses}})
         await asyncio.gather(rest.start(), *([grpc.run()] if grpc else []))

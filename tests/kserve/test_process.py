@@ -1,5 +1,7 @@
 """The process: what it imports, when it is ready, how it stops, and what it says when it cannot start."""
 
+import json
+import socket
 import subprocess
 import sys
 import threading
@@ -38,6 +40,19 @@ def test_it_is_ready_only_after_the_warm_up(exported_tiny_model, tmp_path):
         assert messages.index("ready") > [message.startswith("serving model") for message in messages].index(True)
         for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/ranklift/ready", "/v1/models/ranklift"):
             assert httpx.get(predictor.url + path).status_code == 200
+
+
+def test_whoever_reads_ready_in_the_log_is_connected_at_once(exported_tiny_model):
+    process = subprocess.Popen(command(exported_tiny_model), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        assert process.stdout is not None
+        listening = next(json.loads(line)["listening"] for line in process.stdout if b'"ready"' in line)
+        for address in listening.values():
+            host, port = address.split(":")
+            socket.create_connection((host, int(port)), 30).close()
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_sigterm_answers_what_is_in_flight_and_ends_with_status_0(exported_tiny_model, tmp_path):
