@@ -148,7 +148,12 @@ def _header(path: Path, delimiter: str) -> list[str]:
     first = next(numbered_lines(path), None)
     if first is None:
         raise DataError(f"{path} is empty; its first line must name the columns {_EXAMPLE}.")
-    names = [name.strip() for name in next(csv.reader(io.StringIO(first[1]), delimiter=delimiter))]
+    try:
+        names = [name.strip() for name in next(csv.reader(io.StringIO(first[1]), delimiter=delimiter))]
+    except csv.Error as error:  # a lone carriage return, with which old programs end their lines
+        raise DataError(
+            f"{path}, row 1 does not name the columns ({error}); end lines with a line feed and name {_EXAMPLE}."
+        ) from error
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"{path}, row 1 names the column {twice[0]!r} twice; rename one.")

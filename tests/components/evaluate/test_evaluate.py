@@ -13,6 +13,7 @@ from components.digest import file_sha256
 from components.errors import DataError, ModelError
 from components.evaluate.evaluate import evaluate
 from components.evaluation_set import open_evaluation_set
+from components.export.export import choose_precision
 from components.scores import ScoreFile
 from components.served_model import ENCODER_CONFIG, GRAPH, WEIGHTS, EncoderConfig
 from tests.evaluation_sets import CORPUS, QRELS, QUERIES, write_beir_folder, write_dataset_version
@@ -67,7 +68,7 @@ def test_the_score_file_says_what_was_measured(scores, exported_tiny_model, rand
     assert set(scores.per_query) == {"ndcg@10", "mrr@10", "recall@100", "map"}
     assert scores.model_digest == EncoderConfig.of(exported_tiny_model).digest
     assert scores.dataset_digest == open_evaluation_set(random_folder).digest
-    assert scores.encoder["max_seq_length"] == 32 and scores.encoder["precision"] == "fp32"
+    assert scores.encoder["max_seq_length"] == 32 and scores.encoder["precision"] == choose_precision("auto")
     assert (scores.corpus_size, scores.evaluation_set, scores.depth) == (120, "set/test", 1000)
     assert scores.latency_ms > 0 and scores.texts_per_second > 0 and scores.model_bytes > 10_000
     assert all(len(names) == 10 for names in scores.top.values())

@@ -79,6 +79,7 @@ def test_what_was_written_as_jsonl_is_what_is_read(rows, escaped, marked):
 
 @PROPERTY
 @given(st.binary(max_size=200), st.sampled_from(["raw.csv", "raw.tsv", "raw.jsonl", "raw.parquet", "raw.csv.gz"]))
+@example(b"query_id,query,positive,negative\r1,a,b,c\r", "raw.csv")
 def test_bytes_that_mean_nothing_are_refused(content, name):
     assert read_or_refuse(content, name) is None
 
