@@ -164,8 +164,18 @@ def group_by_length(lengths: NDArray[np.int64], token_budget: int) -> Iterator[l
     start = 0
     while start < len(order):
         size = max(1, token_budget // max(1, int(lengths[order[start]])))
+        size = common_size(min(size, len(order) - start))
         yield order[start : start + size].tolist()
         start += size
+
+
+def common_size(texts: int) -> int:
+    """The size of a batch of at most so many texts: 1, 2, 3, 4, 6, 8, 12, 16, …
+
+    Batches are of few sizes for the reason that lengths are: each shape that OpenVINO meets costs memory for good.
+    """
+    power = 1 << (texts.bit_length() - 1)
+    return power + power // 2 if texts >= power + power // 2 else power
 
 
 def _without_surrogates(text: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from components.encoder import Embeddings, Encoder, Session
+from components.encoder import Embeddings, Encoder, Session, common_size
 from components.errors import ModelError
 from predictor import metrics
 from predictor.cache import Embedded
@@ -246,7 +246,7 @@ def choose_batch(window: Sequence[Waiting], budget: int, streams: int) -> list[W
         if longest * (len(batch) + 1) > budget:
             break
         batch.append(item)
-    return batch
+    return batch[: common_size(len(batch))]
 
 
 def _observe(batch: list[Waiting], started: float, seconds: float) -> None:

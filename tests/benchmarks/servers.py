@@ -29,9 +29,9 @@ class Server(NamedTuple):
         """CPU time that it has used."""
         return _cpu_seconds(Path(f"/proc/{self.pid}/stat"))
 
-    def thread_seconds(self) -> list[float]:
-        """CPU time of each of its threads."""
-        return [_cpu_seconds(path) for path in Path(f"/proc/{self.pid}/task").glob("*/stat")]
+    def thread_seconds(self) -> dict[str, float]:
+        """CPU time of each of its threads, by the thread's id."""
+        return {path.parent.name: _cpu_seconds(path) for path in Path(f"/proc/{self.pid}/task").glob("*/stat")}
 
 
 @contextmanager

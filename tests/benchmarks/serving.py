@@ -116,10 +116,12 @@ def profile(ours: Side, threads: int, seconds: float) -> dict[str, float]:
     The streams' threads are those of the process with the most CPU time; the rest is HTTP, JSON, tokens and queue.
     """
     before = [metric(f"ranklift_{name}_sum") for name in ("inference_seconds", "batch_tokens")]
+    used = ours.server.thread_seconds()
     result = ours.closed(questions(10, False, f"profile {ours.port}"), 32, seconds)
     names = ("inference_seconds", "batch_tokens")
     busy, tokens = (metric(f"ranklift_{name}_sum") - b for name, b in zip(names, before, strict=True))
-    each = sorted(ours.server.thread_seconds(), reverse=True)
+    now = ours.server.thread_seconds()
+    each = sorted((seconds - used.get(thread, 0.0) for thread, seconds in now.items()), reverse=True)
     gigaflops = tokens * 2 * 12 * 384 * 384 * 6 / 1e9  # the six layers' products, of a MiniLM-L6; attention left out
     return {
         "inference_share_of_time": round(busy / (result.seconds * threads), 3),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.encoder import Encoder, group_by_length
+from components.encoder import Encoder, common_size, group_by_length
 from components.errors import ModelError
 
 LONG = "graph node edge path tree " * 40
@@ -98,6 +98,12 @@ def test_groups_hold_every_text_once_and_keep_the_budget(lengths, budget):
     assert sorted(position for group in groups for position in group) == list(range(len(lengths)))
     for group in groups:
         assert len(group) == 1 or len(group) * max(lengths[position] for position in group) <= budget
+        assert len(group) == common_size(len(group))
+
+
+def test_batches_are_of_few_sizes():
+    assert sorted({common_size(texts) for texts in range(1, 100)}) == [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96]
+    assert all(common_size(texts) <= texts < 2 * common_size(texts) for texts in range(1, 1000))
 
 
 @pytest.mark.parametrize("name", ["encoder.bin", "encoder.xml", "tokenizer.json"])

@@ -35,7 +35,7 @@ def test_a_batch_has_the_oldest_text_and_keeps_to_the_budget(lengths, streams, b
 
 def test_a_lone_request_is_shared_among_the_streams():
     window = [waiting(64) for _ in range(10)]
-    assert len(choose_batch(window, 4096, streams=2)) == 5
+    assert len(choose_batch(window, 4096, streams=2)) == 4
 
 
 def test_a_batch_is_of_like_lengths():
