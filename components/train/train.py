@@ -133,7 +133,7 @@ def _run(
     seconds = time.monotonic() - started
     state: Any = trainer.state
     share, dev = 1.0, _measured(state) or evaluator(model)
-    if recipe.averaging:
+    if recipe.averaging and ranks.is_first:  # which alone saves the model
         share, dev = average(
             model, base, recipe.averaging, lambda: evaluator(model), by=MEASURES[recipe.measure], tuned_measures=dev
         )

@@ -53,6 +53,8 @@ def build_trainer(
         _switch_dropout_off(model)
     _freeze(model, recipe.frozen)
     arguments = _arguments(recipe, checkpoints, precision, seed, len(examples.rows))
+    if arguments.bf16 and arguments.use_cpu:
+        _attend_by_products(model)
     arguments.batch_sampler = partial(NoDuplicatesBatches, keys=examples.keys)
     if ranks.count > 1:
         # Each process gets a part of the batch that one alone would have, and its queries see the negatives of all.
@@ -90,6 +92,15 @@ def _switch_dropout_off(model: "SentenceTransformer") -> None:
     for module in model.modules():
         if isinstance(module, Dropout):
             module.p = 0.0
+
+
+def _attend_by_products(model: "SentenceTransformer") -> None:
+    """Compute attention as plain products of matrices, which bf16 units are made for.
+
+    torch's fused attention for CPUs does not use them in its backward pass: it was a third of a step (torch 2.13, AMX).
+    """
+    transformer: Any = model[0]
+    transformer.model.set_attn_implementation("eager")
 
 
 def _freeze(model: "SentenceTransformer", share: float) -> None:
