@@ -54,8 +54,8 @@ def _examples_database(path: Path, all_triplets: bool, scratch: Path) -> Iterato
     import duckdb
 
     settings: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": "512MB",
-        "threads": 2,  # each holds a part of the limit
+        "memory_limit": "256MB",
+        "threads": 1,  # a second one would need as much again
         "temp_directory": str(scratch / "spill"),
         "autoinstall_known_extensions": False,
     }
