@@ -4,8 +4,10 @@
 
 ``MODEL`` is a folder that sentence-transformers opens and ``DIR`` what `ranklift export` made of it. Compared are
 (a) FastAPI with `SentenceTransformer.encode` per request (seed_server.py), and (b) infinity-emb, from a virtual
-environment of its own, for embeddings. Every pair measures one after the other, in an order that alternates; the report
-is the median ratio and the smallest and largest. Processes are pinned nowhere: the load generator shares the machine.
+environment of its own, for embeddings; its ONNX engine (`--infinity-engine optimum`) wants to be started in a folder
+with ``model.onnx`` and given `--infinity-model .`. Every pair measures one after the other, in an order that
+alternates; the report is the median ratio and the smallest and largest. Processes are pinned nowhere: the load
+generator shares the machine.
 """
 
 import argparse
