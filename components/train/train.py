@@ -111,7 +111,8 @@ def _run(
 
     options = task.options
     recipe = task.recipe._replace(epochs=max(1.0, task.recipe.epochs))  # of less there are fewer examples
-    base = weights_of(model) if recipe.averaging else {}
+    averaging = recipe.averaging if ranks.is_first else ()  # the first alone saves the model
+    base = weights_of(model) if averaging else {}
     evaluator = _evaluator(task.dataset, recipe, len(examples.rows))
     trainer = build_trainer(
         model,
@@ -133,9 +134,9 @@ def _run(
     seconds = time.monotonic() - started
     state: Any = trainer.state
     share, dev = 1.0, _measured(state) or evaluator(model)
-    if recipe.averaging and ranks.is_first:  # which alone saves the model
+    if averaging:
         share, dev = average(
-            model, base, recipe.averaging, lambda: evaluator(model), by=MEASURES[recipe.measure], tuned_measures=dev
+            model, base, averaging, lambda: evaluator(model), by=MEASURES[recipe.measure], tuned_measures=dev
         )
     # Last, since nothing waits for it: training begins sooner. The first process alone reports it.
     before = evaluator(open_base_model(task)) if ranks.is_first else {}
