@@ -66,6 +66,12 @@ def fetch(url: str) -> HTTPResponse:
     return connection.getresponse()
 
 
+def metric(port: int, name: str) -> float:
+    """A sum over all labels of one of the predictor's metrics."""
+    lines = fetch(f"http://127.0.0.1:{port}/metrics").read().decode().splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
+
+
 def _answers(url: str) -> bool:
     try:
         return fetch(url).status == 200

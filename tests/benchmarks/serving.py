@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from load import Connection, Make, Result, closed_loop, open_loop
 from machine import gemm_gflops, processor
 from questions import inputs, questions, whole_pool
-from servers import Server, fetch, predictor, server
+from servers import Server, metric, predictor, server
 
 OURS, SEED, INFINITY = 18101, 18102, 18103
 
@@ -107,21 +107,16 @@ def _summary(results: list[Result]) -> dict[str, float]:
     }
 
 
-def metric(name: str) -> float:
-    lines = fetch(f"http://127.0.0.1:{OURS}/metrics").read().decode().splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
-
-
 def profile(ours: Side, threads: int, seconds: float) -> dict[str, float]:
     """At full load: how much of the time and of the CPU is inference, and the rate of tokens.
 
     The streams' threads are those of the process with the most CPU time; the rest is HTTP, JSON, tokens and queue.
     """
-    before = [metric(f"ranklift_{name}_sum") for name in ("inference_seconds", "batch_tokens")]
+    before = [metric(OURS, f"ranklift_{name}_sum") for name in ("inference_seconds", "batch_tokens")]
     used = ours.server.thread_seconds()
     result = ours.closed(questions(10, False, f"profile {ours.port}"), 32, seconds)
     names = ("inference_seconds", "batch_tokens")
-    busy, tokens = (metric(f"ranklift_{name}_sum") - b for name, b in zip(names, before, strict=True))
+    busy, tokens = (metric(OURS, f"ranklift_{name}_sum") - b for name, b in zip(names, before, strict=True))
     now = ours.server.thread_seconds()
     each = sorted((seconds - used.get(thread, 0.0) for thread, seconds in now.items()), reverse=True)
     gigaflops = tokens * 2 * 12 * 384 * 384 * 6 / 1e9  # the six layers' products, of a MiniLM-L6; attention left out
