@@ -1,6 +1,6 @@
 """Batches without duplicates: no text twice in a batch, since one query's positive would be another's negative."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,8 @@ from sentence_transformers.base.sampler import DefaultBatchSampler
 
 _PASSES = 3  #: over the examples, to find as many batches as their number promises
 _WAITING = 100  #: batches' worth of examples that wait for a batch that has none of their texts; more are left out
+
+_Row = tuple[int, list[int]]  #: and the keys of its texts
 
 
 class NoDuplicatesBatches(DefaultBatchSampler):
@@ -19,16 +21,16 @@ class NoDuplicatesBatches(DefaultBatchSampler):
 
     Args:
         dataset: the examples.
-        keys: of shape (examples, texts): equal texts have equal keys.
+        keys: of rows, of shape (rows, texts): equal texts have equal keys.
         **options: what sentence-transformers' trainer gives a batch sampler.
     """
 
-    def __init__(self, dataset: Any, *, keys: NDArray[np.uint64], **options: Any) -> None:
+    def __init__(self, dataset: Any, *, keys: Callable[[Sequence[int]], NDArray[np.uint64]], **options: Any) -> None:
         super().__init__(dataset, **options)
-        self._keys = keys
+        self._count, self._keys = len(dataset), keys
 
     def __len__(self) -> int:
-        whole, rest = divmod(len(self._keys), self.batch_size)
+        whole, rest = divmod(self._count, self.batch_size)
         return whole + (rest > 1 and not self.drop_last)
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -42,17 +44,18 @@ class NoDuplicatesBatches(DefaultBatchSampler):
                     return
 
     def _batches(self, chooser: np.random.Generator) -> Iterator[list[int]]:
-        order = np.arange(len(self._keys), dtype=np.int32)
+        order = np.arange(self._count, dtype=np.int32)
         chooser.shuffle(order)
-        batch, waiting = _Batch(), list[int]()
+        batch, waiting = _Batch(), list[_Row]()
         for start in range(0, len(order), self.batch_size):
-            rows = [*waiting, *order[start : start + self.batch_size].tolist()]
-            waiting = batch.take(rows, self._keys, self.batch_size)[-_WAITING * self.batch_size :]
+            rows = order[start : start + self.batch_size].tolist()
+            next_ones = zip(rows, self._keys(rows).tolist(), strict=True)
+            waiting = batch.take([*waiting, *next_ones], self.batch_size)[-_WAITING * self.batch_size :]
             if len(batch.rows) == self.batch_size:
                 yield batch.rows
                 batch = _Batch()
         while waiting or len(batch.rows) > 1:
-            waiting = batch.take(waiting, self._keys, self.batch_size)
+            waiting = batch.take(waiting, self.batch_size)
             if len(batch.rows) == self.batch_size or (len(batch.rows) > 1 and not self.drop_last):
                 yield batch.rows
             batch = _Batch()
@@ -65,13 +68,13 @@ class _Batch:
         self.rows: list[int] = []
         self._texts: set[int] = set()
 
-    def take(self, rows: list[int], keys: NDArray[np.uint64], most: int) -> list[int]:
+    def take(self, rows: Iterable[_Row], most: int) -> list[_Row]:
         """Take what shares no text with the batch until it is full; what is left is returned."""
         left = []
-        for row in rows:
-            if len(self.rows) < most and self._texts.isdisjoint(texts := keys[row].tolist()):
+        for row, texts in rows:
+            if len(self.rows) < most and self._texts.isdisjoint(texts):
                 self.rows.append(row)
                 self._texts.update(texts)
             else:
-                left.append(row)
+                left.append((row, texts))
         return left

@@ -29,18 +29,18 @@ def token_ids(task: Task, model: "SentenceTransformer", checkpoints: Path, scrat
     Raises:
         DataError: when there are fewer examples than a batch has.
     """
-    from components.train.tokens import has_tokens, open_tokens, tokenise
+    from components.train.tokens import TokenisedExamples, has_tokens, tokenise
 
     inputs = task.data_inputs()
     digest = records_sha256(f"{name}={inputs[name]}" for name in sorted(inputs))[:16]
-    folder = (cache_directory("examples") or checkpoints) / f"examples-{digest}"
+    folder = (cache_directory("examples") or checkpoints) / f"tokens-{digest}"
     if not has_tokens(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder(folder.parent, ".examples-") as made:
             tokenise(model, _chunks(task, model, scratch), task.recipe.negatives, made / "tokens")
             _settle(made / "tokens", folder)
-    examples = open_tokens(folder)
-    check_batch(task, len(examples.rows))
+    examples = TokenisedExamples(folder)
+    check_batch(task, len(examples))
     return examples
 
 

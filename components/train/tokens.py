@@ -1,15 +1,19 @@
-"""Training examples as token ids: tokenised once, kept on disk, read through a memory map.
+"""Training examples as token ids: tokenised once, kept on disk, read a batch at a time.
 
-<folder>/tokens.arrow   one row for each example, one column of token ids for each text
-<folder>/keys.npy       uint64 of shape (examples, texts): equal texts have equal keys
-<folder>/tokens.json    the columns and their prompts; written last
+<folder>/tokens.bin    token ids, example after example, within it text after text
+<folder>/places.bin    a record for each example: where its ids begin, how many each text has, and a key of each text
+<folder>/tokens.json   how many examples, the columns, and the type of an id; written last
+
+Nothing is mapped into memory: what a training reads from a mapped file counts as its memory, and grows with the data.
 """
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +21,74 @@ from numpy.typing import NDArray
 from components.train.examples import Example
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from sentence_transformers import SentenceTransformer
     from torch import Tensor
 
-_TOKENS, _KEYS, _DONE = "tokens.arrow", "keys.npy", "tokens.json"
+_TOKENS, _PLACES, _DONE = "tokens.bin", "places.bin", "tokens.json"
 _TEXTS = 4096  #: tokenised at once
 
+TokenIds = NDArray[np.uint16 | np.int32]  #: of one text: of shape (tokens,)
 
-class TokenisedExamples(NamedTuple):
-    """What training reads."""
 
-    rows: "Dataset"  #: token ids by column, memory-mapped
-    keys: NDArray[np.uint64]  #: (examples, texts), memory-mapped
-    triplets: int  #: of the data that the examples stand for
+class TokenisedExamples:
+    """What training reads: a dataset as torch's DataLoader takes it, of token ids by column.
+
+    Args:
+        folder: what `tokenise` wrote.
+
+    Attributes:
+        column_names: query, positive, negative_1, ….
+        triplets: of the data that the examples stand for.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        told = json.loads((folder / _DONE).read_text(encoding="utf-8"))
+        self.column_names: list[str] = told["columns"]
+        self.triplets: int = told["triplets"]
+        self._count: int = told["examples"]
+        self._ids = np.dtype(told["ids"])
+        self._tokens, self._places, self._place = folder / _TOKENS, folder / _PLACES, _place(len(self.column_names))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, row: int) -> dict[str, TokenIds]:
+        """The token ids of an example, by column.
+
+        Raises:
+            IndexError: when there is no such row.
+        """
+        if not 0 <= row < self._count:
+            raise IndexError(f"There is no row {row}: rows are 0 to {self._count - 1}.")
+        return self.__getitems__([row])[0]
+
+    def __getitems__(self, rows: Sequence[int]) -> list[dict[str, TokenIds]]:
+        """The token ids of a batch, which a DataLoader asks for at once."""
+        places = self._read_places(rows)
+        ends = places["lengths"].cumsum(axis=1)
+        with self._tokens.open("rb", buffering=0) as file:
+            read = [
+                os.pread(file.fileno(), int(end) * self._ids.itemsize, int(start) * self._ids.itemsize)
+                for start, end in zip(places["start"], ends[:, -1], strict=True)
+            ]
+        texts = [np.split(np.frombuffer(ids, self._ids), end[:-1]) for ids, end in zip(read, ends, strict=True)]
+        return [dict(zip(self.column_names, split, strict=True)) for split in texts]
+
+    def keys(self, rows: Sequence[int]) -> NDArray[np.uint64]:
+        """Keys of shape (rows, texts): equal texts have equal keys."""
+        found: NDArray[np.uint64] = self._read_places(rows)["keys"]
+        return found
+
+    def _read_places(self, rows: Sequence[int]) -> NDArray[Any]:
+        size = self._place.itemsize
+        with self._places.open("rb", buffering=0) as file:
+            read = b"".join(os.pread(file.fileno(), size, row * size) for row in rows)
+        return np.frombuffer(read, self._place)
+
+
+def _place(texts: int) -> np.dtype[np.void]:
+    """The record of an example with so many texts."""
+    return np.dtype([("start", "<u8"), ("lengths", "<u4", (texts,)), ("keys", "<u8", (texts,))])
 
 
 def columns(negatives: int) -> tuple[str, ...]:
@@ -49,34 +107,29 @@ def tokenise(
         negatives: how many.
         folder: is made; what an earlier, interrupted call left in it is overwritten.
     """
-    import pyarrow as pa
-
     folder.mkdir(parents=True, exist_ok=True)
     names = columns(negatives)
-    ids = pa.list_(pa.uint16() if len(model.tokenizer) <= 2**16 else pa.int32())
-    schema = pa.schema([(name, ids) for name in names])
-    count = triplets = 0
-    with (
-        (folder / _KEYS).open("wb") as keys,
-        pa.OSFile(str(folder / _TOKENS), "wb") as sink,
-        pa.ipc.new_stream(sink, schema) as writer,
-    ):
+    ids = np.dtype("<u2" if len(model.tokenizer) <= 2**16 else "<i4")
+    count = triplets = written = 0
+    with (folder / _TOKENS).open("wb") as tokens, (folder / _PLACES).open("wb") as places:
         for chunk in examples:
             for start in range(0, len(chunk), _TEXTS):
                 part = chunk[start : start + _TEXTS]
-                texts = [[text for text in column] for column in zip(*map(_texts, part), strict=True)]
-                arrays = [
-                    pa.array(_ids(model, prompt, column), type=ids)
+                texts = zip(*map(_texts, part), strict=True)
+                columns_of_ids = [
+                    _ids(model, prompt, list(column))
                     for prompt, column in zip(_prompts(model, names), texts, strict=True)
                 ]
-                writer.write_batch(pa.record_batch(arrays, schema=schema))
-                keys.write(_keys_of(part).tobytes())
+                found = list(zip(*columns_of_ids, strict=True))  # by example
+                places.write(_places_of(part, found, written).tobytes())
+                flat = np.fromiter(chain.from_iterable(map(chain.from_iterable, found)), ids)
+                tokens.write(flat.tobytes())
+                written += len(flat)
                 count += len(part)
                 triplets += sum(example.triplets for example in part)
-    (folder / _DONE).write_text(
-        json.dumps({"examples": count, "triplets": triplets, "columns": names}), encoding="utf-8"
-    )
-    return open_tokens(folder)
+    told = {"examples": count, "triplets": triplets, "columns": names, "ids": ids.str}
+    (folder / _DONE).write_text(json.dumps(told), encoding="utf-8")
+    return TokenisedExamples(folder)
 
 
 def has_tokens(folder: Path) -> bool:
@@ -84,14 +137,13 @@ def has_tokens(folder: Path) -> bool:
     return (folder / _DONE).is_file()
 
 
-def open_tokens(folder: Path) -> TokenisedExamples:
-    """Open what `tokenise` wrote."""
-    from datasets import Dataset
-
-    told = json.loads((folder / _DONE).read_text(encoding="utf-8"))
-    shape = (told["examples"], len(told["columns"]))
-    keys = np.memmap(folder / _KEYS, dtype=np.uint64, mode="r", shape=shape)
-    return TokenisedExamples(Dataset.from_file(str(folder / _TOKENS)), keys, told["triplets"])
+def _places_of(part: Sequence[Example], found: Sequence[Sequence[list[int]]], start: int) -> NDArray[Any]:
+    """The records of examples whose token ids begin at the `start`th."""
+    places = np.empty(len(part), _place(len(found[0])))
+    places["lengths"] = [[len(text) for text in texts] for texts in found]
+    places["start"] = start + places["lengths"].sum(axis=1).cumsum() - places["lengths"].sum(axis=1)
+    places["keys"] = _keys_of(part).reshape(places["keys"].shape)
+    return places
 
 
 def _texts(example: Example) -> tuple[str, ...]:
@@ -135,7 +187,7 @@ class TokenCollator:
             if prompt
         }
 
-    def __call__(self, rows: list[dict[str, list[int]]]) -> dict[str, Any]:
+    def __call__(self, rows: list[dict[str, TokenIds]]) -> dict[str, Any]:
         """Tensors of shape (rows, longest text), int64: ``<column>_input_ids``, ``<column>_attention_mask``, …."""
         batch: dict[str, Any] = {}
         for name in rows[0]:
@@ -147,11 +199,12 @@ class TokenCollator:
                 batch[f"{name}_prompt_length"] = length
         return batch
 
-    def _padded(self, texts: list[list[int]]) -> tuple["Tensor", "Tensor"]:
+    def _padded(self, texts: list[TokenIds]) -> tuple["Tensor", "Tensor"]:
         import torch
 
-        lengths = torch.tensor([len(text) for text in texts])
-        ids = torch.full((len(texts), int(lengths.max())), self._padding)
+        lengths = np.array([len(text) for text in texts])
+        ids = np.full((len(texts), lengths.max()), self._padding, dtype=np.int64)
         for place, text in enumerate(texts):
-            ids[place, : len(text)] = torch.tensor(text)
-        return ids, (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+            ids[place, : len(text)] = text
+        mask = np.arange(ids.shape[1]) < lengths[:, None]
+        return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))

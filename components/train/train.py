@@ -113,7 +113,7 @@ def _run(
     recipe = task.recipe._replace(epochs=max(1.0, task.recipe.epochs))  # of less there are fewer examples
     averaging = recipe.averaging if ranks.is_first else ()  # the first alone saves the model
     base = weights_of(model) if averaging else {}
-    evaluator = _evaluator(task.dataset, recipe, len(examples.rows))
+    evaluator = _evaluator(task.dataset, recipe, len(examples))
     trainer = build_trainer(
         model,
         examples,
@@ -145,7 +145,7 @@ def _run(
         base_model=task.base_model,
         recipe=recipe.name,
         triplets=examples.triplets,
-        examples=len(examples.rows),
+        examples=len(examples),
         max_seq_length=task.max_seq_length,
         training_length=task.training_length,
         steps=state.global_step,

@@ -52,7 +52,7 @@ def build_trainer(
     if not recipe.dropout:
         _switch_dropout_off(model)
     _freeze(model, recipe.frozen)
-    arguments = _arguments(recipe, checkpoints, precision, seed, len(examples.rows))
+    arguments = _arguments(recipe, checkpoints, precision, seed, len(examples))
     if arguments.bf16 and arguments.use_cpu:
         _attend_by_products(model)
     arguments.batch_sampler = partial(NoDuplicatesBatches, keys=examples.keys)
@@ -62,7 +62,7 @@ def build_trainer(
     trainer = PlainTrainer(
         model=model,
         args=arguments,
-        train_dataset=examples.rows,
+        train_dataset=cast(Any, examples),
         loss=PackedMultipleNegativesRankingLoss(
             model, gather_across_devices=ranks.count > 1, directions=recipe.directions
         ),

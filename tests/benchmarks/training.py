@@ -104,9 +104,9 @@ def prepared(options: argparse.Namespace, scratch: Path) -> tuple[Any, Any, floa
     trainer.args.eval_strategy = trainer.args.save_strategy = "no"
     clock = clock_callback(options.steps)
     trainer.add_callback(clock)
-    lengths = [sum(map(len, row.values())) for row in examples.rows.select(range(min(1000, len(examples.rows))))]
+    lengths = [sum(map(len, row.values())) for row in examples.__getitems__(range(min(1000, len(examples))))]
     triplets = sum(len(example.negatives) for chunk in read for example in chunk)
-    return trainer, clock, triplets / len(examples.rows), statistics.mean(lengths)
+    return trainer, clock, triplets / len(examples), statistics.mean(lengths)
 
 
 def speed(options: argparse.Namespace) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from components.train.batches import NoDuplicatesBatches
 
 def batches(keys, size=4, drop_last=False, seed=1):
     keys = np.asarray(keys, dtype=np.uint64)
-    return NoDuplicatesBatches(range(len(keys)), keys=keys, batch_size=size, drop_last=drop_last, seed=seed)
+    return NoDuplicatesBatches(range(len(keys)), keys=keys.__getitem__, batch_size=size, drop_last=drop_last, seed=seed)
 
 
 @settings(deadline=None)

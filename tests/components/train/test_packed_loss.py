@@ -22,8 +22,8 @@ def prepared(request, tmp_path_factory):
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    rows = tokenise(model, [EXAMPLES], 2, folder / "tokens").rows
-    return model, TokenCollator(model, 2)(rows.select(range(len(EXAMPLES))).to_list())
+    examples = tokenise(model, [EXAMPLES], 2, folder / "tokens")
+    return model, TokenCollator(model, 2)(examples.__getitems__(range(len(EXAMPLES))))
 
 
 def features_of(batch):

@@ -1,11 +1,15 @@
 """Token ids on disk are those that the model would be given, prompts included; equal texts have equal keys."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from components.base_model import open_model
 from components.train.examples import Example
-from components.train.tokens import TokenCollator, columns, has_tokens, open_tokens, tokenise
+from components.train.tokens import TokenCollator, TokenisedExamples, columns, has_tokens, tokenise
 from tests.models import make_tiny_model
 
 EXAMPLES = [
@@ -31,8 +35,8 @@ def document_prompt(model):
 
 
 def test_a_batch_is_what_the_model_makes_of_the_texts(model, tmp_path):
-    rows = tokenise(model, [EXAMPLES[:2], EXAMPLES[2:]], 2, tmp_path).rows
-    batch = TokenCollator(model, 2)(rows.to_list())
+    examples = tokenise(model, [EXAMPLES[:2], EXAMPLES[2:]], 2, tmp_path)
+    batch = TokenCollator(model, 2)(examples.__getitems__([0, 1, 2]))
     for name, texts in zip(
         columns(2), zip(*((e.query, e.positive, *e.negatives) for e in EXAMPLES), strict=True), strict=True
     ):
@@ -45,16 +49,41 @@ def test_a_batch_is_what_the_model_makes_of_the_texts(model, tmp_path):
 
 def test_texts_are_cut_at_the_models_length(model, tmp_path):
     model.max_seq_length = 16
-    rows = tokenise(model, [EXAMPLES], 2, tmp_path).rows
-    assert max(len(row["positive"]) for row in rows) == 16
+    examples = tokenise(model, [EXAMPLES], 2, tmp_path)
+    assert max(len(row["positive"]) for row in examples) == 16
     model.max_seq_length = 64
 
 
 def test_keys_tell_equal_texts(model, tmp_path):
-    keys = tokenise(model, [EXAMPLES], 2, tmp_path).keys
+    keys = tokenise(model, [EXAMPLES], 2, tmp_path).keys([0, 1, 2])
     assert keys.shape == (3, 4)
     assert keys[0, 2] == keys[1, 2]
     assert len(set(keys.flatten().tolist())) == 11
+
+
+def test_a_data_loader_of_several_processes_reads_what_one_reads(model, tmp_path):
+    examples = tokenise(model, [EXAMPLES[:1], EXAMPLES[1:]], 2, tmp_path)
+    batches = [[2, 0], [1], [0, 1, 2], [1, 1]]
+    for processes in (0, 2):
+        loader = DataLoader(examples, batch_sampler=batches, collate_fn=list, num_workers=processes)
+        for rows, found in zip(batches, loader, strict=True):
+            for row, example in zip(rows, found, strict=True):
+                assert list(example) == examples.column_names
+                assert all(np.array_equal(example[name], ids) for name, ids in examples[row].items())
+
+
+@pytest.mark.parametrize("row", [3, -1], ids=["behind the last", "before the first"])
+def test_there_is_no_other_row(model, tmp_path, row):
+    examples = tokenise(model, [EXAMPLES], 2, tmp_path)
+    with pytest.raises(IndexError, match=rf"no row {row}: rows are 0 to 2"):
+        examples[row]
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what a process has mapped")
+def test_what_was_read_is_not_mapped(model, tmp_path):
+    examples = tokenise(model, [EXAMPLES], 2, tmp_path)
+    assert len(list(examples)) == len(examples.keys([0, 1, 2])) == 3
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text(), "mapped pages count as memory of the training"
 
 
 def test_what_was_interrupted_is_not_taken_for_whole(model, tmp_path):
@@ -67,4 +96,4 @@ def test_what_was_interrupted_is_not_taken_for_whole(model, tmp_path):
     assert not has_tokens(tmp_path)
     tokenise(model, [EXAMPLES], 2, tmp_path)
     assert has_tokens(tmp_path)
-    assert len(open_tokens(tmp_path).rows) == 3
+    assert len(TokenisedExamples(tmp_path)) == 3

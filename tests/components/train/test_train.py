@@ -14,7 +14,7 @@ from components.errors import DataError, ModelError, RankliftError
 from components.train.curve import write_curve
 from components.train.recipes import RECIPES
 from components.train.report import DEV_ACCURACY, DEV_NDCG, TrainingReport, TrainOptions
-from components.train.tokens import open_tokens
+from components.train.tokens import TokenisedExamples
 from components.train.train import train_model
 from pipeline.cli import app
 from tests.components.train.conftest import QUICK
@@ -124,7 +124,7 @@ class TestWhatTrainingReadsOfAText:
         monkeypatch.setattr(DevEvaluator, "__call__", measured)
         report = train_model(dataset, tmp_path / "model", short)
         (examples,) = (tmp_path / "cache" / "examples").iterdir()
-        assert max(len(ids) for row in open_tokens(examples).rows for ids in row.values()) == 5
+        assert max(len(ids) for row in TokenisedExamples(examples) for ids in row.values()) == 5
         assert seen == {5}, "dev as well"
         whole = DatasetManifest.of(dataset).max_seq_length
         assert (report.training_length, report.max_seq_length) == (5, whole)
