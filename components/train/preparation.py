@@ -1,5 +1,6 @@
 """From triplets to token ids, once for each dataset, recipe and base model."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,11 +46,15 @@ def token_ids(task: Task, model: "SentenceTransformer", checkpoints: Path, scrat
 
 
 def _settle(made: Path, folder: Path) -> None:
+    from components.train.tokens import has_tokens
+
     try:
         made.rename(folder)
     except OSError:
-        if not folder.is_dir():  # else another process was first, with the same content
-            raise
+        if has_tokens(folder):
+            return  # another process was first, with the same content
+        shutil.rmtree(folder)  # what a disk lost
+        made.rename(folder)
 
 
 def _chunks(task: Task, model: "SentenceTransformer", scratch: Path) -> Iterator[list["Example"]]:

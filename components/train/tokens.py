@@ -2,7 +2,7 @@
 
 <folder>/tokens.bin    token ids, example after example, within it text after text
 <folder>/places.bin    a record for each example: where its ids begin, how many each text has, and a key of each text
-<folder>/tokens.json   how many examples, the columns, and the type of an id; written last
+<folder>/tokens.json   how many examples and ids, the columns, and the type of an id; written last
 
 Nothing is mapped into memory: what a training reads from a mapped file counts as its memory, and grows with the data.
 """
@@ -127,14 +127,23 @@ def tokenise(
                 written += len(flat)
                 count += len(part)
                 triplets += sum(example.triplets for example in part)
-    told = {"examples": count, "triplets": triplets, "columns": names, "ids": ids.str}
+    told = {"examples": count, "triplets": triplets, "written": written, "columns": names, "ids": ids.str}
     (folder / _DONE).write_text(json.dumps(told), encoding="utf-8")
     return TokenisedExamples(folder)
 
 
 def has_tokens(folder: Path) -> bool:
-    """Whether a call of `tokenise` came to its end in this folder."""
-    return (folder / _DONE).is_file()
+    """Whether a call of `tokenise` came to its end in this folder, and its files are as long as it left them."""
+    try:
+        told = json.loads((folder / _DONE).read_text(encoding="utf-8"))
+        sizes = (folder / _TOKENS).stat().st_size, (folder / _PLACES).stat().st_size
+        expected = (
+            told["written"] * np.dtype(told["ids"]).itemsize,
+            told["examples"] * _place(len(told["columns"])).itemsize,
+        )
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    return sizes == expected
 
 
 def _places_of(part: Sequence[Example], found: Sequence[Sequence[list[int]]], start: int) -> NDArray[Any]:

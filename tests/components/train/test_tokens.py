@@ -97,3 +97,13 @@ def test_what_was_interrupted_is_not_taken_for_whole(model, tmp_path):
     tokenise(model, [EXAMPLES], 2, tmp_path)
     assert has_tokens(tmp_path)
     assert len(TokenisedExamples(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("name", ["tokens.bin", "places.bin", "tokens.json"])
+def test_what_lost_its_end_is_not_taken_for_whole(model, tmp_path, name):
+    tokenise(model, [EXAMPLES], 2, tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[:-1])
+    assert not has_tokens(tmp_path)
+    (tmp_path / name).write_bytes(whole)
+    assert has_tokens(tmp_path)

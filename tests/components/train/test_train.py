@@ -89,6 +89,16 @@ def test_mined_mines_averages_and_says_so(dataset, tmp_path, monkeypatch):
     assert again.examples == report.examples
 
 
+def test_token_ids_that_a_disk_lost_are_made_again(dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANKLIFT_CACHE", str(tmp_path / "cache"))
+    train_model(dataset, tmp_path / "model", QUICK)
+    (tokens,) = (tmp_path / "cache" / "examples").glob("*/tokens.bin")
+    whole = tokens.read_bytes()
+    tokens.write_bytes(whole[: len(whole) // 2])
+    train_model(dataset, tmp_path / "again", QUICK)
+    assert tokens.read_bytes() == whole
+
+
 def test_the_first_layers_of_strong_keep_their_weights(dataset, tiny_model, tmp_path):
     from safetensors.torch import load_file
 
