@@ -67,6 +67,33 @@ def base_model_directory(name: str) -> Path:
     return _checked(directory)
 
 
+def check_length(model: "SentenceTransformer", length: int, name: str) -> None:
+    """Raise a ModelError when a model cannot read texts of so many tokens, special tokens included.
+
+    Args:
+        model: whose first module is a transformer.
+        length: in tokens.
+        name: what the error calls the model.
+    """
+    config: Any = model[0].config
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is not None and _counts_positions_after_padding(model):
+        positions -= config.pad_token_id + 1
+    if positions is not None and length > positions:
+        raise ModelError(f"max_seq_length {length} is more than the {positions} positions of {name}; use at most that.")
+    special = model.tokenizer.num_special_tokens_to_add()
+    if length <= special:
+        raise ModelError(
+            f"max_seq_length {length} leaves no room for text between {special} special tokens; use 64, say."
+        )
+
+
+def _counts_positions_after_padding(model: "SentenceTransformer") -> bool:
+    """Whether the first token's position is the one after the padding's number, as RoBERTa and MPNet have it."""
+    tables = [module for name, module in model[0].named_modules() if name.endswith("position_embeddings")]
+    return any(getattr(table, "padding_idx", None) is not None for table in tables)
+
+
 def open_model(directory: Path, **options: Any) -> "SentenceTransformer":
     """Open a model's folder with sentence-transformers: no network, no code from the folder, no progress bars.
 

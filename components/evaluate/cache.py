@@ -1,7 +1,6 @@
 """The embeddings of an evaluation set by one model, kept so that a champion is not encoded again on the next run."""
 
 import json
-import os
 import platform
 import shutil
 import tempfile
@@ -13,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from components.cache_room import LIMIT_BYTES, make_room, mark_used
 from components.digest import file_sha256, records_sha256
 from components.document import Document
 from components.encoder import Embeddings
@@ -98,7 +98,7 @@ class EncodingCache:
     damaged is removed and made again.
     """
 
-    def __init__(self, directory: Path, limit_bytes: int = 20 << 30) -> None:
+    def __init__(self, directory: Path, limit_bytes: int = LIMIT_BYTES) -> None:
         self._directory = directory
         self._limit = limit_bytes
 
@@ -112,7 +112,7 @@ class EncodingCache:
             shutil.rmtree(entry, ignore_errors=True)
             return None
         try:
-            os.utime(entry)
+            mark_used(entry)
             return Encodings(entry, meta)
         except FileNotFoundError:  # another run has just made room
             return None
@@ -144,19 +144,11 @@ class EncodingCache:
         return self._directory / records_sha256(f"{name}={key[name]}" for name in sorted(key))
 
     def _make_room(self, newest: Path) -> None:
-        """Remove the entries that were used longest ago until the rest fits the limit; never the newest.
-
-        What a run that was killed left unfinished goes too, a day later.
-        """
+        """Remove what was used longest ago; what a run that was killed left unfinished goes too, a day later."""
         for scratch in self._directory.glob(f"{_UNFINISHED}*"):
             if time.time() - scratch.stat().st_mtime > _ABANDONED_SECONDS:
                 shutil.rmtree(scratch, ignore_errors=True)
-        entries = [path for path in self._directory.iterdir() if (path / _META).is_file() and path != newest]
-        room = self._limit - _size(newest)
-        for entry in sorted(entries, key=lambda path: path.stat().st_mtime, reverse=True):
-            room -= _size(entry)
-            if room < 0:
-                shutil.rmtree(entry, ignore_errors=True)
+        make_room(newest, lambda path: (path / _META).is_file(), self._limit)
 
 
 def _key(config: EncoderConfig, dataset_digest: str) -> dict[str, str]:
@@ -177,7 +169,3 @@ def _sound_meta(entry: Path, key: dict[str, str]) -> Meta | None:
         return None
     files = {name: file_sha256(entry / name) for name in _FILES if (entry / name).is_file()}
     return meta if meta.key == key and meta.files == files else None
-
-
-def _size(entry: Path) -> int:
-    return sum(path.stat().st_size for path in entry.iterdir() if path.is_file())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from components.base_model import open_model
+from components.base_model import check_length, open_model
 from components.digest import file_sha256
 from components.encoder import Encoder
 from components.errors import ModelError
@@ -136,14 +136,8 @@ def _open(model: Path) -> "SentenceTransformer":
 
 
 def _length(model: "SentenceTransformer", asked: int, where: Path) -> int:
-    longest = getattr(model[0].config, "max_position_embeddings", None)
-    if longest is not None and asked > longest:
-        raise ModelError(
-            f"max_seq_length {asked} is more than the {longest} positions that {where} has; use at most that."
-        )
-    length = asked or model.max_seq_length or longest or 0
-    if length < 3:
-        raise ModelError(f"max_seq_length {length} is too short for a text between two special tokens; use 64, say.")
+    length = asked or model.max_seq_length or 0
+    check_length(model, length, str(where))
     return int(length)
 
 

@@ -8,6 +8,7 @@ import json
 import shutil
 import signal
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 _STATE = "trainer_state.json"  #: the trainer writes it last
+_PACKED = ("optimizer.pt", "scheduler.pt")
 _ABANDONED_SECONDS = 7 * 24 * 3600
 _SAVE_EVERY = 300.0  # seconds: what is lost at most when the machine goes away
 _STOP = 2  # what outdoes the wish to save
@@ -100,6 +102,8 @@ def _is_usable(checkpoint: Path) -> bool:
         state = json.loads((checkpoint / _STATE).read_bytes())
     except (OSError, ValueError):
         return False  # cut short: the state is what the trainer writes last
+    if not _is_whole(checkpoint):
+        return False
     # After the last step of a part of an epoch the trainer would take one step more.
     if state["global_step"] >= state["max_steps"] and state["epoch"] % 1 > 0:
         return False
@@ -107,7 +111,7 @@ def _is_usable(checkpoint: Path) -> bool:
     if best is None:
         return True
     here = checkpoint.with_name(Path(best).name)
-    if not here.is_dir():
+    if not _is_whole(here):
         return False
     if str(here) != best:
         state["best_model_checkpoint"] = str(here)
@@ -115,6 +119,26 @@ def _is_usable(checkpoint: Path) -> bool:
         fresh.write_text(json.dumps(state, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         fresh.replace(checkpoint / _STATE)
     return True
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether weights, optimizer and schedule are there, and not cut short: a full disk or a power cut does that."""
+    from safetensors import SafetensorError, safe_open
+
+    weights = list(checkpoint.rglob("*.safetensors"))
+    packed = [checkpoint / name for name in _PACKED]
+    try:
+        for path in weights:
+            with safe_open(path, "np"):
+                pass  # its header says how long the file is
+        return bool(weights) and all(_is_whole_zip(path) for path in packed)
+    except (OSError, SafetensorError, zipfile.BadZipFile):
+        return False
+
+
+def _is_whole_zip(path: Path) -> bool:
+    with zipfile.ZipFile(path) as file:  # as torch.save writes it
+        return file.testzip() is None
 
 
 def _remove_abandoned(parent: Path, own: Path) -> None:

@@ -11,16 +11,17 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from components.errors import ModelError, RankliftError, StoppedError
 from components.processor import available_cpus
 from components.train.job import Ending, Job, ending_path, job_path, pid_path
 from components.train.report import REPORT, TrainingReport, TrainOptions
+from components.train.tell import PREFIX
 from components.train.train import train_model
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -224,11 +225,14 @@ def _send(pid: int, number: int) -> None:
         return  # it has just ended
 
 
-def _pass_on(stream: IO[str] | None) -> list[str]:
-    """Pass lines on to standard error; from where torchrun reports a failure, keep the last ones instead."""
+def _pass_on(stream: Iterable[str] | None) -> list[str]:
+    """Pass lines on to standard error; from where torchrun reports a failure, keep the last ones instead.
+
+    Progress is passed on all the same: torch warns in the form in which it reports a failure.
+    """
     kept: list[str] = []
     for line in stream or ():
-        if kept or _FAILURE.match(line):
+        if not line.startswith(PREFIX) and (kept or _FAILURE.match(line)):
             kept = [*kept[-_KEPT:], line]
         else:
             sys.stderr.write(line)

@@ -1,43 +1,88 @@
 """Stops a training whose loss grows. One that is not a number stops it at once, in the loss itself."""
 
-import statistics
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
 from components.errors import ModelError
+from components.train.recipes import Recipe
 
-_SOME = 5  #: losses in a mean: a single one may be that of a hard batch
-_WORSE = 2.0  #: times the mean of the first losses: then training undoes what the base model could do
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+_FIRST_EXAMPLES = 16  #: at least, that the loss before training is a mean over
+_LAST_EXAMPLES, _LOOKS = 64, 5  #: at least, that the newest loss is a mean over: a single batch may be a hard one
+_GUESSING = 0.9  #: of the loss that guessing has: then the model knows next to nothing any more
+_GOOD_RATE = 5e-5
+_WORSE = 1.5  #: times the loss before training: a base model that knew nothing may learn slowly
 
 
 class LossGuard(TrainerCallback):
-    """Raises when the loss has grown far above where it began; it is looked at some twenty times in a training."""
+    """Raises when the loss has grown to that of guessing; it is looked at some twenty times in a training.
 
-    def __init__(self) -> None:
-        self._losses: list[float] = []
+    Args:
+        guessing: the loss of a model to which all texts are the same, in nats.
+        batch_size: examples in a step, of all processes.
+    """
+
+    def __init__(self, guessing: float, batch_size: int) -> None:
+        self._guessing = guessing
+        self._batch_size = batch_size
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        """Look at the newest loss.
+        """Look at the newest losses; a training that was interrupted remembers the first ones.
 
         Raises:
-            ModelError: when the mean of the last five is more than twice that of the first five.
+            ModelError: when they are 1.5 times what the loss was before training, and at least nine tenths of what
+                guessing has.
         """
-        loss = (logs or {}).get("loss")
-        if loss is None:
+        if "loss" not in (logs or {}):
             return
-        self._losses.append(loss)
-        if len(self._losses) < 2 * _SOME:
+        looks = list(self._looks(state.log_history))
+        first, used = _mean(looks, 1, _FIRST_EXAMPLES)
+        last, _ = _mean(looks[used:][::-1], _LOOKS, _LAST_EXAMPLES)
+        if first is None or last is None or last <= max(_GUESSING * self._guessing, _WORSE * first):
             return
-        first, last = statistics.mean(self._losses[:_SOME]), statistics.mean(self._losses[-_SOME:])
-        # A small loss may double and be small: one nat is what guessing between three passages costs.
-        if last > max(1.0, _WORSE * first):
-            raise ModelError(
-                f"The loss grew from {first:.3f} to {last:.3f} at step {state.global_step}; {advice(args)}"
-            )
+        raise ModelError(
+            f"The loss grew from {first:.3f} to {last:.3f} at step {state.global_step}, where guessing has "
+            f"{self._guessing:.3f}; {advice(args)}"
+        )
+
+    def _looks(self, history: list[dict[str, float]]) -> Iterator[tuple[float, int]]:
+        before = 0
+        for entry in history:
+            if "loss" in entry:
+                step = int(entry["step"])
+                yield entry["loss"], (step - before) * self._batch_size
+                before = step
+
+
+def _mean(looks: list[tuple[float, int]], least: int, examples: int) -> tuple[float | None, int]:
+    """The mean loss of so many looks and examples, from the first one on, and how many looks it took."""
+    total, seen = 0.0, 0
+    for number, (loss, count) in enumerate(looks, start=1):
+        total += loss * count
+        seen += count
+        if number >= least and seen >= examples:
+            return total / seen, number
+    return None, len(looks)
+
+
+def loss_of_guessing(model: "SentenceTransformer", recipe: Recipe) -> float:
+    """The loss of a model to which all texts are the same, in nats, for a recipe's batches."""
+    import torch
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+
+    loss = MultipleNegativesRankingLoss(model, directions=recipe.directions)
+    no_labels: Any = None
+    same = [torch.ones(recipe.batch_size, 2)] * (2 + recipe.negatives)
+    return float(loss.compute_loss_from_embeddings(same, no_labels))
 
 
 def advice(args: Any) -> str:
     """What to do about a loss that goes wrong, given the trainer's arguments."""
-    advice = f"lower --learning-rate ({args.learning_rate:g} was used, 5e-5 is a good start)"
+    rate = args.learning_rate
+    good = f"{_GOOD_RATE:g} is a good start" if rate > _GOOD_RATE else f"try {rate / 10:g}"
+    advice = f"lower --learning-rate ({rate:g} was used, {good})"
     return f"{advice} or train with `--precision fp32`." if args.bf16 else f"{advice}."

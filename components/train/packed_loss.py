@@ -40,6 +40,7 @@ class PackedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
         config: Any = model[0].config
         size = 4 * _FLOATS_PER_TOKEN * int(config.hidden_size) * int(config.num_hidden_layers)
         self._tokens_kept = activation_bytes // size
+        self.examples = 0  #: that gradients were computed from, in this process
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Any) -> Tensor:
         """The mean loss of a batch: features by column, each of shape (batch, length).
@@ -66,6 +67,7 @@ class PackedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
         loss = self.compute_loss_from_embeddings(list(torch.split(ordered, counts)), labels)
         if not torch.isfinite(loss):
             raise LossNotFiniteError(loss.item())
+        self.examples += counts[0]
         return loss
 
 

@@ -1,6 +1,6 @@
 """sentence-transformers' trainer over token ids on disk, without its model card, whose statistics take seconds."""
 
-from typing import Any
+from typing import Any, cast
 
 from sentence_transformers import SentenceTransformerTrainer
 from torch.utils.data import DataLoader
@@ -25,7 +25,7 @@ class PlainTrainer(SentenceTransformerTrainer):
         arguments: Any = self.args
         accelerator: Any = self.accelerator
         examples: Any = self.train_dataset
-        sampler = self.get_batch_sampler(
+        sampler: Any = self.get_batch_sampler(
             examples,
             batch_size=arguments.train_batch_size,
             drop_last=arguments.dataloader_drop_last,
@@ -39,5 +39,9 @@ class PlainTrainer(SentenceTransformerTrainer):
             num_workers=arguments.dataloader_num_workers,
             pin_memory=arguments.dataloader_pin_memory,
         )
-        prepared: DataLoader[Any] = accelerator.prepare(loader)
-        return prepared
+        prepared: Any = accelerator.prepare(loader)
+        if prepared.batch_sampler is not sampler:
+            # A process's shard of the batches does not hand on the epoch, and a resumed training would begin with those
+            # of the first one: the trainer looks for this on what it skips batches of.
+            prepared.batch_sampler.set_epoch = sampler.set_epoch
+        return cast(DataLoader[Any], prepared)

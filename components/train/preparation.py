@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.cache_room import make_room, mark_used
 from components.digest import records_sha256
 from components.scratch_folder import scratch_folder
 from components.settings import cache_directory
@@ -24,7 +25,8 @@ def token_ids(task: Task, model: "SentenceTransformer", checkpoints: Path, scrat
     Args:
         task: what is to be trained.
         model: the base model, at the length of training.
-        checkpoints: where they lie when there is no ``RANKLIFT_CACHE``; they stay as long as the checkpoints do.
+        checkpoints: where they lie when there is no ``RANKLIFT_CACHE``; they stay as long as the checkpoints do. In
+            the cache what was used longest ago leaves when 20 GB are full.
         scratch: a folder to spill into.
 
     Raises:
@@ -40,9 +42,16 @@ def token_ids(task: Task, model: "SentenceTransformer", checkpoints: Path, scrat
         with scratch_folder(folder.parent, ".examples-") as made:
             tokenise(model, _chunks(task, model, scratch), task.recipe.negatives, made / "tokens")
             _settle(made / "tokens", folder)
+        make_room(folder, _is_entry)
+    mark_used(folder)
     examples = TokenisedExamples(folder)
     check_batch(task, len(examples))
     return examples
+
+
+def _is_entry(path: Path) -> bool:
+    # Versions before kept Arrow files under another name.
+    return path.name.startswith(("tokens-", "examples-")) and path.is_dir()
 
 
 def _settle(made: Path, folder: Path) -> None:

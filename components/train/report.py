@@ -24,7 +24,7 @@ class TrainOptions(Document):
     evaluations: int = Field(default=0, ge=0)  #: how often dev is measured and a checkpoint kept
     max_seq_length: int = Field(default=0, ge=0)  #: tokens that the model reads; the dataset's when 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"  #: auto is bf16 where the processor computes in it
-    seed: int = 42
+    seed: int = Field(default=42, ge=0, lt=2**32)
     processes: int = Field(default=0, ge=0, le=64)  #: on each node; 0 is one for each GPU there, at least one
     num_nodes: int = Field(default=1, ge=1, le=64)  #: machines; more than one are a TrainJob of Kubeflow Trainer
 
@@ -46,17 +46,17 @@ class TrainingReport(Document):
 
     base_model: str
     recipe: str
-    triplets: int  #: used in an epoch
+    triplets: int  #: in an epoch
     examples: int  #: in an epoch: triplets of one query and positive are one, up to the recipe's number of negatives
     max_seq_length: int  #: tokens, of the model
     training_length: int  #: tokens at which texts were cut in training, those of dev included
     steps: int
     seconds: float  #: of this process; what it did before it was interrupted does not count
     preparation_seconds: float  #: of that process, before the first step: mining and tokens
-    triplets_per_second: float
+    triplets_per_second: float  #: of those that were in batches, which no text may be in twice
     resumed_step: int = 0  #: where this process carried on from; 0 when it began at the start
     precision: str
-    best_step: int  #: of the checkpoint that was kept
+    best_step: int  #: of the checkpoint that was kept; 0 where dev was not measured, and the last weights were
     averaging: float = 1.0  #: share of the fine-tuned weights in the mean with the base model's; 1.0: no mean
     dev_before: dict[str, float]  #: accuracy and NDCG@10 of the untouched base model
     dev: dict[str, float]  #: of the model that was kept

@@ -5,9 +5,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from components.base_model import base_model_directory, open_model
+import pyarrow.parquet as pq
+from pyarrow import ArrowException
+
+from components.base_model import base_model_directory, check_length, open_model
 from components.dataset import DEV, TRAIN, DatasetManifest
-from components.digest import directory_files, tree_sha256
+from components.digest import directory_files, file_sha256, tree_sha256
 from components.errors import DataError, ModelError
 from components.train.examples import CHUNK
 from components.train.hard_negatives import MARGIN
@@ -24,6 +27,7 @@ class Task(NamedTuple):
 
     dataset: Path
     manifest: DatasetManifest
+    data: dict[str, str]  #: the SHA-256 of the files that are read
     base_model: str
     base: Path
     max_seq_length: int  #: tokens that the model reads when it serves
@@ -35,7 +39,7 @@ class Task(NamedTuple):
         """All that the examples and their token ids depend on."""
         recipe = self.recipe
         return {
-            "dataset": self.manifest.digest,
+            "data": self.data[TRAIN],
             "training length": str(self.training_length),
             "base model": tree_sha256(directory_files(self.base)),
             "examples": f"{recipe.all_triplets} {recipe.negatives}",
@@ -49,6 +53,7 @@ class Task(NamedTuple):
         libraries = ("torch", "accelerate")
         return {
             **self.data_inputs(),
+            "dev": self.data[DEV],
             "recipe": repr(self.recipe),
             "seed": str(self.options.seed),
             "bf16": str(uses_bf16(self.options.precision)),
@@ -60,7 +65,7 @@ def look_up(dataset: Path, options: TrainOptions) -> Task:
     """What the options come to for a dataset version.
 
     Raises:
-        DataError: when it is not a dataset version.
+        DataError: when it is not a dataset version, or its files are not those that its manifest tells of.
         ModelError: when the base model cannot be had.
         RankliftError: when there is no such recipe.
     """
@@ -71,6 +76,7 @@ def look_up(dataset: Path, options: TrainOptions) -> Task:
     return Task(
         dataset=dataset,
         manifest=manifest,
+        data={name: _checked_sha256(dataset, name, manifest) for name in (TRAIN, DEV)},
         base_model=base_model,
         base=base_model_directory(base_model),
         max_seq_length=length,
@@ -78,6 +84,22 @@ def look_up(dataset: Path, options: TrainOptions) -> Task:
         recipe=recipe,
         options=options,
     )
+
+
+def _checked_sha256(dataset: Path, name: str, manifest: DatasetManifest) -> str:
+    path, told = dataset / name, manifest.counts[Path(name).stem]
+    try:
+        rows = pq.ParquetFile(path).metadata.num_rows
+    except (OSError, ArrowException) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}); get the dataset version anew, or prepare it again."
+        ) from error
+    if rows != told:
+        raise DataError(
+            f"{path} has {rows:,} triplets where the manifest beside it tells of {told:,}: it was changed; get the "
+            "dataset version anew, or prepare it again."
+        )
+    return file_sha256(path)
 
 
 def _with_evaluations(options: TrainOptions) -> Recipe:
@@ -102,9 +124,10 @@ def check(task: Task, output: Path) -> None:
 def check_batch(task: Task, examples: int) -> None:
     """Raise a DataError when so many examples do not fill one batch."""
     if examples < task.recipe.batch_size:
+        smaller = f" or set --batch-size to {max(2, examples // 4)}" if examples > 1 else ""
         raise DataError(
             f"{task.dataset / TRAIN} has {examples} examples for the recipe {task.recipe.name!r}, fewer than one batch "
-            f"of {task.recipe.batch_size}; bring more data or set --batch-size to {max(2, examples // 4)}."
+            f"of {task.recipe.batch_size}; bring more data{smaller}."
         )
 
 
@@ -121,11 +144,6 @@ def open_base_model(task: Task) -> "SentenceTransformer":
             f"{task.base_model} cannot be fine-tuned: its modules are {', '.join(kinds)}, and a transformer and a "
             "pooling are needed; choose another base model, or add the module Pooling of sentence-transformers to it."
         )
-    positions = getattr(model[0].config, "max_position_embeddings", None)
-    if positions is not None and task.max_seq_length > positions:
-        raise ModelError(
-            f"max_seq_length {task.max_seq_length} is more than the {positions} positions of {task.base_model}; "
-            "use at most that."
-        )
+    check_length(model, task.max_seq_length, task.base_model)
     model.max_seq_length = task.training_length
     return model

@@ -2,7 +2,9 @@
 
 import sys
 
+PREFIX = "train: "
+
 
 def tell(line: str) -> None:
     """Tell one line."""
-    print(f"train: {line}", file=sys.stderr, flush=True)
+    print(f"{PREFIX}{line}", file=sys.stderr, flush=True)

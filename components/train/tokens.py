@@ -9,6 +9,7 @@ Nothing is mapped into memory: what a training reads from a mapped file counts a
 
 import json
 import os
+import weakref
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from itertools import chain
@@ -46,8 +47,13 @@ class TokenisedExamples:
         self.column_names: list[str] = told["columns"]
         self.triplets: int = told["triplets"]
         self._count: int = told["examples"]
-        self._ids = np.dtype(told["ids"])
-        self._tokens, self._places, self._place = folder / _TOKENS, folder / _PLACES, _place(len(self.column_names))
+        self._folder, self._ids, self._place = folder, np.dtype(told["ids"]), _place(len(self.column_names))
+        # Open as long as this is: who makes room in a cache meanwhile takes nothing away.
+        self._tokens, self._places = self._opened(_TOKENS), self._opened(_PLACES)
+
+    def __reduce__(self) -> tuple[type["TokenisedExamples"], tuple[Path]]:
+        """A DataLoader's process opens the files anew."""
+        return TokenisedExamples, (self._folder,)
 
     def __len__(self) -> int:
         return self._count
@@ -66,11 +72,11 @@ class TokenisedExamples:
         """The token ids of a batch, which a DataLoader asks for at once."""
         places = self._read_places(rows)
         ends = places["lengths"].cumsum(axis=1)
-        with self._tokens.open("rb", buffering=0) as file:
-            read = [
-                os.pread(file.fileno(), int(end) * self._ids.itemsize, int(start) * self._ids.itemsize)
-                for start, end in zip(places["start"], ends[:, -1], strict=True)
-            ]
+        size = self._ids.itemsize
+        read = [
+            os.pread(self._tokens, int(end) * size, int(start) * size)
+            for start, end in zip(places["start"], ends[:, -1], strict=True)
+        ]
         texts = [np.split(np.frombuffer(ids, self._ids), end[:-1]) for ids, end in zip(read, ends, strict=True)]
         return [dict(zip(self.column_names, split, strict=True)) for split in texts]
 
@@ -81,9 +87,12 @@ class TokenisedExamples:
 
     def _read_places(self, rows: Sequence[int]) -> NDArray[Any]:
         size = self._place.itemsize
-        with self._places.open("rb", buffering=0) as file:
-            read = b"".join(os.pread(file.fileno(), size, row * size) for row in rows)
-        return np.frombuffer(read, self._place)
+        return np.frombuffer(b"".join(os.pread(self._places, size, row * size) for row in rows), self._place)
+
+    def _opened(self, name: str) -> int:
+        descriptor = os.open(self._folder / name, os.O_RDONLY)
+        weakref.finalize(self, os.close, descriptor)
+        return descriptor
 
 
 def _place(texts: int) -> np.dtype[np.void]:
@@ -127,6 +136,9 @@ def tokenise(
                 written += len(flat)
                 count += len(part)
                 triplets += sum(example.triplets for example in part)
+        for file in (tokens, places):  # what tokens.json says is there must be there after a power cut as well
+            file.flush()
+            os.fsync(file.fileno())
     told = {"examples": count, "triplets": triplets, "written": written, "columns": names, "ids": ids.str}
     (folder / _DONE).write_text(json.dumps(told), encoding="utf-8")
     return TokenisedExamples(folder)
@@ -141,8 +153,8 @@ def has_tokens(folder: Path) -> bool:
             told["written"] * np.dtype(told["ids"]).itemsize,
             told["examples"] * _place(len(told["columns"])).itemsize,
         )
-    except (FileNotFoundError, json.JSONDecodeError):
-        return False
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # of another version, or damaged
     return sizes == expected
 
 

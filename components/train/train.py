@@ -3,7 +3,7 @@
 import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from components.errors import DataError, ModelError, RankliftError
 from components.scratch_folder import scratch_folder
@@ -12,6 +12,7 @@ from components.train.preparation import token_ids
 from components.train.recipes import Recipe
 from components.train.report import DEV_ACCURACY, DEV_NDCG, RECIPE_OPTIONS, REPORT, TrainingReport, TrainOptions
 from components.train.task import Task, check, look_up, open_base_model
+from components.train.tell import tell
 from components.train.trainer import MEASURES, build_trainer
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["TrainOptions", "TrainingReport", "train_model"]
 
 _DEV_SHARE = 0.05  #: of the time of training that evaluations may take
+_FULL = 0.9  #: of what batches have room for
+_HARMED = 0.95  #: of the base model's NDCG@10 on dev
 
 
 def train_model(
@@ -64,12 +67,10 @@ def train_model(
     place = checkpoint_place()
     task = look_up(dataset, options)
     check(task, output)
-    board = _tensorboard(tensorboard)
-    if log is not None:
-        log.parent.mkdir(parents=True, exist_ok=True)
     ranks = Ranks.join()  # which also says which GPU is this process's
     model = open_base_model(task)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    _open_places(output, log)
+    board = _tensorboard(tensorboard) if ranks.is_first else []
     inputs = task.inputs()
     stored = StoredTraining(place, digest_of_inputs(inputs)) if place else None
     with (
@@ -85,6 +86,19 @@ def train_model(
             model.max_seq_length = task.max_seq_length
             _save(model, report, scratch / "model", output)
     return report
+
+
+def _open_places(output: Path, log: Path | None) -> None:
+    """Make the folders of what is written, and open the log, so that a place where nothing can be is told at once."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.open("a").close()
+    except OSError as error:
+        raise RankliftError(
+            f"{error.filename} cannot be written ({error.strerror}); choose another place for the model or the log."
+        ) from error
 
 
 def _save(model: "SentenceTransformer", report: TrainingReport, saved: Path, output: Path) -> None:
@@ -107,7 +121,7 @@ def _run(
 ) -> TrainingReport:
     from components.train.averaging import average, weights_of
     from components.train.checkpoints import StopAndSave, step_of, usable_checkpoints
-    from components.train.loss_guard import LossGuard
+    from components.train.loss_guard import LossGuard, loss_of_guessing
 
     options = task.options
     recipe = task.recipe._replace(epochs=max(1.0, task.recipe.epochs))  # of less there are fewer examples
@@ -128,7 +142,8 @@ def _run(
     resumed = step_of(checkpoint) if checkpoint else 0
     started = time.monotonic()
     with StopAndSave(ranks=ranks) as stop:
-        for callback in (LossGuard(), *callbacks, stop):
+        guard = LossGuard(loss_of_guessing(model, recipe), recipe.batch_size)
+        for callback in (guard, *callbacks, stop):
             trainer.add_callback(callback)
         _train(trainer, checkpoint)
     seconds = time.monotonic() - started
@@ -140,7 +155,9 @@ def _run(
         )
     # Last, since nothing waits for it: training begins sooner. The first process alone reports it.
     before = evaluator(open_base_model(task)) if ranks.is_first else {}
-    passes = recipe.epochs * (state.global_step - resumed) / max(1, state.max_steps)
+    seen = cast(Any, trainer.loss).examples * ranks.count  # each process has the same part of a batch
+    if ranks.is_first:
+        _tell_doubts(seen, (state.global_step - resumed) * recipe.batch_size, before, dev)
     return TrainingReport(
         base_model=task.base_model,
         recipe=recipe.name,
@@ -152,7 +169,7 @@ def _run(
         seconds=round(seconds, 3),
         preparation_seconds=round(started - begun, 3),
         resumed_step=resumed,
-        triplets_per_second=round(examples.triplets * passes / seconds, 3),
+        triplets_per_second=round(examples.triplets * seen / len(examples) / seconds, 3),
         precision="bf16" if trainer.args.bf16 else "fp32",
         best_step=int(state.best_global_step or 0),
         averaging=share,
@@ -164,6 +181,20 @@ def _run(
         ],
         options=options.model_copy(update={name: getattr(task.recipe, name) for name in RECIPE_OPTIONS}),
     )
+
+
+def _tell_doubts(seen: int, places: int, before: dict[str, float], dev: dict[str, float]) -> None:
+    """Tell what a person should know who thinks that all went well."""
+    if seen < _FULL * places:
+        tell(
+            f"batches had {seen} examples where {places} have room, since no text may be in one twice and the same "
+            "queries or passages return in many; a smaller --batch-size, or more different texts, use more of the data"
+        )
+    if dev[DEV_NDCG] < _HARMED * before[DEV_NDCG]:
+        tell(
+            f"dev NDCG@10 fell from {before[DEV_NDCG]:.4f} to {dev[DEV_NDCG]:.4f}: the model that was kept is worse "
+            "than the base model; lower --learning-rate, and look at the profile of the data"
+        )
 
 
 def _train(trainer: Any, checkpoint: Path | None) -> None:
@@ -194,7 +225,12 @@ def _tensorboard(folder: Path | None) -> list[Any]:
         ) from error
     from transformers.integrations import TensorBoardCallback
 
-    return [TensorBoardCallback(SummaryWriter(str(folder)))]
+    try:
+        return [TensorBoardCallback(SummaryWriter(str(folder)))]
+    except OSError as error:
+        raise RankliftError(
+            f"{folder} cannot be written ({error.strerror}); name a folder for --tensorboard."
+        ) from error
 
 
 def _evaluator(dataset: Path, recipe: Recipe, examples: int) -> "DevEvaluator":

@@ -1,5 +1,6 @@
 """sentence-transformers' trainer, set up for a recipe."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -129,8 +130,8 @@ def _arguments(recipe: Recipe, checkpoints: Path, precision: str, seed: int, exa
     from transformers.utils import is_torch_tf32_available
 
     on_gpu = torch.cuda.is_available()
-    steps = -(-examples * recipe.epochs // recipe.batch_size)
-    interval = max(1, int(steps // recipe.evaluations))
+    steps = math.ceil(examples * recipe.epochs / recipe.batch_size)
+    interval = max(1, math.ceil(steps / recipe.evaluations))  # the last one is at the end
     return SentenceTransformerTrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=recipe.epochs,
@@ -153,6 +154,7 @@ def _arguments(recipe: Recipe, checkpoints: Path, precision: str, seed: int, exa
         metric_for_best_model=f"eval_{MEASURES[recipe.measure]}",
         greater_is_better=True,
         logging_steps=max(1, int(steps // 20)),
+        logging_first_step=True,  # the base model's own loss, which the loss guard compares with
         seed=seed,
         data_seed=seed,
         logging_nan_inf_filter=False,  # a loss that is not a number is an error to report, not to average away

@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import default_trainer
 
-BASE, DEFAULT = "base", "default trainer"
+BASE, DEFAULT, DEFAULT_BF16 = "base", "default trainer", "default trainer in bf16"
 _CPU_CLOCK = SimpleNamespace(monotonic=time.process_time)
 _TRIAL_TRIPLETS = 256
 
@@ -54,8 +54,8 @@ class Bench:
         """Score the untouched base model."""
         self._score(BASE, base_model_directory(self.manifest.base_model), 0.0)
 
-    def default(self, seed: int) -> None:
-        """Train with the library's trainer, all arguments but the epochs at their defaults."""
+    def default(self, seed: int, bf16: bool = False) -> None:
+        """Train with the library's trainer, all arguments but the epochs and bf16 at their defaults."""
         if DEFAULT not in self.epochs:
             trial = default_trainer.train_as_it_comes(self.dataset, self._folder("trial"), seed=seed, max_steps=24)
             rate = trial.triplets / trial.seconds
@@ -63,11 +63,11 @@ class Bench:
         output = self._folder("model")
         begun = time.process_time()
         trained = default_trainer.train_as_it_comes(
-            self.dataset, self._folder("default"), seed=seed, num_train_epochs=self.epochs[DEFAULT]
+            self.dataset, self._folder("default"), bf16=bf16, seed=seed, num_train_epochs=self.epochs[DEFAULT]
         )
         took = time.process_time() - begun
         trained.model.save_pretrained(str(output / "m"), create_model_card=False)
-        self._score(DEFAULT, output / "m", took)
+        self._score(DEFAULT_BF16 if bf16 else DEFAULT, output / "m", took)
 
     def recipe(self, name: str, seed: int) -> None:
         """Train with a recipe."""
@@ -134,6 +134,11 @@ class Bench:
         }
 
 
+def count_cpu_time() -> None:
+    """What both sides tell as seconds is CPU time from now on."""
+    train.time = default_trainer.time = _CPU_CLOCK
+
+
 @contextmanager
 def _timed_preparation() -> Iterator[list[float]]:
     """How long the examples were made, mining included."""
@@ -174,7 +179,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("recipes-benchmark.json"))
     options = parser.parse_args()
     tables: dict[str, Any] = {}
-    train.time = default_trainer.time = _CPU_CLOCK  # what both tell as seconds is CPU time
+    count_cpu_time()
     with tempfile.TemporaryDirectory() as scratch:
         for dataset in options.datasets:
             bench = Bench(dataset, options.seconds, Path(scratch))

@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 taskset -c 0 python tests/benchmarks/training.py speed DATASET [--recipe seed] [--pairs 5]
         [--steps 12] [--batch-size 64]
+    python tests/benchmarks/training.py whole DATASET [--recipe seed] [--seeds 3]
     python tests/benchmarks/training.py profile DATASET [--recipe seed] [--steps 6]
     python tests/benchmarks/training.py start DATASET [--runs 5]
     python tests/benchmarks/training.py memory [--triplets 100000 10000000] [--words 10 25 25] [--model FOLDER]
@@ -10,8 +11,10 @@ DATASET is a dataset version. `speed` trains both on the same triplets, with the
 an order that alternates; the first two steps of each are left out. The trainer as it comes reads as many tokens of a
 text as the model serves, a recipe as many as it says; both stand in the report. It tells triplets a second, the median
 ratio with smallest and largest, and the share of this machine's matrix product; the clock is the process's CPU time, so
-that other work beside it changes little, and it wants to be pinned to one core. `start` is the time from the start of a
-process to its first step. `memory` makes triplets, trains a few steps in a process of its own, and reads its peak.
+that other work beside it changes little, and it wants to be pinned to one core. `whole` trains both on all triplets
+once, dev measured and the best checkpoint kept, and scores what came of it on test queries, as recipes.py does. `start`
+is the time from the start of a process to its first step. `memory` makes triplets, trains a few steps in a process of
+its own, and reads its peak.
 """
 
 import argparse
@@ -156,6 +159,33 @@ def _spread(values: list[float]) -> dict[str, float]:
     return {"median": round(middle, 2), "min": round(min(values), 2), "max": round(max(values), 2)}
 
 
+def whole(options: argparse.Namespace) -> dict[str, Any]:
+    """Whole trainings of both sides on all triplets, once each: what they took, and what NDCG@10 came of it."""
+    from recipes import DEFAULT, DEFAULT_BF16, Bench, count_cpu_time
+
+    from components.train.trainer import uses_bf16
+
+    count_cpu_time()
+    with tempfile.TemporaryDirectory() as scratch:
+        bench = Bench(options.dataset, 0.0, Path(scratch))
+        bench.epochs = {DEFAULT: 1.0, options.recipe: 1.0}
+        bench.base()
+        for seed in range(1, options.seeds + 1):
+            bench.default(seed)
+            if uses_bf16("auto"):
+                bench.default(seed, bf16=True)
+            bench.recipe(options.recipe, seed)
+    table = bench.table()
+    table["times as fast"] = {
+        name: _spread(
+            [theirs / ours for theirs, ours in zip(bench.took[name], bench.took[options.recipe], strict=True)]
+        )
+        for name in (DEFAULT, DEFAULT_BF16)
+        if name in bench.took
+    }
+    return table
+
+
 def profile(options: argparse.Namespace) -> dict[str, Any]:
     """Where the time of a step goes, by torch's profiler: shares of the CPU time of the costliest operators."""
     from torch.profiler import ProfilerActivity
@@ -271,7 +301,13 @@ def few_steps(options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, does in (("speed", speed), ("profile", profile), ("start", start), ("first-step", first_step)):
+    for name, does in (
+        ("speed", speed),
+        ("whole", whole),
+        ("profile", profile),
+        ("start", start),
+        ("first-step", first_step),
+    ):
         command = commands.add_parser(name)
         command.set_defaults(does=does)
         command.add_argument("dataset", type=Path)
@@ -279,6 +315,7 @@ def main() -> None:
         command.add_argument("--pairs", type=int, default=5)
         command.add_argument("--steps", type=int, default=12)
         command.add_argument("--runs", type=int, default=5)
+        command.add_argument("--seeds", type=int, default=3)
         command.add_argument("--batch-size", type=int, default=64)
         command.add_argument("--precision", default="auto")
         command.add_argument("--folder", type=Path)

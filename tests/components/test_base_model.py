@@ -10,7 +10,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from components.base_model import HUB_DEFAULT, PACKAGED_DEFAULT, base_model_directory, resolve_base_model
+from components.base_model import (
+    HUB_DEFAULT,
+    PACKAGED_DEFAULT,
+    base_model_directory,
+    check_length,
+    resolve_base_model,
+)
 from components.errors import ModelError
 
 # In a process of its own: the hub's client reads the environment when it is imported.
@@ -102,3 +108,38 @@ def test_the_packaged_model_is_one_that_sentence_transformers_opens():
 def test_a_base_model_that_is_nowhere_is_one_sentence(name):
     with pytest.raises(ModelError):
         resolve_base_model(name, print)
+
+
+class TestLength:
+    @staticmethod
+    def model_whose_positions_begin(tmp_path, after_padding):
+        """Of 20 positions; RoBERTa's first two stand for padding and what comes before it."""
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer import modules
+        from transformers import BertConfig, BertModel, BertTokenizerFast, RobertaConfig, RobertaModel
+
+        (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nword\n")
+        size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+        size |= {"vocab_size": 6, "max_position_embeddings": 20}
+        model = RobertaModel(RobertaConfig(**size)) if after_padding else BertModel(BertConfig(**size))
+        model.save_pretrained(tmp_path)
+        BertTokenizerFast(vocab=str(tmp_path / "vocab.txt"), model_max_length=20).save_pretrained(tmp_path)
+        transformer = modules.Transformer(str(tmp_path), max_seq_length=20)
+        return SentenceTransformer(modules=[transformer, modules.Pooling(8)], device="cpu")
+
+    @pytest.mark.parametrize(("after_padding", "most"), [(False, 20), (True, 18)], ids=["BERT", "RoBERTa"])
+    def test_it_is_what_the_model_can_encode(self, tmp_path, after_padding, most):
+        model = self.model_whose_positions_begin(tmp_path, after_padding)
+        check_length(model, most, "it")
+        model.max_seq_length = most
+        model.encode("word " * 30)
+        with pytest.raises(ModelError, match=f"max_seq_length {most + 1} is more than the {most} positions of it"):
+            check_length(model, most + 1, "it")
+        model.max_seq_length = most + 1
+        with pytest.raises((IndexError, RuntimeError)):
+            model.encode("word " * 30)
+
+    @pytest.mark.parametrize("length", [0, 1, 2])
+    def test_it_is_more_than_the_special_tokens(self, tmp_path, length):
+        with pytest.raises(ModelError, match=f"max_seq_length {length} leaves no room for text between 2 special"):
+            check_length(self.model_whose_positions_begin(tmp_path, False), length, "it")

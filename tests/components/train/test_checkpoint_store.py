@@ -14,10 +14,10 @@ from components.train.checkpoint_store import MANIFEST, AbandonedError, Checkpoi
 from components.train.checkpoint_uploads import kept_in
 from components.train.checkpoints import newest_checkpoint
 from components.train.ranks import Ranks
+from tests.components.train.checkpoint_files import WEIGHTS, content_of, write_files
 from tests.faults.proxy import Fault, Proxy
 from tests.kserve.running import wait_for
 
-WEIGHTS = "model.safetensors"
 DIGEST = "0123456789abcdef"
 
 
@@ -34,7 +34,7 @@ def save(folder, step, best=None, content="weights"):
     """A checkpoint as the trainer leaves it, as far as the store cares."""
     checkpoint = folder / f"checkpoint-{step}"
     (checkpoint / "1_Pooling").mkdir(parents=True)
-    (checkpoint / WEIGHTS).write_text(f"{content} of {step}")
+    write_files(checkpoint, f"{content} of {step}")
     (checkpoint / "1_Pooling" / "config.json").write_text("{}")
     (checkpoint / "training_args.bin").write_text("a pickle")
     named = str(folder / f"checkpoint-{best}") if best else None
@@ -81,7 +81,7 @@ class TestUploads:
                 raise StoppedError("stopped")
         assert [checkpoint.step for checkpoint in training.whole()] == [30, 20]
         training.download(training.whole()[1], tmp_path / "again")
-        assert (tmp_path / "again" / WEIGHTS).read_text() == "weights of 20"
+        assert content_of(tmp_path / "again") == "weights of 20"
 
     def test_one_that_was_stopped_does_not_wait_for_ever(self, training, store, tmp_path, capfd):
         go_on = threading.Event()
@@ -175,7 +175,7 @@ class TestFetching:
         assert newest == tmp_path / "here" / "checkpoint-20"
         state = json.loads((newest / "trainer_state.json").read_text())
         assert state["best_model_checkpoint"] == str(tmp_path / "here" / "checkpoint-10")
-        assert (tmp_path / "here" / "checkpoint-10" / WEIGHTS).read_text() == "weights of 10"
+        assert content_of(tmp_path / "here" / "checkpoint-10") == "weights of 10"
         assert not list((tmp_path / "here").glob(".fetch-*"))
 
     def test_a_newer_one_on_this_disk_is_used(self, training, tmp_path):
@@ -197,7 +197,7 @@ class TestFetching:
     def test_one_with_a_changed_byte_is_named_and_the_one_before_is_used(self, training, store, tmp_path, capfd):
         upload(training, save(tmp_path / "there", 10))
         key = f"training/{DIGEST}/{upload(training, save(tmp_path / 'there', 20)).name}/{WEIGHTS}"
-        store.put(key, b"Weights of 20")
+        store.put(key, (tmp_path / "there" / "checkpoint-20" / WEIGHTS).read_bytes().replace(b"weights", b"Weights"))
         assert self.fetched(training, tmp_path / "here").name == "checkpoint-10"
         bucket = store.settings.bucket
         sentence = (

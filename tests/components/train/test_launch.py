@@ -11,7 +11,7 @@ import pytest
 
 from components.dataset import DatasetManifest
 from components.errors import DataError, ModelError
-from components.train.launch import check_shares, process_count, train
+from components.train.launch import _pass_on, check_shares, process_count, train
 from components.train.report import REPORT, TrainingReport
 from tests.components.train.conftest import QUICK
 from tests.kserve.running import wait_for
@@ -78,6 +78,7 @@ def test_what_a_worker_cannot_do_is_its_own_sentence_and_leaves_nothing(dataset,
 
 def start(dataset, folder, log):
     options = ["--epochs", "40", "--batch-size", "16", "--learning-rate", "0.002", "--precision", "fp32"]
+    options += ["--evaluations", "1"]
     command = [sys.executable, "-m", "pipeline.cli", "train", str(dataset), "-o", str(folder / "model"), *options]
     with log.open("wb") as stream:
         return subprocess.Popen(
@@ -107,9 +108,11 @@ def test_sigterm_saves_stops_all_processes_and_the_same_again_carries_on(dataset
     assert "Traceback" not in log.read_text()
     states = (tmp_path / "cache").rglob("trainer_state.json")  # of the last checkpoint, and of the best one
     saved = max(json.loads(state.read_text())["global_step"] for state in states)
-    options = TWO.model_copy(update={"epochs": 40})
+    options = TWO.model_copy(update={"epochs": 40, "evaluations": 1})
     report = train(dataset, tmp_path / "model", options)
-    assert report.resumed_step == saved > 0
+    assert report.resumed_step == saved > report.steps / 40, "each epoch has an order of its own, to be gone on with"
+    train(dataset, tmp_path / "uninterrupted", options)
+    assert (tmp_path / "model" / WEIGHTS).read_bytes() == (tmp_path / "uninterrupted" / WEIGHTS).read_bytes()
 
 
 @pytest.mark.extended
@@ -125,6 +128,12 @@ def test_a_process_that_is_killed_ends_all_and_says_what_to_give(dataset, tmp_pa
         process.kill()
     assert "A training process was killed (SIGKILL), most often because memory ran out" in log.read_text()
     assert not (tmp_path / "model").exists()
+
+
+def test_a_warning_of_torch_hides_no_progress(capfd):
+    lines = ["train: step 1/9\n", "W1127 00:01:02.123456 1 torch: slow\n", "train: step 5/9\n", "Traceback of it\n"]
+    assert _pass_on(lines) == [lines[1], lines[3]]
+    assert capfd.readouterr().err == lines[0] + lines[2]
 
 
 class TestHowMany:

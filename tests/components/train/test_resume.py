@@ -12,10 +12,9 @@ import pytest
 from components.train.checkpoints import StoppedError, checkpoints_of, newest_checkpoint
 from components.train.progress import ProgressLines
 from components.train.train import train_model
+from tests.components.train.checkpoint_files import WEIGHTS, write_files
 from tests.components.train.conftest import QUICK
 from tests.kserve.running import wait_for
-
-WEIGHTS = "model.safetensors"
 
 
 @pytest.fixture
@@ -95,6 +94,7 @@ class TestNewestCheckpoint:
         checkpoint = folder / f"checkpoint-{step}"
         checkpoint.mkdir()
         state = {"global_step": step, "max_steps": 40, "epoch": step / 20, "best_model_checkpoint": None} | changed
+        write_files(checkpoint, str(step))
         (checkpoint / "trainer_state.json").write_text(json.dumps(state))
         return checkpoint
 
@@ -110,6 +110,24 @@ class TestNewestCheckpoint:
         state.unlink() if content is None else state.write_text(content)
         assert newest_checkpoint(tmp_path) == whole
         assert list(tmp_path.iterdir()) == [whole]
+
+    @pytest.mark.parametrize("name", [WEIGHTS, "optimizer.pt", "scheduler.pt"])
+    @pytest.mark.parametrize("share", [None, 0, 0.5], ids=["missing", "empty", "half"])
+    def test_one_that_a_disk_lost_a_part_of_is_removed(self, tmp_path, name, share):
+        whole = self.write(tmp_path, 10)
+        file = self.write(tmp_path, 20) / name
+        content = file.read_bytes()
+        file.unlink()
+        if share is not None:
+            file.write_bytes(content[: int(share * len(content))])
+        assert newest_checkpoint(tmp_path) == whole
+        assert list(tmp_path.iterdir()) == [whole]
+
+    def test_one_whose_best_predecessor_lost_a_part_is_not_used(self, tmp_path):
+        best = self.write(tmp_path, 10)
+        self.write(tmp_path, 20, best_model_checkpoint=str(best))
+        (best / WEIGHTS).write_bytes((best / WEIGHTS).read_bytes()[:-1])
+        assert newest_checkpoint(tmp_path) is None
 
     def test_one_whose_best_predecessor_is_gone_is_not_used(self, tmp_path):
         self.write(tmp_path, 20, best_model_checkpoint=str(tmp_path / "checkpoint-10"))
