@@ -11,7 +11,7 @@ from components.train.recipes import Recipe
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-_FIRST_EXAMPLES = 16  #: at least, that the loss before training is a mean over
+_FIRST_EXAMPLES = 4  #: at least, that the loss before training is a mean over: those of the first step, most often
 _LAST_EXAMPLES, _LOOKS = 64, 5  #: at least, that the newest loss is a mean over: a single batch may be a hard one
 _GUESSING = 0.9  #: of the loss that guessing has: then the model knows next to nothing any more
 _GOOD_RATE = 5e-5
