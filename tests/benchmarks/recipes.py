@@ -47,6 +47,7 @@ class Bench:
         self.manifest = DatasetManifest.of(dataset)
         self.scores: dict[str, list[dict[str, float]]] = {}
         self.took: dict[str, list[float]] = {}
+        self.rates: dict[str, list[float]] = {}  #: triplets a second, from the first step to the last
         self.epochs: dict[str, float] = {}
         self.told: dict[str, list[Any]] = {}
 
@@ -67,7 +68,9 @@ class Bench:
         )
         took = time.process_time() - begun
         trained.model.save_pretrained(str(output / "m"), create_model_card=False)
-        self._score(DEFAULT_BF16 if bf16 else DEFAULT, output / "m", took)
+        name = DEFAULT_BF16 if bf16 else DEFAULT
+        self.rates.setdefault(name, []).append(trained.triplets / trained.seconds)
+        self._score(name, output / "m", took)
 
     def recipe(self, name: str, seed: int) -> None:
         """Train with a recipe."""
@@ -80,6 +83,7 @@ class Bench:
         kept = ("training_length", "averaging", "best_step", "steps", "dev")
         told = {name: getattr(report, name) for name in kept}
         self.told.setdefault(name, []).append(told)
+        self.rates.setdefault(name, []).append(report.triplets_per_second)
         self._score(name, output, took)
 
     def _epochs(self, name: str, seed: int) -> float:
