@@ -75,17 +75,23 @@ def check_length(model: "SentenceTransformer", length: int, name: str) -> None:
         length: in tokens.
         name: what the error calls the model.
     """
-    config: Any = model[0].config
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions is not None and _counts_positions_after_padding(model):
-        positions -= config.pad_token_id + 1
+    positions = positions_of(model)
     if positions is not None and length > positions:
         raise ModelError(f"max_seq_length {length} is more than the {positions} positions of {name}; use at most that.")
     special = model.tokenizer.num_special_tokens_to_add()
     if length <= special:
         raise ModelError(
-            f"max_seq_length {length} leaves no room for text between {special} special tokens; use 64, say."
+            f"max_seq_length {length} is too short for a text beside {special} special tokens; use 64, say."
         )
+
+
+def positions_of(model: "SentenceTransformer") -> int | None:
+    """Tokens of a text that a model has positions for; None where it needs none."""
+    config: Any = model[0].config
+    positions: int | None = getattr(config, "max_position_embeddings", None)
+    if positions is not None and _counts_positions_after_padding(model):
+        positions -= config.pad_token_id + 1
+    return positions
 
 
 def _counts_positions_after_padding(model: "SentenceTransformer") -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from components.base_model import check_length, open_model
+from components.base_model import check_length, open_model, positions_of
 from components.digest import file_sha256
 from components.encoder import Encoder
 from components.errors import ModelError
@@ -136,7 +136,7 @@ def _open(model: Path) -> "SentenceTransformer":
 
 
 def _length(model: "SentenceTransformer", asked: int, where: Path) -> int:
-    length = asked or model.max_seq_length or 0
+    length = asked or model.max_seq_length or positions_of(model) or 0
     check_length(model, length, str(where))
     return int(length)
 

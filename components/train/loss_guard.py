@@ -11,15 +11,13 @@ from components.train.recipes import Recipe
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-_FIRST_EXAMPLES = 4  #: at least, that the loss before training is a mean over: those of the first step, most often
-_LAST_EXAMPLES, _LOOKS = 64, 5  #: at least, that the newest loss is a mean over: a single batch may be a hard one
+_LOOKS, _EXAMPLES = 5, 16  #: at least, that the newest loss is a mean over: a single batch may be a hard one
 _GUESSING = 0.9  #: of the loss that guessing has: then the model knows next to nothing any more
 _GOOD_RATE = 5e-5
-_WORSE = 1.5  #: times the loss before training: a base model that knew nothing may learn slowly
 
 
 class LossGuard(TrainerCallback):
-    """Raises when the loss has grown to that of guessing; it is looked at some twenty times in a training.
+    """Raises when the loss has grown far above where it began; it is looked at some twenty times in a training.
 
     Args:
         guessing: the loss of a model to which all texts are the same, in nats.
@@ -34,20 +32,20 @@ class LossGuard(TrainerCallback):
         """Look at the newest losses; a training that was interrupted remembers the first ones.
 
         Raises:
-            ModelError: when they are 1.5 times what the loss was before training, and at least nine tenths of what
-                guessing has.
+            ModelError: when the newest five are 1.5 times what the loss was in the first step and nine tenths of what
+                guessing has, or twice the mean of the first five.
         """
         if "loss" not in (logs or {}):
             return
         looks = list(self._looks(state.log_history))
-        first, used = _mean(looks, 1, _FIRST_EXAMPLES)
-        last, _ = _mean(looks[used:][::-1], _LOOKS, _LAST_EXAMPLES)
-        if first is None or last is None or last <= max(_GUESSING * self._guessing, _WORSE * first):
-            return
-        raise ModelError(
-            f"The loss grew from {first:.3f} to {last:.3f} at step {state.global_step}, where guessing has "
-            f"{self._guessing:.3f}; {advice(args)}"
-        )
+        # A small loss may double and be small: one nat is what guessing between three passages costs.
+        for least, examples, times, floor in ((1, 4, 1.5, _GUESSING * self._guessing), (_LOOKS, _EXAMPLES, 2.0, 1.0)):
+            first, used = _mean(looks, least, examples)
+            last, _ = _mean(looks[used:][::-1], _LOOKS, _EXAMPLES)
+            if first is not None and last is not None and last > max(floor, times * first):
+                raise ModelError(
+                    f"The loss grew from {first:.3f} to {last:.3f} at step {state.global_step}; {advice(args)}"
+                )
 
     def _looks(self, history: list[dict[str, float]]) -> Iterator[tuple[float, int]]:
         before = 0
@@ -83,6 +81,6 @@ def loss_of_guessing(model: "SentenceTransformer", recipe: Recipe) -> float:
 def advice(args: Any) -> str:
     """What to do about a loss that goes wrong, given the trainer's arguments."""
     rate = args.learning_rate
-    good = f"{_GOOD_RATE:g} is a good start" if rate > _GOOD_RATE else f"try {rate / 10:g}"
+    good = "5e-5 is a good start" if rate > _GOOD_RATE else f"try {rate / 10:g}"
     advice = f"lower --learning-rate ({rate:g} was used, {good})"
     return f"{advice} or train with `--precision fp32`." if args.bf16 else f"{advice}."

@@ -131,7 +131,7 @@ def _arguments(recipe: Recipe, checkpoints: Path, precision: str, seed: int, exa
 
     on_gpu = torch.cuda.is_available()
     steps = math.ceil(examples * recipe.epochs / recipe.batch_size)
-    interval = max(1, math.ceil(steps / recipe.evaluations))  # the last one is at the end
+    interval = math.ceil(steps / recipe.evaluations)  # the last one is at the end
     return SentenceTransformerTrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=recipe.epochs,
@@ -153,7 +153,7 @@ def _arguments(recipe: Recipe, checkpoints: Path, precision: str, seed: int, exa
         restore_callback_states_from_checkpoint=True,  # a resumed training stops where an uninterrupted one would
         metric_for_best_model=f"eval_{MEASURES[recipe.measure]}",
         greater_is_better=True,
-        logging_steps=max(1, int(steps // 20)),
+        logging_steps=max(1, steps // 20),
         logging_first_step=True,  # the base model's own loss, which the loss guard compares with
         seed=seed,
         data_seed=seed,

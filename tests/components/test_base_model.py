@@ -141,5 +141,5 @@ class TestLength:
 
     @pytest.mark.parametrize("length", [0, 1, 2])
     def test_it_is_more_than_the_special_tokens(self, tmp_path, length):
-        with pytest.raises(ModelError, match=f"max_seq_length {length} leaves no room for text between 2 special"):
+        with pytest.raises(ModelError, match=f"max_seq_length {length} is too short for a text beside 2 special"):
             check_length(self.model_whose_positions_begin(tmp_path, False), length, "it")

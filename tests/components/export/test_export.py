@@ -108,9 +108,7 @@ def test_a_model_without_pooling_is_refused(tmp_path):
     ("change", "sentence"),
     [
         pytest.param({"max_seq_length": 9999}, "9999 is more than the 64 positions", id="longer than the positions"),
-        pytest.param(
-            {"max_seq_length": 2}, "leaves no room for text between 2 special tokens", id="no room for a text"
-        ),
+        pytest.param({"max_seq_length": 2}, "too short for a text", id="no room for a text"),
         pytest.param({"texts": []}, "needs real texts", id="no texts"),
     ],
 )

@@ -13,12 +13,12 @@ from components.train.recipes import RECIPES
 GUESSING = math.log(32)
 
 
-def log(losses, *, batch_size=16, every=10, rate=0.01, bf16=False):
+def log(losses, *, batch_size=16, every=1, rate=0.01, bf16=False):
     """Tell a guard the loss of the first step, and then those of so many steps each."""
     guard, history = LossGuard(GUESSING, batch_size), []
     args = SimpleNamespace(learning_rate=rate, bf16=bf16)
     for number, loss in enumerate(losses):
-        step = max(1, number * every)
+        step = 1 + number * every
         for entry in ({"loss": loss, "step": step}, {"eval_dev_cosine_accuracy": 0.5, "step": step}):
             history.append(entry)
             guard.on_log(args, SimpleNamespace(global_step=step, log_history=history), None, entry)
@@ -28,25 +28,24 @@ def log(losses, *, batch_size=16, every=10, rate=0.01, bf16=False):
     "losses",
     [
         pytest.param([2.0, 1.5, 1.9] * 4, id="uneven"),
-        pytest.param([0.01] * 5 + [1.0] * 9, id="grows, and is far from guessing"),
-        pytest.param([1.0] * 8 + [5.0, 1.0, 1.0, 1.0, 1.0, 1.0], id="one hard batch"),
+        pytest.param([0.01] * 5 + [0.5] * 9, id="small"),
+        pytest.param([1.0] * 8 + [4.0, 1.0, 1.0], id="one hard batch"),
         pytest.param([3.4] * 20, id="a base model that guesses"),
     ],
 )
-def test_a_loss_that_is_far_from_guessing_or_was_not_is_let_alone(losses):
+def test_a_loss_that_falls_or_is_small_is_let_alone(losses):
     log(losses)
 
 
 @pytest.mark.parametrize(
     ("losses", "sentence"),
     [
-        pytest.param(
-            [1.0] * 5 + [4.5] * 5, r"grew from 1\.000 to 3\.800 at step 80, where guessing has 3\.466", id="late"
-        ),
-        pytest.param([0.8] + [3.5] * 20, r"grew from 0\.800 to 3\.500 at step 50, where", id="with the first steps"),
+        pytest.param([1.0] * 5 + [2.5] * 5, r"grew from 1\.000 to 2\.500 at step 10; lower --learning", id="grows"),
+        pytest.param([0.1] * 5 + [1.1] * 9, r"\(0.01 was used, 5e-5 is a good start\)", id="to more than a nat"),
+        pytest.param([0.8] + [3.5] * 20, r"grew from 0\.800 to 3\.500 at step 6; lower", id="with the first steps"),
     ],
 )
-def test_one_that_grows_to_that_of_guessing_ends_it(losses, sentence):
+def test_one_that_explodes_ends_it(losses, sentence):
     with pytest.raises(ModelError, match=sentence):
         log(losses)
 
@@ -57,7 +56,7 @@ def test_few_examples_are_no_proof():
 
 @pytest.mark.parametrize(
     ("rate", "advice"),
-    [(0.01, r"\(0.01 was used, 5e-05 is a good start\)"), (5e-5, r"\(5e-05 was used, try 5e-06\)")],
+    [(0.01, r"\(0.01 was used, 5e-5 is a good start\)"), (5e-5, r"\(5e-05 was used, try 5e-06\)")],
     ids=["high", "usual"],
 )
 def test_the_advice_is_another_rate_than_the_one_that_was_used(rate, advice):
@@ -67,7 +66,7 @@ def test_the_advice_is_another_rate_than_the_one_that_was_used(rate, advice):
 
 def test_in_bf16_fp32_is_an_advice_too():
     with pytest.raises(ModelError, match="or train with `--precision fp32`"):
-        log([0.8] + [3.5] * 20, bf16=True)
+        log([1.0] * 5 + [3.0] * 5, bf16=True)
 
 
 @pytest.mark.parametrize(
