@@ -30,6 +30,7 @@ class Task(NamedTuple):
     data: dict[str, str]  #: the SHA-256 of the files that are read
     base_model: str
     base: Path
+    base_sha256: str  #: of all its files
     max_seq_length: int  #: tokens that the model reads when it serves
     training_length: int  #: tokens at which texts are cut in training
     recipe: Recipe
@@ -41,7 +42,7 @@ class Task(NamedTuple):
         return {
             "data": self.data[TRAIN],
             "training length": str(self.training_length),
-            "base model": tree_sha256(directory_files(self.base)),
+            "base model": self.base_sha256,
             "examples": f"{recipe.all_triplets} {recipe.negatives}",
             "part": f"{recipe.epochs} {recipe.batch_size}" if recipe.epochs < 1 else "all",
             "mining": f"{MARGIN} {CHUNK}" if recipe.mined else "none",
@@ -71,6 +72,7 @@ def look_up(dataset: Path, options: TrainOptions) -> Task:
     """
     manifest = DatasetManifest.of(dataset)
     base_model = options.base_model or manifest.base_model
+    base = base_model_directory(base_model)
     recipe = _with_evaluations(options)
     length = options.max_seq_length or manifest.max_seq_length
     return Task(
@@ -78,7 +80,8 @@ def look_up(dataset: Path, options: TrainOptions) -> Task:
         manifest=manifest,
         data={name: _checked_sha256(dataset, name, manifest) for name in (TRAIN, DEV)},
         base_model=base_model,
-        base=base_model_directory(base_model),
+        base=base,
+        base_sha256=tree_sha256(directory_files(base)),
         max_seq_length=length,
         training_length=recipe.length_for(length),
         recipe=recipe,
