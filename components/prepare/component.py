@@ -24,16 +24,18 @@ def prepare(
     profile: dsl.Output[dsl.HTML],
 ):
     """Validate raw data and freeze it as a dataset version."""
-    import shutil
-    from pathlib import Path
+    from components.stage import Stage
 
-    from components.dataset import PROFILE
-    from components.prepare.options import prepare_options
-    from components.prepare.stage import prepare as prepare_dataset
-    from components.registry import open_registry
-    from components.stage import reported
+    with Stage("prepare") as stage:
+        import shutil
+        from pathlib import Path
 
-    with reported():
+        from components.dataset import PROFILE
+        from components.prepare.options import prepare_options
+        from components.prepare.stage import prepare as prepare_dataset
+        from components.registry import open_registry
+
+        stage.imported()
         directory = Path(dataset.path)
         options = prepare_options(
             base_model=base_model,
