@@ -51,10 +51,12 @@ class Kind(NamedTuple):
 
 
 INFERENCE_SERVICES = Kind("serving.kserve.io", "v1beta1", "inferenceservices")
+EVENTS = Kind("", "v1", "events")
 PODS = Kind("", "v1", "pods")
 POD_LOGS = Kind("", "v1", "pods/log")
 SERVICES = Kind("", "v1", "services")
 SERVICE_PROXY = Kind("", "v1", "services/proxy")
+WORKFLOWS = Kind("argoproj.io", "v1alpha1", "workflows")
 TRAIN_JOBS = Kind("trainer.kubeflow.org", "v1alpha1", "trainjobs")
 
 
@@ -116,9 +118,11 @@ class KubernetesApi:
                 return None
             raise
 
-    def select(self, kind: Kind, namespace: str | None = None, labels: str = "") -> list[Manifest]:
-        """All objects of a kind, of one namespace or of every one, that have these labels."""
-        query = [("labelSelector", labels)] if labels else []
+    def select(
+        self, kind: Kind, namespace: str | None = None, labels: str = "", *, fields: str = ""
+    ) -> list[Manifest]:
+        """All objects of a kind, of one namespace or of every one, that have these labels and fields."""
+        query = [(name, value) for name, value in (("labelSelector", labels), ("fieldSelector", fields)) if value]
         found: list[Manifest] = self._json("list", kind, namespace, "", query=query)["items"]
         return found
 

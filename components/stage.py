@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from components.errors import RankliftError
 from components.patience import process_age
+from components.processor import limit_threads
 from components.stage_log import StampedLines
 from components.stage_times import StageTimes
 
@@ -44,6 +45,7 @@ class Stage:
         self._around = ExitStack()
 
     def __enter__(self) -> Self:
+        limit_threads()
         self._around.enter_context(_quiet())
         if os.environ.get("KUBERNETES_SERVICE_HOST"):
             self._around.enter_context(redirect_stdout(StampedLines(sys.stdout)))

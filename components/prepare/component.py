@@ -8,6 +8,7 @@ from components.stage import DEFAULT_IMAGE
 @dsl.component(base_image=DEFAULT_IMAGE, install_kfp_package=False)
 def prepare(
     data: str,
+    fingerprint: str,
     base_model: str,
     max_triplets: int,
     triplets_per_query: int,
@@ -23,7 +24,7 @@ def prepare(
     dataset: dsl.Output[dsl.Dataset],
     profile: dsl.Output[dsl.HTML],
 ):
-    """Validate raw data and freeze it as a dataset version."""
+    """Validate raw data and freeze it as a dataset version; `fingerprint` is there for KFP's cache alone."""
     from components.stage import Stage
 
     with Stage("prepare") as stage:
