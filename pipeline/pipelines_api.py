@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import urllib3
 from pydantic import Field, SecretStr
@@ -164,17 +165,27 @@ class PipelinesApi:
             found: dict[str, Any] = json.loads(manifest) if manifest else {}
             return found
 
-    def log(self, run_id: str, pod: str) -> str:
-        """The log of a stage's pod, through KFP.
+    def log(self, run_id: str, pod: str, namespace: str) -> str:
+        """The log of a stage's pod, from KFP's API, or its UI where the endpoint is that of the UI.
 
         Raises:
             UnavailableError: also when the pod is gone and its log was not kept.
         """
-        with self._spoken(f"read the log of {pod}"):
-            text = self._read(f"/apis/v1alpha1/runs/{run_id}/nodes/{pod}/log")
-        if text.startswith('{"error_message"'):  # with status 200: KFP begins to answer before it looks
-            raise UnavailableError(f"Kubeflow Pipelines at {self.endpoint} has no log of pod {pod}.", 404)
-        return text
+        ui = urlencode({"podname": pod, "runid": run_id, "podnamespace": namespace})
+        for path in (f"/apis/v1alpha1/runs/{run_id}/nodes/{pod}/log", f"/k8s/pod/logs?{ui}"):
+            try:
+                with self._spoken(f"read the log of {pod}"):
+                    text = self._read(path)
+            except UnavailableError as error:
+                if error.status not in {404, 500}:
+                    raise
+                continue
+            # KFP's API answers 200 before it looks, its UI answers 200 with its page to what it does not know.
+            if not text.startswith('{"error_message"') and not text.lstrip()[:9].lower().startswith(
+                ("<!doctype", "<html")
+            ):
+                return text
+        raise UnavailableError(f"Kubeflow Pipelines at {self.endpoint} has no log of pod {pod}.", 404)
 
     def _read(self, path: str) -> str:
         client = self._client._run_api.api_client

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from components.errors import RankliftError
-from components.kubernetes_api import EVENTS, WORKFLOWS, KubernetesApi, KubernetesError
+from components.kubernetes_api import EVENTS, WORKFLOWS, KubernetesApi, KubernetesError, Manifest
 from pipeline.pipelines_api import PipelinesApi, UnavailableError
 
 _LOG_LINES = 2000
@@ -34,15 +34,15 @@ class RunSources:
         """The log of a pod of the run; empty where neither place has it."""
         return (
             self._either(
-                lambda: self._api.log(self._run_id, pod),
+                lambda: self._api.log(self._run_id, pod, self._namespace),
                 lambda cluster: cluster.log_tail(self._namespace, pod, "main", False, _LOG_LINES),
             )
             or ""
         )
 
     def why_pending(self, pod: str) -> str:
-        """The last warning about a pod, as the cluster tells it; empty where it tells none, or not to us."""
-        return self._either(lambda: "", lambda cluster: self._warning(cluster, pod)) or ""
+        """The last warning about a pod, else the last that happened to it; empty where the cluster tells us nothing."""
+        return self._either(lambda: "", lambda cluster: self._event(cluster, pod)) or ""
 
     def _either(self, first: Callable[[], _T], second: Callable[[KubernetesApi], _T]) -> _T | None:
         """What the first place gives; what the second does where the first has nothing."""
@@ -76,9 +76,12 @@ class RunSources:
         found = cluster.select(WORKFLOWS, self._namespace, f"pipeline/runid={self._run_id}")
         return found[0] if found else {}
 
-    def _warning(self, cluster: KubernetesApi, pod: str) -> str:
-        events = cluster.select(EVENTS, self._namespace, fields=f"involvedObject.name={pod},type=Warning")
-        last = max(
-            events, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""), default={}
-        )
+    def _event(self, cluster: KubernetesApi, pod: str) -> str:
+        events = cluster.select(EVENTS, self._namespace, fields=f"involvedObject.name={pod}")
+        warnings = [event for event in events if event.get("type") == "Warning"]
+        last = max(warnings or events, key=_moment, default={})
         return ": ".join(filter(None, [last.get("reason"), " ".join(str(last.get("message") or "").split())]))
+
+
+def _moment(event: Manifest) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")

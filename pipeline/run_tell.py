@@ -40,12 +40,15 @@ class StageTeller:
                 self._show_end(stage)
 
     def _show_attempts(self, stage: StageState) -> None:
-        lost = [attempt for attempt in stage.attempts if attempt.phase in {"Failed", "Error"}]
-        gone = lost[:-1] if stage.state == "failed" else lost
-        for number, attempt in enumerate(gone[self._lost.get(stage.stage, 0) :], self._lost.get(stage.stage, 0) + 1):
-            message = attempt.message or "its pod went away"
-            self._tell(f"  {stage.stage}: attempt {number} ended ({message}); it is tried again")
-        self._lost[stage.stage] = len(gone)
+        # A pod that failed by itself is not tried again; of the last one only Argo knows whether it is.
+        gone = [attempt for attempt in stage.attempts[:-1] if attempt.phase in {"Failed", "Error"}]
+        if stage.state != "failed":
+            gone += [attempt for attempt in stage.attempts[-1:] if attempt.phase == "Error"]
+        told = self._lost.get(stage.stage, 0)
+        for number, attempt in enumerate(gone[told:], told + 1):
+            why = attempt.message or "no reason is known"
+            self._tell(f"  {stage.stage}: attempt {number} ended ({why}); it is tried again")
+        self._lost[stage.stage] = max(told, len(gone))
 
     def _show_wait(self, stage: StageState) -> None:
         pod = stage.attempts[-1].pod

@@ -46,7 +46,8 @@ class Retries(_Part):
     """How often a stage is tried again whose pod went away, and how long KFP waits before."""
 
     count: int = Field(ge=0, le=20)
-    wait: Duration = "30s"  #: before the first retry
+    #: Before the first retry, and before Argo says that there is none: what cannot succeed fails so much later.
+    wait: Duration = "5s"
     factor: int = Field(2, ge=1, le=10)  #: by which each further wait is longer; Argo takes whole numbers alone
     #: All attempts and waits together: Argo kills what still runs then. By default the time that they can take.
     within: Duration | None = None

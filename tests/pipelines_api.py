@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.json_server import JsonHandler, JsonServer
 
+PAGE = "<!doctype html><html></html>"  # KFP's UI, for every path that it does not know
 Steps = list[dict[str, str]]  # one look after the other: {task: state}
 
 
@@ -34,13 +35,16 @@ class Pipelines:
         self.looks = 0
         self.workflows: list[dict[str, Any]] = []  # Argo's, one look after the other; none where KFP shows none
         self.logs: dict[str, str] = {}  # pod → text
+        self.is_ui = False  # whether the endpoint is that of KFP's UI, which hands most on to the API
 
     def answer(self, method: str, path: str, query: dict[str, list[str]], body: bytes, kind: str) -> tuple[int, Any]:
         if path.startswith("/apis/v1beta1/runs/") and self.workflows:
             workflow = self.workflows[min(self.looks, len(self.workflows)) - 1]
             return 200, {"run": {}, "pipeline_runtime": {"workflow_manifest": json.dumps(workflow)}}
         if path.startswith("/apis/v1alpha1/runs/"):
-            return 200, self._log(path.split("/")[-2])
+            return 200, PAGE if self.is_ui else self._log(path.split("/")[-2])
+        if path == "/k8s/pod/logs":
+            return (200, self.logs[query["podname"][0]]) if self.is_ui else (404, {"message": "no such page"})
         if not path.startswith("/apis/v2beta1/"):
             return 404, {"message": "no such page"}
         name = path.removeprefix("/apis/v2beta1/")

@@ -97,6 +97,16 @@ def test_follow_of_a_run_that_holds_gives_the_gates_sentence_and_figures(endpoin
     assert not any("promote" in line or "condition" in line for line in lines)
 
 
+def test_follow_through_kfps_ui_reads_the_same(endpoint, pipelines):
+    pipelines.is_ui = True
+    decision = make_decision(verdict="hold", reason="Held: too small.")
+    nodes = held(decision, pipelines)
+    pipelines.logs = {nodes.pod(task): "" for task in BEFORE} | pipelines.logs
+    pipelines.logs[nodes.pod("hold", within="(0).root(0).condition-2(0)")] = ""
+    ended, _ = followed(endpoint, pipelines, nodes)
+    assert ended.decision == decision
+
+
 def test_follow_of_a_first_promotion_tells_cached_stages_and_the_two_commands(endpoint, pipelines):
     nodes = promoted(make_decision(), pipelines, cached=("prepare", "gate"))
     ended, lines = followed(endpoint, pipelines, nodes)
@@ -183,17 +193,28 @@ def test_follow_does_not_tell_of_a_pod_that_waits_for_a_moment(endpoint, pipelin
     assert not any("waits" in line for line in lines)
 
 
-def test_follow_asks_the_cluster_why_a_pod_starts_for_long(endpoint, pipelines, kubeconfig):
+FAILED_MOUNT = {"reason": "FailedMount", "message": 'secret "keys" not found', "type": "Warning"}
+PULLING = {"reason": "Pulling", "message": 'Pulling image "ranklift-train:1"', "type": "Normal"}
+
+
+@pytest.mark.parametrize(
+    ("events", "reason"),
+    [
+        pytest.param([FAILED_MOUNT, PULLING], 'FailedMount: secret "keys" not found', id="a warning"),
+        pytest.param([PULLING], 'Pulling: Pulling image "ranklift-train:1"', id="what it is at"),
+        pytest.param([], "ContainerCreating", id="nothing"),
+    ],
+)
+def test_follow_asks_the_cluster_why_a_pod_starts_for_long(endpoint, pipelines, kubeconfig, events, reason):
     waiting = WorkflowNodes()
     waiting.stage("train", "Running", pods=[("Pending", "ContainerCreating")])
-    event = {"reason": "FailedMount", "message": 'secret "ranklift-object-store" not found', "type": "Warning"}
-    kubeconfig.put(
-        "events",
-        {"metadata": {"name": "e", "namespace": "kubeflow"}, "involvedObject": {"name": waiting.pod("train")}, **event},
-    )
+    for number, event in enumerate(events):
+        meta = {"name": f"event-{number}", "namespace": "kubeflow"}
+        about = {"metadata": meta, "involvedObject": {"name": waiting.pod("train")}, "lastTimestamp": f"{number}"}
+        kubeconfig.put("events", about | event)
     done = held(make_decision(verdict="hold"), pipelines)
     _, lines = followed(endpoint, pipelines, waiting, waiting, done, patience=0.0)
-    assert '  train waits: FailedMount: secret "ranklift-object-store" not found' in lines
+    assert f"  train waits: {reason}" in lines
 
 
 def test_follow_tells_attempts_as_they_end(endpoint, pipelines):
@@ -207,6 +228,15 @@ def test_follow_tells_attempts_as_they_end(endpoint, pipelines):
     assert gate[:2] == ["  gate …", "  gate: attempt 1 ended (pod deleted); it is tried again"]
     assert gate[2].startswith("  gate done in")
     assert {stage.stage: stage.attempts for stage in ended.stages}["gate"] == 2
+
+
+def test_follow_does_not_promise_another_attempt_after_a_pod_that_failed_by_itself(endpoint, pipelines):
+    """Argo marks the pod first and the stage a moment later."""
+    pipelines.end = "FAILED"
+    between = WorkflowNodes()
+    between.stage("prepare", "Running", pods=[("Failed", BAD_DATA)])
+    _, lines = followed(endpoint, pipelines, between, failed(WorkflowNodes(), "prepare", BAD_DATA))
+    assert lines == ["  prepare …", "  prepare FAILED in 63.0 s"]
 
 
 def test_follow_splits_the_seconds_of_a_stage(endpoint, pipelines):
