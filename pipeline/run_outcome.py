@@ -11,7 +11,7 @@ from components.stage import ERROR_PREFIX
 from components.stage_times import StageTimes
 from pipeline.pipelines_api import PIPELINE
 from pipeline.run_sources import RunSources
-from pipeline.run_workflow import StageState
+from pipeline.run_workflow import StageState, last_message
 from pipeline.submit import Submitted
 
 #: What deploy says where no InferenceService is there to be changed.
@@ -63,16 +63,22 @@ def _between(first: float, second: float) -> float:
 def failure_of(found: Any, stages: list[StageState], run: Submitted, sources: RunSources) -> str:
     """The sentence of a run that did not succeed."""
     failed = [stage for stage in stages if stage.state == "failed"]
-    if not failed:
-        said = found.error.message if found.error is not None else ""
-        return f"The run ended as {found.state}{f' ({said})' if said else ''}; see {run.url}."
+    if not failed or found.state != "FAILED":
+        said = found.error.message if found.error is not None else last_message(sources.workflow())
+        return f"The run ended as {found.state}{f' ({said.rstrip(chr(46))})' if said else ''}; see {run.url}."
     last = failed[-1]
-    log = sources.log(last.attempts[-1].pod) if last.attempts and not last.reason else ""
-    told = [line.split(ERROR_PREFIX, 1)[1].strip() for line in log.splitlines() if ERROR_PREFIX in line]
-    said = last.reason or next(iter(told[-1:]), "")
+    said = last.reason or _error_in_log(last, sources)
+    missing = sources.missing
+    said = said or last_message(sources.workflow())
     if said:
-        return f"Stage {last.stage} failed: {said if said.endswith('.') else f'{said};'} Its log is at {run.url}."
-    return f"Stage {last.stage} failed; its log is at {run.url}. {sources.missing}".strip()
+        return f"Stage {last.stage} failed: {said if said.endswith('.') else f'{said}.'} Its log is at {run.url}."
+    return f"Stage {last.stage} failed; its log is at {run.url}. {missing}".strip()
+
+
+def _error_in_log(stage: StageState, sources: RunSources) -> str:
+    log = sources.log(stage.attempts[-1].pod) if stage.attempts else ""
+    told = [line.split(ERROR_PREFIX, 1)[1].strip() for line in log.splitlines() if ERROR_PREFIX in line]
+    return told[-1] if told else ""
 
 
 def decision_of(

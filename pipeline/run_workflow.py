@@ -62,6 +62,15 @@ def stages_of(workflow: Mapping[str, Any], tasks: Mapping[str, str]) -> list[Sta
     return [state for state in states if state is not None]
 
 
+def last_message(workflow: Mapping[str, Any]) -> str:
+    """What the pod says that failed last, of a stage or of KFP's own; what the workflow says where no pod does."""
+    status = workflow.get("status") or {}
+    failed = [node for node in (status.get("nodes") or {}).values() if node.get("phase") in {"Failed", "Error"}]
+    pods = [node for node in failed if node.get("type") == "Pod" and node.get("message")]
+    last = max(pods, key=lambda node: _moment(node, "finishedAt"), default=status)
+    return " ".join(str(last.get("message") or "").split())
+
+
 def _nodes(nodes: Iterable[Node], key: str) -> _Nodes:
     own = _Nodes([], [], [])
     for node in nodes:

@@ -36,7 +36,7 @@ class WorkflowNodes:
         outputs = [{"name": "cached-decision", "value": str(cached).lower()}, {"name": "condition", "value": "true"}]
         ended = driver[0] in {"Succeeded", "Failed"}
         self._node(f"{within}.{task}-driver", "Retry", "system-container-driver", driver[0])
-        self._pod(f"{within}.{task}-driver(0)", "system-container-driver", driver, 3.0, outputs if ended else None)
+        self.pod_node(f"{within}.{task}-driver(0)", "system-container-driver", driver, 3.0, outputs if ended else None)
         if driver[0] != "Succeeded":
             return
         stage = f"{within}.{task}"
@@ -47,12 +47,12 @@ class WorkflowNodes:
             return
         self._node(f"{stage}(0).executor", "Retry", "retry-system-container-impl", phase)
         for number, pod in enumerate(pods):
-            self._pod(f"{stage}(0).executor({number})", "retry-system-container-impl", pod, 60.0)
+            self.pod_node(f"{stage}(0).executor({number})", "retry-system-container-impl", pod, 60.0)
 
     def condition(self, task: str, holds: bool) -> None:
         """A condition: KFP's driver for it, and the layer around what it decides about."""
         outputs = [{"name": "condition", "value": str(holds).lower()}]
-        self._pod(f"(0).root(0).{task}-driver(0)", "system-dag-driver", ("Succeeded", ""), 3.0, outputs)
+        self.pod_node(f"(0).root(0).{task}-driver(0)", "system-dag-driver", ("Succeeded", ""), 3.0, outputs)
         kind, phase = ("DAG", "Running") if holds else ("Skipped", "Skipped")
         self._node(f"(0).root(0).{task}", kind, f"comp-{task}", phase)
 
@@ -78,7 +78,8 @@ class WorkflowNodes:
         self.nodes[name] = node
         return node
 
-    def _pod(self, path: str, template: str, outcome: tuple[str, str], seconds: float, outputs: Any = None) -> None:
+    def pod_node(self, path: str, template: str, outcome: tuple[str, str], seconds: float, outputs: Any = None) -> None:
+        """A pod, at a path below the workflow's name; it takes so many seconds when it ends."""
         phase, message = outcome
         node = self._node(path, "Pod", template, phase) | ({"message": message} if message else {})
         if phase in {"Succeeded", "Failed", "Error"}:

@@ -174,7 +174,16 @@ def test_follow_of_a_driver_that_failed_names_the_stage(endpoint, pipelines):
     nodes = WorkflowNodes()
     nodes.stage("export", driver=("Failed", "main: Error (exit code 1): failed to resolve inputs"))
     error, _ = followed(endpoint, pipelines, nodes)
-    assert "Stage export failed: failed to resolve inputs; Its log" in str(error)
+    assert "Stage export failed: failed to resolve inputs. Its log" in str(error)
+
+
+def test_follow_of_a_run_whose_pods_are_not_let_in_says_who_refused_them(endpoint, pipelines):
+    pipelines.end = "FAILED"
+    nodes = WorkflowNodes()
+    refusal = 'pods "x" is forbidden: a policy denied request: A run\'s pods have the ServiceAccount ranklift-pipeline.'
+    nodes.pod_node("(0).root-driver(0)", "system-dag-driver", ("Error", refusal), 0.0)
+    error, _ = followed(endpoint, pipelines, nodes)
+    assert f"The run ended as FAILED ({refusal[:-1]}); see http" in str(error)
 
 
 def test_follow_tells_a_pod_that_waits_with_its_reason_once(endpoint, pipelines):
