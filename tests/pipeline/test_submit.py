@@ -159,7 +159,7 @@ class TestFollow:
     def test_a_stage_that_fails_is_named_with_what_it_said(self, api, pipelines):
         pipelines.end, pipelines.errors = "FAILED", {"train": "OOMKilled"}
         with pytest.raises(
-            RankliftError, match=r"Stage train failed: OOMKilled; its log is at http://.*#/runs/details"
+            RankliftError, match=r"Stage train failed: OOMKilled\. Its log is at http://.*#/runs/details"
         ):
             self.followed(api, pipelines, [{"prepare": "SUCCEEDED"}, {"train": "FAILED"}])
 
