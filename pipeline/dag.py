@@ -71,7 +71,8 @@ def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSe
         seed: int = 42,
     ) -> Outcome:
         # Data at the same place may be new: the look-up is never cached; `prepare` is while it finds the same.
-        raw = staged(source(data=data, evaluation_data=evaluation_data), "source", caching=False)
+        found = source(data=data, evaluation_data=evaluation_data, base_model=base_model)
+        raw = staged(found, "source", caching=False)
         prepared = staged(
             prepare(
                 data=data,

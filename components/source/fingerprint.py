@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from components.digest import records_sha256
 from components.errors import DataError
-from components.object_store import ObjectStore, ObjectStoreSettings
+from components.object_store_folder import SCHEME, list_folder, open_folder
 
 
 def fingerprint(*uris: str) -> str:
@@ -19,17 +19,17 @@ def fingerprint(*uris: str) -> str:
     and times; what a stage's image holds, such as the demo, changes with the image alone.
 
     Args:
-        uris: of data, as `prepare` takes them; an empty one is none.
+        uris: of data or a base model, as `prepare` takes them; an empty one is none.
 
     Raises:
-        DataError: when there is no such data.
+        DataError: when there is no such data, or no object store is configured for it.
         StoreError: when the object store refused or could not be reached.
     """
     return records_sha256(fact for uri in uris for fact in (uri, *_facts(uri)))[:16]
 
 
 def _facts(uri: str) -> list[str]:
-    if uri.startswith("s3://"):
+    if uri.startswith(SCHEME):
         return _of_objects(uri)
     if uri.startswith("hf://datasets/"):
         return [_commit(uri)]
@@ -39,17 +39,8 @@ def _facts(uri: str) -> list[str]:
 
 
 def _of_objects(uri: str) -> list[str]:
-    settings = ObjectStoreSettings.from_environment()
-    if settings is None:
-        return []  # as above
-    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-    store = ObjectStore(settings.model_copy(update={"bucket": bucket}))
-    folder = prefix.rstrip("/")
-    inside = f"{folder}/" if folder else ""
-    found = [item for item in store.list(folder) if item.key == folder or item.key.startswith(inside)]
-    if not found:
-        raise DataError(f"There is no object at {uri} on {settings.endpoint}; check bucket and prefix.")
-    return [f"{item.key} {item.size} {item.etag}" for item in sorted(found)]
+    store, folder = open_folder(uri)
+    return [f"{item.key} {item.size} {item.etag}" for item in sorted(list_folder(uri, store, folder))]
 
 
 def _commit(uri: str) -> str:
