@@ -55,6 +55,9 @@ PODS = Kind("", "v1", "pods")
 POD_LOGS = Kind("", "v1", "pods/log")
 SERVICES = Kind("", "v1", "services")
 SERVICE_PROXY = Kind("", "v1", "services/proxy")
+SECRETS = Kind("", "v1", "secrets")
+SERVICE_ACCOUNTS = Kind("", "v1", "serviceaccounts")
+ENDPOINT_SLICES = Kind("discovery.k8s.io", "v1", "endpointslices")
 TRAIN_JOBS = Kind("trainer.kubeflow.org", "v1alpha1", "trainjobs")
 
 
@@ -66,16 +69,18 @@ def in_a_pod() -> bool:
 class KubernetesApi:
     """One cluster. Calls that may succeed when they are made again are; then a `KubernetesError`."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, inside: bool = False) -> None:
         self._client = client
         self.host: str = client.configuration.host
+        self.inside = inside  #: whether this process runs in a pod of this cluster, and so reaches its Services
 
     @classmethod
-    def connect(cls) -> "KubernetesApi":
-        """The cluster that this process runs in, else the one that `kubectl` speaks to.
+    def connect(cls, context: str | None = None) -> "KubernetesApi":
+        """The cluster of a context, as `kubectl --context` means it; without one the cluster that this process runs
+        in, else the one that `kubectl` speaks to.
 
         Raises:
-            KubernetesError: when there is neither.
+            KubernetesError: when there is none.
         """
         try:
             from kubernetes import client, config
@@ -86,18 +91,19 @@ class KubernetesApi:
 
         configuration = client.Configuration()
         configuration.retries = urllib3.Retry(0, redirect=0)
+        inside = context is None and in_a_pod()
         try:
-            if in_a_pod():
+            if inside:
                 config.load_incluster_config(client_configuration=configuration)
             else:
                 place = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-                config.load_kube_config(config_file=place, client_configuration=configuration)
+                config.load_kube_config(config_file=place, context=context, client_configuration=configuration)
         except (config.ConfigException, OSError) as error:
             raise KubernetesError(
-                f"No Kubernetes cluster is configured ({error}); run this in a pod, or where `kubectl get pods` works "
-                "(KUBECONFIG names its configuration)."
+                f"No Kubernetes cluster is configured{f' as context {context}' if context else ''} ({error}); run this "
+                "in a pod, or where `kubectl get pods` works (KUBECONFIG names its configuration)."
             ) from error
-        return cls(client.ApiClient(configuration))
+        return cls(client.ApiClient(configuration), inside)
 
     def get(self, kind: Kind, namespace: str | None, name: str) -> Manifest:
         """One object.
@@ -119,7 +125,7 @@ class KubernetesApi:
     def select(self, kind: Kind, namespace: str | None = None, labels: str = "") -> list[Manifest]:
         """All objects of a kind, of one namespace or of every one, that have these labels."""
         query = [("labelSelector", labels)] if labels else []
-        found: list[Manifest] = self._json("list", kind, namespace, "", query=query)["items"]
+        found: list[Manifest] = self._json("list", kind, namespace, "", query=query).get("items", [])
         return found
 
     def apply(self, kind: Kind, body: Manifest, manager: str) -> Manifest:
@@ -201,9 +207,16 @@ class KubernetesApi:
             raise KubernetesError(f"Service {service} did not answer ({_short(failure)}).") from None
 
     def version(self) -> str:
-        """The cluster's version, such as "1.34"."""
+        """The cluster's version, such as "1.34"; "unknown" where it tells none."""
         found = self._tried("get", Kind("", "", "version"), None, "", lambda: self._body("GET", "/version", [], None))
-        return f"{found['major']}.{str(found['minor']).rstrip('+')}"
+        major, minor = found.get("major"), str(found.get("minor", "")).rstrip("+")
+        return f"{major}.{minor}" if major and minor else "unknown"
+
+    def signed(self, path: str) -> tuple[Any, str, dict[str, str]]:
+        """For a client of websockets: the configuration, and URL and headers with which this one asks for a path."""
+        headers: dict[str, str] = {}
+        self._client.update_params_for_auth(headers, [], ["BearerToken"])
+        return self._client.configuration, f"{self.host}{path}", headers
 
     def _json(
         self,
@@ -221,7 +234,8 @@ class KubernetesApi:
     def _body(self, method: str, path: str, query: Any, body: Manifest | None) -> Manifest:
         response = self._send(method, path, query, body)
         with closing(response):
-            found: Manifest = json.loads(response.read())
+            # A field that is null is one that is not there: so Kubernetes means it, and so everybody here may read it.
+            found: Manifest = json.loads(response.read(), object_hook=_without_nulls)
             return found
 
     def _send(
@@ -274,12 +288,16 @@ class KubernetesApi:
 
     @staticmethod
     def _event(line: str, kind: Kind, name: str) -> Manifest:
-        event: Manifest = json.loads(line)
+        event: Manifest = json.loads(line, object_hook=_without_nulls)
         if event["type"] == "ERROR":
             fault = event["object"]
             status = int(fault.get("code", 500))
             raise KubernetesError(f"Watching {kind.plural}/{name} ended: {fault.get('message', status)}.", status)
         return event
+
+
+def _without_nulls(item: Manifest) -> Manifest:
+    return {name: value for name, value in item.items() if value is not None}
 
 
 def _lines(response: Any) -> Iterator[str]:

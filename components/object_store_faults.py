@@ -29,6 +29,10 @@ class DamagedBodyError(HTTPError):
     """A response that ended early, came too slowly, or does not have the bytes that it promised."""
 
 
+class RouteError(HTTPError):
+    """The way to the store, which is not this machine's own network, gave no connection; its message says why."""
+
+
 class RefusedError(HTTPError):
     """An answer with an error status, to a request that was signed and sent here."""
 
@@ -104,6 +108,8 @@ def _unreachable(error: BaseException) -> str:
         return "accepts no connection; start it, or check RANKLIFT_S3_ENDPOINT"
     if isinstance(error, urllib3.exceptions.TimeoutError):
         return "did not answer in time; check the network, or raise RANKLIFT_S3_TIMEOUT (seconds)"
+    if isinstance(error, RouteError):
+        return f"cannot be reached from here ({error})"
     if isinstance(error, DamagedBodyError):
         return f"sent a damaged answer ({error})"
     return f"broke the connection ({type(error).__name__})"

@@ -65,7 +65,7 @@ def deploy_on_cluster(
     Raises:
         RankliftError: with the reason, after what served before was put back; a StoppedError after a signal.
     """
-    rollout = rollout or Rollout(KubernetesApi.connect(), settings)
+    rollout = rollout or Rollout(KubernetesApi.connect(settings.kubernetes_context), settings)
     champion = registry.champion()
     revision, digest = _revision(version, registry, champion, number)
     service = rollout.read()
