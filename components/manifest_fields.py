@@ -30,7 +30,7 @@ def table(item: Any, *path: str) -> Manifest:
 def items(item: Any, *path: str) -> list[Manifest]:
     """The objects of the list at a path; empty where there is none."""
     found = field(item, *path)
-    return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
+    return [dict(one) for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
 
 
 def names(item: Any, *path: str) -> list[str]:

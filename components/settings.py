@@ -60,9 +60,9 @@ class ServingSettings(BaseSettings):
         if self.serving != "auto":
             return self.serving == "cluster"
         names = (self.kubernetes_namespace, self.kubernetes_context, self.inference_service)
-        return any(name is not None for name in names) or (
-            bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and _POD.is_dir()
-        )
+        if any(name is not None for name in names):
+            return True
+        return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and _POD.is_dir()
 
     @property
     def namespace(self) -> str:
