@@ -7,13 +7,27 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Self, TypeVar
 
 import urllib3
 
 from components.errors import RankliftError
+from components.kubernetes_kinds import (
+    ACCESS_REVIEWS,
+    INFERENCE_SERVICES,
+    POD_LOGS,
+    PODS,
+    SERVICE_PROXY,
+    SERVICES,
+    TRAIN_JOBS,
+    Kind,
+    Manifest,
+)
 
-Manifest = dict[str, Any]  #: an object as the API gives it
+__all__ = [
+    "INFERENCE_SERVICES", "PODS", "POD_LOGS", "SERVICES", "SERVICE_PROXY", "TRAIN_JOBS", "Kind", "KubernetesApi",
+    "KubernetesError", "Manifest", "in_a_pod",
+]  # fmt: skip
 
 _CONNECT, _READ = 5.0, 30.0  # seconds
 _PAUSES = (0.2, 1.0, 3.0)  # before each further attempt
@@ -31,36 +45,6 @@ class KubernetesError(RankliftError):
         self.status = status
 
 
-class Kind(NamedTuple):
-    """A kind of object, as the API's paths and a Role's rules name it."""
-
-    group: str  #: "" for the core group
-    version: str
-    plural: str
-
-    def path(self, namespace: str | None, name: str = "") -> str:
-        """The path of an object, or of all of them."""
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        place = f"/namespaces/{namespace}" if namespace else ""
-        return f"{root}{place}/{self.plural}" + (f"/{name}" if name else "")
-
-    def rule(self, verb: str) -> str:
-        """The rule that a Role needs for a verb."""
-        resource, group = self.plural, self.group
-        return f"{{apiGroups: [{group or chr(34) * 2}], resources: [{resource}], verbs: [{verb}]}}"
-
-
-INFERENCE_SERVICES = Kind("serving.kserve.io", "v1beta1", "inferenceservices")
-PODS = Kind("", "v1", "pods")
-POD_LOGS = Kind("", "v1", "pods/log")
-SERVICES = Kind("", "v1", "services")
-SERVICE_PROXY = Kind("", "v1", "services/proxy")
-SECRETS = Kind("", "v1", "secrets")
-SERVICE_ACCOUNTS = Kind("", "v1", "serviceaccounts")
-ENDPOINT_SLICES = Kind("discovery.k8s.io", "v1", "endpointslices")
-TRAIN_JOBS = Kind("trainer.kubeflow.org", "v1alpha1", "trainjobs")
-
-
 def in_a_pod() -> bool:
     """Whether this process runs in a pod that may speak to its cluster."""
     return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and _TOKEN.is_file()
@@ -75,7 +59,7 @@ class KubernetesApi:
         self.inside = inside  #: whether this process runs in a pod of this cluster, and so reaches its Services
 
     @classmethod
-    def connect(cls, context: str | None = None) -> "KubernetesApi":
+    def connect(cls, context: str | None = None) -> Self:
         """The cluster of a context, as `kubectl --context` means it; without one the cluster that this process runs
         in, else the one that `kubectl` speaks to.
 
@@ -211,6 +195,18 @@ class KubernetesApi:
         found = self._tried("get", Kind("", "", "version"), None, "", lambda: self._body("GET", "/version", [], None))
         major, minor = found.get("major"), str(found.get("minor", "")).rstrip("+")
         return f"{major}.{minor}" if major and minor else "unknown"
+
+    def is_allowed(self, account: tuple[str, str], verb: str, kind: Kind, namespace: str, name: str) -> bool:
+        """Whether a ServiceAccount, (namespace, name), may do something with an object."""
+        user = f"system:serviceaccount:{account[0]}:{account[1]}"
+        groups = ["system:serviceaccounts", f"system:serviceaccounts:{account[0]}", "system:authenticated"]
+        resource, _, part = kind.plural.partition("/")
+        attributes = {"namespace": namespace, "verb": verb, "group": kind.group, "resource": resource, "name": name}
+        attributes |= {"subresource": part} if part else {}
+        spec = {"user": user, "groups": groups, "resourceAttributes": attributes}
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+        found = self._json("create", ACCESS_REVIEWS, None, "", body=body)
+        return bool(found.get("status", {}).get("allowed"))
 
     def signed(self, path: str) -> tuple[Any, str, dict[str, str]]:
         """For a client of websockets: the configuration, and URL and headers with which this one asks for a path."""

@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 
 from components.deploy.inference_service import revision_of
 from components.errors import StoreError
-from components.kubernetes_api import INFERENCE_SERVICES, KubernetesApi, Manifest
+from components.kubernetes_api import KubernetesApi
 from components.kubernetes_forward import PodForward
+from components.kubernetes_kinds import INFERENCE_SERVICES, Manifest
 from components.object_store import ObjectStore
 from components.registry import Champion, Registry
 from pipeline.cluster_store import Place, StoreAccess, store_access, way_to

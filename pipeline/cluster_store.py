@@ -5,21 +5,14 @@ import binascii
 import re
 import socket
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from components.deploy.inference_service import revision_of
 from components.errors import RankliftError
-from components.kubernetes_api import (
-    ENDPOINT_SLICES,
-    SECRETS,
-    SERVICE_ACCOUNTS,
-    SERVICES,
-    KubernetesApi,
-    KubernetesError,
-    Manifest,
-)
+from components.kubernetes_api import KubernetesApi, KubernetesError
 from components.kubernetes_forward import PodForward
+from components.kubernetes_kinds import ENDPOINT_SLICES, SECRETS, SERVICE_ACCOUNTS, SERVICES, Manifest
 from components.manifest_fields import field, items, table, text
 from components.object_store_faults import RouteError
 from components.object_store_route import Dial
@@ -67,6 +60,29 @@ class Attached(NamedTuple):
         scheme = "https" if self.notes.get(f"{S3}usehttps", "1") == "1" else "http"
         return f"{scheme}://{self.notes.get(f'{S3}endpoint', '')}"
 
+    def place(self, bucket: str) -> "StorePlace":
+        """Where the store of a bucket is."""
+        virtual = self.notes.get(f"{S3}usevirtualbucket", "false") in {"1", "true"}
+        return StorePlace(self.endpoint, bucket, self.notes.get(f"{S3}region", "us-east-1"), virtual)
+
+
+class StorePlace(NamedTuple):
+    """Where a store is, without keys."""
+
+    endpoint: str
+    bucket: str
+    region: str = "us-east-1"
+    virtual_host: bool = False
+
+    def settings(self, access_key: str, secret_key: str, session_token: str | None = None) -> ObjectStoreSettings:
+        """How a client reaches it with keys.
+
+        All that this machine's environment could fill is said here, but what is about this machine: time-outs, trust.
+        """
+        return ObjectStoreSettings.of(
+            **self._asdict(), access_key=access_key, secret_key=secret_key, session_token=session_token
+        )
+
 
 def store_access(
     api: KubernetesApi, place: Place, settings: PipelineSettings | None, service: Manifest | None
@@ -76,10 +92,29 @@ def store_access(
     Raises:
         RankliftError: when neither names one, or the Secret is missing, or may not be read.
     """
+    where = store_place(api, place, settings, service)
     stated = settings.object_store if settings is not None else None
     if stated is not None:
-        where = {"endpoint": stated.endpoint, "bucket": stated.bucket, "region": stated.region, "virtual_host": False}
         return _access(api, place.runs, stated.secret, stated.keys, where)
+    same = dict(zip(KEYS, KEYS, strict=True))
+    # The pipeline's keys may read the champion and write; those of the predictor may read models alone.
+    if api.find(SECRETS, place.runs, PIPELINE_SECRET) is not None:
+        return _access(api, place.runs, PIPELINE_SECRET, same, where)
+    attached = attached_secret(api, place.serving, service) if service is not None else None
+    return _access(api, place.serving, attached.secret if attached else PIPELINE_SECRET, same, where)
+
+
+def store_place(
+    api: KubernetesApi, place: Place, settings: PipelineSettings | None, service: Manifest | None
+) -> StorePlace:
+    """Where the store is that the settings name, else the one that the InferenceService's model comes from.
+
+    Raises:
+        RankliftError: when neither names one, or what names it may not be read.
+    """
+    stated = settings.object_store if settings is not None else None
+    if stated is not None:
+        return StorePlace(stated.endpoint, stated.bucket, stated.region)
     if service is None:
         raise RankliftError(
             f"There is no InferenceService {place.name} in namespace {place.serving} of the cluster at {api.host} that "
@@ -92,15 +127,7 @@ def store_access(
             f"InferenceService {place.name} in namespace {place.serving} does not say where the registry is: it needs "
             f"an s3:// STORAGE_URI, and its ServiceAccount a Secret with the annotation {S3}endpoint; or {_SETTINGS}."
         )
-    where = {
-        "endpoint": attached.endpoint, "bucket": bucket, "region": attached.notes.get(f"{S3}region", "us-east-1"),
-        "virtual_host": attached.notes.get(f"{S3}usevirtualbucket", "false") in {"1", "true"},
-    }  # fmt: skip
-    same = dict(zip(KEYS, KEYS, strict=True))
-    # The pipeline's keys may read the champion and write; those of the predictor may read models alone.
-    if api.find(SECRETS, place.runs, PIPELINE_SECRET) is not None:
-        return _access(api, place.runs, PIPELINE_SECRET, same, where)
-    return _access(api, place.serving, attached.secret, same, where)
+    return attached.place(bucket)
 
 
 def attached_secret(api: KubernetesApi, namespace: str, service: Manifest) -> Attached | None:
@@ -152,19 +179,13 @@ def way_to(api: KubernetesApi, forward: PodForward, endpoint: str) -> Dial | Non
     return dial
 
 
-def _access(
-    api: KubernetesApi, namespace: str, name: str, keys: Mapping[str, str], where: Mapping[str, Any]
-) -> StoreAccess:
+def _access(api: KubernetesApi, namespace: str, name: str, keys: Mapping[str, str], where: StorePlace) -> StoreAccess:
     values = secret_values(api.get(SECRETS, namespace, name))
     named = {variable: values.get(key, "") for key, variable in keys.items()}
     missing = [variable for variable in KEYS if not named.get(variable)]
     if missing:
         raise RankliftError(f"Secret {name} in namespace {namespace} has no {' and no '.join(missing)}; add it.")
-    # All that could come from this machine's environment is said, but what is about this machine: time-outs, trust.
-    settings = ObjectStoreSettings.of(
-        **where, access_key=named[KEYS[0]], secret_key=named[KEYS[1]], session_token=named.get(_TOKEN) or None
-    )
-    return StoreAccess(settings, f"{namespace}/{name}")
+    return StoreAccess(where.settings(named[KEYS[0]], named[KEYS[1]], named.get(_TOKEN) or None), f"{namespace}/{name}")
 
 
 def _ready_pod(api: KubernetesApi, namespace: str, name: str, port: int) -> tuple[str, int]:

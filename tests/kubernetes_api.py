@@ -50,6 +50,8 @@ class Cluster:
         self.forwards: dict[tuple[str, str, int], tuple[str, int] | str] = {}  # (namespace, pod, port) → address, fault
         self.requests: list[Request] = []
         self.denied: set[tuple[str, str]] = set()  # (verb, resource)
+        self.forbidden: set[tuple[str, str]] = set()  # to the pipeline: (verb, resource)
+        self.granted: set[str] = set()  # verbs that the pipeline has on everything
         self.version = {"major": "1", "minor": "34"}
         self.oldest_watchable = 0
         self.on_apply: Callable[[Key, dict[str, Any]], None] = lambda key, item: None
@@ -59,6 +61,12 @@ class Cluster:
         self.before_answer: Callable[[Request], None] = lambda request: None  # raises a RefusalError, or waits
         self.network: Callable[[str, str, bytes], tuple[int, dict[str, Any]]] = lambda host, path, body: (502, {})
         self._version = 100
+
+    def may(self, asked: dict[str, Any]) -> bool:
+        """Whether the pipeline may do something, as the Roles of manifests/base say it."""
+        verb, resource = asked["resourceAttributes"]["verb"], asked["resourceAttributes"]["resource"]
+        allowed = {"inferenceservices": {"get", "patch", "watch"}, "pods": {"get", "list"}}.get(resource, set())
+        return (verb, resource) not in self.forbidden and verb in allowed | self.granted
 
     def put(self, plural: str, item: dict[str, Any]) -> dict[str, Any]:
         """Create an object or replace it, as a controller does."""
@@ -89,6 +97,8 @@ class Cluster:
             self._tell("DELETED", (plural, namespace, name), self.objects.pop((plural, namespace, name)))
 
     def create(self, plural: str, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
+        if plural == "subjectaccessreviews":
+            return {**body, "status": {"allowed": self.may(body["spec"])}}
         name = body["metadata"]["name"]
         with self.changed:
             if (plural, namespace, name) in self.objects:
@@ -111,7 +121,7 @@ class Cluster:
                 copy.deepcopy(item)
                 for (kind, place, _), item in sorted(self.objects.items())
                 if kind == plural and (not namespace or place == namespace)
-                and wanted.items() <= item["metadata"].get("labels", {}).items()
+                and wanted.items() <= ((item.get("metadata") or {}).get("labels") or {}).items()
             ]  # fmt: skip
 
     def apply(self, plural: str, namespace: str, name: str, body: dict[str, Any], manager: str) -> dict[str, Any]:
