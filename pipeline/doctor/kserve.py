@@ -190,7 +190,7 @@ def _config(cluster: Cluster, part: str) -> dict[str, Any]:
 
 
 def _absent(cluster: Cluster) -> str:
-    return f"There is no InferenceService {cluster.place.name} in namespace {cluster.place.serving} yet"
+    return f"there is no InferenceService {cluster.place.name} in namespace {cluster.place.serving} yet"
 
 
 CHECKS = (

@@ -148,7 +148,7 @@ FAULTS = {
     ),
     "no InferenceService": (
         lambda c: (c.delete("inferenceservices", "ranklift", "ranklift")), "InferenceService",
-        "There is no InferenceService", "kubectl apply -f kserve/inference-service.yaml",
+        "there is no InferenceService", "kubectl apply -f kserve/inference-service.yaml",
     ),
     "an InferenceService that is not ready": (
         is_not_ready, "InferenceService", "PredictorReady is False: revision failed",
