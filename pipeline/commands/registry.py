@@ -34,10 +34,13 @@ def list_models(as_json: AsJson = False) -> None:
 
     Example: ranklift models list
     """
+    from components.deploy.standing import standing_of_versions
+
     with _registry() as registry:
         champion = registry.champion()
         manifests = registry.list_versions("model")
-    rows = [_model_row(manifest, champion.version if champion else "") for manifest in manifests]
+    standings = standing_of_versions(champion)
+    rows = [_model_row(manifest, standings.get(manifest.version, "")) for manifest in manifests]
     header = ("version", "created", "NDCG@10", "gain and 95% interval", "dataset", "champion")
     text = table(header, [tuple(row.values()) for row in rows]) if rows else "No model has been promoted yet."
     answer(rows, text, as_json)
@@ -163,6 +166,33 @@ def rollback(
     answer(champion.current.model_dump(mode="json"), f"{champion.version} is champion and serves again.", as_json)
 
 
+def deploy(
+    version: Annotated[str | None, typer.Argument(help="A version; the champion when left out.")] = None,
+    reason: Annotated[str, typer.Option(help="One sentence for the history.")] = "",
+    namespace: Annotated[
+        str | None,
+        typer.Option(help="Of the InferenceService, when a cluster serves."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put the champion into service, or another version that was promoted and becomes champion once it answers.
+
+    For a deploy that failed, was stopped, or never ran: the champion is meant to be what serves.
+
+    Example: ranklift deploy V3 --namespace ranklift
+    """
+    from components.deploy.champion import deploy_again
+    from components.settings import ServingSettings, home_directory
+
+    settings = ServingSettings()
+    if namespace is not None:
+        settings = settings.model_copy(update={"serving": "cluster", "kubernetes_namespace": namespace})
+    with _registry() as registry:
+        champion = deploy_again(registry, home_directory(), version, reason, settings)
+    said = "serves" if champion.current.served else "is to be served once its InferenceService is applied"
+    answer(champion.current.model_dump(mode="json"), f"{champion.version} is champion and {said}.", as_json)
+
+
 def prune(
     keep: Annotated[int, typer.Option(min=0, help="How many of the newest versions stay in any case.")] = 5,
     as_json: AsJson = False,
@@ -222,7 +252,7 @@ def _open_profile(version: str) -> None:
     open_page(page)
 
 
-def _model_row(manifest: "VersionManifest", champion: str) -> dict[str, Any]:
+def _model_row(manifest: "VersionManifest", standing: str) -> dict[str, Any]:
     decision = manifest.decision
     gain = ""
     if decision is not None:
@@ -234,5 +264,5 @@ def _model_row(manifest: "VersionManifest", champion: str) -> dict[str, Any]:
         "ndcg@10": f"{decision.candidate:.4f}" if decision else "",
         "gain": gain,
         "dataset": manifest.lineage.dataset_version or "",
-        "champion": "champion" if manifest.version == champion else "",
+        "champion": standing,
     }
