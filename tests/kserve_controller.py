@@ -29,6 +29,8 @@ class KServe:
         self.rollouts: list[str] = []  # versions whose pods were started, in order
         self.hosts: dict[str, list[str]] = {}  # host → versions of the ready pods behind it
         self.cut_off: list[int] = []  # shares of the traffic that went to a canary whose pods or Service were gone
+        self.complaint: dict[str, str] = {}  # reason and message of PredictorReady while a version does not come up
+        self.pods_linger = False  # whether nobody tells the pods of before to end
         self.gateway_follows = True  # whether the gateway's proxies take over what the route says
         self._turn = 0
         self._one_at_a_time = threading.Lock()
@@ -67,6 +69,9 @@ class KServe:
         serves = self.hosts.get(host, [])
         if serves != [stable.version]:
             self._start(key, stable.version, host, "isvc.ranklift-predictor", statuses)
+        if self.complaint and self.hosts.get(host) != [stable.version]:
+            self.report_failure(key)
+            return
         share = entry["trafficPercent"] if entry and statuses and statuses[0]["ready"] else None
         self._route(key, share)
         self._report(key, bool(self.hosts.get(host)), statuses)
@@ -75,9 +80,12 @@ class KServe:
         share = self._share(key)
         if self.hosts.pop(host, None) and share:
             self.cut_off.append(share)
-        for (kind, _, name), pod in list(self.cluster.objects.items()):
-            if kind == "pods" and pod["metadata"]["labels"]["app"] == _CANARY_APP:
-                self.cluster.delete("pods", key[1], name)
+        self._end_pods(key, _CANARY_APP)
+
+    def _end_pods(self, key: Key, app: str, but: str = "") -> None:
+        for pod in self.cluster.select("pods", key[1], f"app={app}"):
+            if pod["metadata"]["name"] != but and not self.pods_linger:
+                self.cluster.delete("pods", key[1], pod["metadata"]["name"])
 
     def _pod_of(self, version: str, app: str) -> dict[str, Any] | None:
         pods = self.cluster.select("pods", "", f"app={app}")
@@ -132,10 +140,14 @@ class KServe:
         self.hosts[host] = [*self.hosts.get(host, []), version]  # both answer for a moment
         self._report(key, True, canaries or [])
         self.hosts[host] = [version]
-        for (kind, _, name), other in list(self.cluster.objects.items()):
-            if kind == "pods" and other["metadata"]["labels"]["app"] == app and name != pod["metadata"]["name"]:
-                self.cluster.delete("pods", key[1], name)
+        self._end_pods(key, app, but=pod["metadata"]["name"])
         return True
+
+    def report_failure(self, key: Key) -> None:
+        """Call the predictor not ready, with the complaint, whatever pods of before serve."""
+        status = self.cluster.get(*key).get("status", {})
+        ready = {"type": "PredictorReady", "status": "False", **self.complaint}
+        self.cluster.set_status(*key, {**status, "conditions": [ready, {"type": "Ready", "status": "False"}]})
 
     def _report(self, key: Key, ready: bool, canaries: list[dict[str, Any]]) -> None:
         host = f"http://{key[2]}-predictor.{key[1]}.svc.cluster.local"

@@ -53,6 +53,7 @@ class Attempt:
     answering: str | None  #: the version that answered when this began
     tell: Tell
     signals: StopSignals
+    trusted: bool = True  #: whether what is asked for now may be gone back to
     before: Revision | None = None  #: what to go back to
     applied: bool = False
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -106,7 +107,7 @@ class Attempt:
     @property
     def untouched(self) -> str:
         """The version that answered when this began, and still does as nothing was changed; else empty."""
-        return "" if self.applied else self.answering or ""
+        return self.answering or "" if self.trusted and not self.applied else ""
 
     def _stable(self, found: Manifest, wanted: Revision) -> Manifest:
         canary = canary_of(found)
@@ -165,9 +166,8 @@ class Attempt:
 
     def _fallback(self, stable: Revision) -> Revision | None:
         """What to go back to: what answered when this began, else what was asked for before."""
-        if self.answering == stable.version != self.revision.version:
-            return stable
-        for version in (self.answering, stable.version, stable.previous):
+        there = (self.answering, stable.version, stable.previous)
+        for version in there if self.trusted else (stable.previous, *there):
             if version == stable.version and version != self.revision.version:
                 return stable
             if version and is_version_name(version) and version != self.revision.version:

@@ -11,6 +11,7 @@ from components.deploy.attempt import Attempt, Tell, number_of_champion, uri_of
 from components.deploy.inference_service import Revision, revision_of
 from components.deploy.outcome import Deployed, DeployStoppedError, NotDeployedError
 from components.deploy.rollout import Rollout, SupersededError
+from components.deploy.smoke import NotAnsweredError
 from components.errors import RankliftError, StoppedError, StoreError
 from components.kubernetes_api import KubernetesApi, Manifest
 from components.registry import Champion, Registry
@@ -57,7 +58,8 @@ def deploy_on_cluster(
         return _without_a_service(revision, rollout, tell)
     _check_history(service, champion, registry)
     with StopSignals() as signals:
-        attempt = Attempt(rollout, registry, revision, digest, rollout.answering(service), tell, signals)
+        answering, trusted = rollout.answering(service), _is_trusted(service, champion, registry, rollout)
+        attempt = Attempt(rollout, registry, revision, digest, answering, tell, signals, trusted)
         try:
             if settings.canary_percent and revision_of(service).version != version:
                 attempt.try_canary()
@@ -107,6 +109,19 @@ def _check_history(service: Manifest, champion: Champion | None, registry: Regis
             "deployed from it; run `ranklift verify`, and remove RANKLIFT_CHAMPION_HEAD from the InferenceService when "
             "you replaced the bucket yourself."
         )
+
+
+def _is_trusted(service: Manifest, champion: Champion | None, registry: Registry, rollout: Rollout) -> bool:
+    """Whether what is asked for now may be gone back to: a deploy of it that was killed has not proven it yet."""
+    stable = revision_of(service)
+    proven = {entry.version for entry in champion.history if entry.served} if champion is not None else set()
+    if stable.version in proven or stable.previous not in proven:
+        return True
+    try:
+        rollout.prove(service, stable.version, registry.manifest("model", stable.version).digest)
+    except (NotAnsweredError, StoreError):
+        return False
+    return True
 
 
 def _without_a_service(revision: Revision, rollout: Rollout, tell: Tell) -> Deployed:
