@@ -69,7 +69,8 @@ def _reasons(registry: Registry, serving: Iterable[str]) -> dict[str, str]:
     reasons = {version: "it serves" for version in serving}
     champion = registry.champion()
     if champion is not None:
-        before = [entry.version for entry in champion.history if entry.version != champion.version]
+        others = {champion.version, *champion.undeployed}
+        before = [entry.version for entry in champion.history if entry.version not in others]
         reasons |= {version: "it was champion before" for version in before[-1:]}
         reasons[champion.version] = "it is champion"
     return reasons

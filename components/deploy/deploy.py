@@ -5,6 +5,7 @@ from pathlib import Path
 from components.deploy.cluster import deploy_on_cluster
 from components.deploy.inference_service import canary_of, revision_of
 from components.deploy.local import deploy_local
+from components.deploy.outcome import Deployed
 from components.deploy.rollout import Rollout
 from components.deploy.serving import current_version
 from components.kubernetes_api import KubernetesApi
@@ -12,8 +13,10 @@ from components.registry import Registry
 from components.settings import ServingSettings
 
 
-def deploy(version: str, registry: Registry, home: Path, settings: ServingSettings, number: int | None = None) -> str:
-    """Put a version into service and prove that it answers; returns the version that is in service now.
+def deploy(
+    version: str, registry: Registry, home: Path, settings: ServingSettings, number: int | None = None
+) -> Deployed:
+    """Put a version into service and prove that it answers.
 
     Args:
         version: such as "V3".
@@ -23,11 +26,12 @@ def deploy(version: str, registry: Registry, home: Path, settings: ServingSettin
         number: of the entry that the version is to have in the champion's history; the one that it has when None.
 
     Raises:
-        RankliftError: with the reason, after what served before was put back.
+        NotDeployedError: with the reason, after what served before was put back.
+        RankliftError: when it could not even begin.
     """
     if settings.on_cluster:
         return deploy_on_cluster(version, registry, settings, number=number)
-    return deploy_local(version, registry, home)
+    return Deployed(deploy_local(version, registry, home), proven=True)
 
 
 def versions_in_service(home: Path | None, settings: ServingSettings) -> list[str]:

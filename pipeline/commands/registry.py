@@ -29,10 +29,13 @@ def list_models(
 
     Example: ranklift models list
     """
+    from components.deploy.standing import standing_of_versions
+
     with registry_at(Where(context, namespace, settings)) as registry:
         champion = registry.champion()
         manifests = registry.list_versions("model")
-    rows = [_model_row(manifest, champion.version if champion else "") for manifest in manifests]
+    standings = standing_of_versions(champion)
+    rows = [_model_row(manifest, standings.get(manifest.version, "")) for manifest in manifests]
     header = ("version", "created", "NDCG@10", "gain and 95% interval", "dataset", "champion")
     text = table(header, [tuple(row.values()) for row in rows]) if rows else "No model has been promoted yet."
     answer(rows, text, as_json)
@@ -183,6 +186,30 @@ def rollback(
     answer(champion.current.model_dump(mode="json"), f"{champion.version} is champion and serves again.", as_json)
 
 
+def deploy(
+    version: Annotated[str | None, typer.Argument(help="A version; the champion when left out.")] = None,
+    reason: Annotated[str, typer.Option(help="One sentence for the history.")] = "",
+    context: Context = None,
+    namespace: Namespace = None,
+    settings: StoreSettings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put the champion into service, or another version that was promoted and becomes champion once it answers.
+
+    For a deploy that failed, was stopped, or never ran: the champion is meant to be what serves.
+
+    Example: ranklift deploy V3 --namespace ranklift
+    """
+    from components.deploy.champion import deploy_again
+    from components.settings import home_directory
+
+    where = Where(context, namespace, settings).moved()
+    with registry_at(where) as registry:
+        champion = deploy_again(registry, home_directory(), version, reason, where.serving())
+    said = "serves" if champion.current.served else "is to be served once its InferenceService is applied"
+    answer(champion.current.model_dump(mode="json"), f"{champion.version} is champion and {said}.", as_json)
+
+
 def prune(
     keep: Annotated[int, typer.Option(min=0, help="How many of the newest versions stay in any case.")] = 5,
     context: Context = None,
@@ -254,7 +281,7 @@ def _open_profile(version: str, where: Where) -> None:
     open_page(page)
 
 
-def _model_row(manifest: "VersionManifest", champion: str) -> dict[str, Any]:
+def _model_row(manifest: "VersionManifest", standing: str) -> dict[str, Any]:
     decision = manifest.decision
     gain = ""
     if decision is not None:
@@ -266,5 +293,5 @@ def _model_row(manifest: "VersionManifest", champion: str) -> dict[str, Any]:
         "ndcg@10": f"{decision.candidate:.4f}" if decision else "",
         "gain": gain,
         "dataset": manifest.lineage.dataset_version or "",
-        "champion": "champion" if manifest.version == champion else "",
+        "champion": standing,
     }

@@ -3,6 +3,7 @@
 from urllib3.exceptions import HTTPError
 
 from components.deploy.inference_service import revision_of
+from components.deploy.standing import standing
 from components.errors import RankliftError, StoreError
 from components.object_store import ObjectStore
 from components.object_store_faults import KEY_CODES, RefusedError, sentence
@@ -88,14 +89,14 @@ def check_in_service(cluster: Cluster) -> Result:
         return skipped(_LATER)
     if champion is None:
         return skipped("nothing has been promoted yet")
-    served = revision_of(cluster.service).version
-    if served != champion.version:
+    found = standing(champion, revision_of(cluster.service).version)
+    if found.command():
         return wrong(
-            f"{champion.version} was promoted, and {served or 'no version'} is in service: its deploy failed",
-            f"`ranklift deploy {champion.version}{cluster.options}` puts it into service; "
-            f"`ranklift rollback{cluster.options}` takes the promotion back",
+            f"{found.sentence}: its deploy failed, was stopped or never ran",
+            f"`{found.command()}{cluster.options}` puts it into service; "
+            f"`ranklift rollback{cluster.options}` makes champion what was so before",
         )
-    return ok(f"{served} was promoted, and the InferenceService names it")
+    return ok(found.sentence)
 
 
 def _store(cluster: Cluster) -> ObjectStore | None:

@@ -216,7 +216,7 @@ def test_doctor_with_another_version_promoted_than_serves_names_the_command(clus
     status, found = doctor()
     assert status == 1
     assert [item["check"] for item in found.values() if item["state"] == "wrong"] == ["version in service"]
-    assert "V1 was promoted, and V0 is in service" in found["version in service"]["finding"]
+    assert "V1 is champion, and V0 is in service" in found["version in service"]["finding"]
     assert "`ranklift deploy V1 --namespace ranklift`" in found["version in service"]["fix"]
 
 
