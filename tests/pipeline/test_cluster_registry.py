@@ -269,3 +269,11 @@ class TestTheWay:
 
 def test_connect_to_a_context_that_is_not_there_names_it(cluster):
     assert "as context nowhere" in failure("models", "list", "--context", "nowhere")
+
+
+def test_deploy_at_a_cluster_puts_its_champion_into_service(cluster, registry, laptop):
+    registry.move_champion("V1", registry.champion())
+    entry = answer("deploy", "--namespace", "ranklift")
+    assert (entry["version"], entry["action"]) == ("V1", "serve")
+    assert revision_of(cluster.get("inferenceservices", "ranklift", "ranklift")).version == "V1"
+    assert not laptop.exists()
