@@ -74,13 +74,19 @@ class StorePlace(NamedTuple):
     region: str = "us-east-1"
     virtual_host: bool = False
 
-    def settings(self, access_key: str, secret_key: str, session_token: str | None = None) -> ObjectStoreSettings:
+    def settings(
+        self, access_key: str, secret_key: str, session_token: str | None = None, secret: str = ""
+    ) -> ObjectStoreSettings:
         """How a client reaches it with keys.
 
         All that this machine's environment could fill is said here, but what is about this machine: time-outs, trust.
         """
         return ObjectStoreSettings.of(
-            **self._asdict(), access_key=access_key, secret_key=secret_key, session_token=session_token
+            **self._asdict(),
+            access_key=access_key,
+            secret_key=secret_key,
+            session_token=session_token,
+            keys_from=f"Secret {secret}" if secret else "",
         )
 
 
@@ -185,7 +191,8 @@ def _access(api: KubernetesApi, namespace: str, name: str, keys: Mapping[str, st
     missing = [variable for variable in KEYS if not named.get(variable)]
     if missing:
         raise RankliftError(f"Secret {name} in namespace {namespace} has no {' and no '.join(missing)}; add it.")
-    return StoreAccess(where.settings(named[KEYS[0]], named[KEYS[1]], named.get(_TOKEN) or None), f"{namespace}/{name}")
+    secret = f"{namespace}/{name}"
+    return StoreAccess(where.settings(named[KEYS[0]], named[KEYS[1]], named.get(_TOKEN) or None, secret), secret)
 
 
 def _ready_pod(api: KubernetesApi, namespace: str, name: str, port: int) -> tuple[str, int]:

@@ -185,6 +185,13 @@ class TestWhereTheRegistryIs:
         said = failure("models", "list", "--namespace", "ranklift")
         assert "Secret ranklift-object-store in namespace kubeflow has no AWS_ACCESS_KEY_ID and no AWS_SECRET" in said
 
+    def test_keys_that_the_store_does_not_know_are_those_of_a_secret_that_is_named(self, cluster):
+        wrong = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "other")
+        cluster.put("secrets", secret("ranklift-object-store", "kubeflow", wrong))
+        said = failure("models", "list", "--namespace", "ranklift")
+        assert "Secret kubeflow/ranklift-object-store has other keys than the store" in said
+        assert "AWS_ACCESS_KEY_ID" not in said, "this machine's variables have nothing to do with it"
+
 
 class TestAnotherRegistry:
     def test_a_champion_whose_history_lacks_what_is_served_is_refused(self, cluster, registry):

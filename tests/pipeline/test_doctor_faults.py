@@ -60,7 +60,10 @@ def keep_the_canarys_autoscaler(cluster):
 
 GATEWAY = {"metadata": {"name": "kserve-ingress-gateway", "namespace": "kserve"}}
 ACCOUNT = {"metadata": {"name": "ranklift-predictor", "namespace": "ranklift"}}
-IMAGE_FAULT = {**_pod(("inferenceservices", "ranklift", "ranklift"), "V0"), "status": POD_FAULTS["image"]}
+IMAGE_FAULT = {
+    **_pod(("inferenceservices", "ranklift", "ranklift"), "V0", "isvc.ranklift-predictor"),
+    "status": POD_FAULTS["image"],
+}
 
 #: What is planted: how, which check finds it, what it says, and what repairs it.
 FAULTS = {

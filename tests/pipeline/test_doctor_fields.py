@@ -43,7 +43,10 @@ def stand_in(tmp_path_factory):
     for plural, item in (*store_objects(KEYS), *healthy("ranklift", KEYS)):
         there.put(plural, item)
     for number, state in enumerate(POD_FAULTS.values()):
-        pod = {**_pod(("inferenceservices", "ranklift", "ranklift"), "V0"), "status": copy.deepcopy(state)}
+        pod = {
+            **_pod(("inferenceservices", "ranklift", "ranklift"), "V0", "isvc.ranklift-predictor"),
+            "status": copy.deepcopy(state),
+        }
         pod["metadata"]["name"] = f"pod-{number}"
         there.put("pods", pod)
     there.put("horizontalpodautoscalers", {"metadata": {"name": "ranklift-canary-predictor", "namespace": "ranklift"}})
