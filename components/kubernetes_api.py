@@ -26,7 +26,7 @@ from components.kubernetes_kinds import (
 
 __all__ = [
     "INFERENCE_SERVICES", "PODS", "POD_LOGS", "SERVICES", "SERVICE_PROXY", "TRAIN_JOBS", "Kind", "KubernetesApi",
-    "KubernetesError", "Manifest", "in_a_pod",
+    "KubernetesError", "Manifest", "in_a_pod", "message_of",
 ]  # fmt: skip
 
 _CONNECT, _READ = 5.0, 30.0  # seconds
@@ -304,10 +304,13 @@ def _lines(response: Any) -> Iterator[str]:
 
 
 def _message(failure: Any) -> str:
+    return message_of(failure.body, failure.reason)
+
+
+def message_of(body: bytes | str | None, reason: object = None) -> str:
     """What the API says is wrong: a Status object's message, or the start of whatever else came."""
-    body = failure.body
     if body is None:
-        return str(failure.reason or "no reason")
+        return str(reason or "no reason")
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
     try:
         message = json.loads(text)["message"]

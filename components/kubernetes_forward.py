@@ -16,7 +16,7 @@ from typing import Any
 
 import certifi
 
-from components.kubernetes_api import PODS, Kind, KubernetesApi, KubernetesError
+from components.kubernetes_api import PODS, Kind, KubernetesApi, KubernetesError, message_of
 
 _PROTOCOL = "v4.channel.k8s.io"
 _DATA, _ERROR = 0, 1  # channels of the first port that was asked for
@@ -103,17 +103,13 @@ class _Copy(threading.Thread):
 
     def run(self) -> None:
         """Copy until one side ends."""
-        try:
+        with suppress(OSError):  # of either side: who reads the other meets its end, and says what broke off
             while self._turn():
                 pass
-            self._local.setblocking(True)
             self._local.settimeout(_PATIENCE)
             self._local.sendall(self._down)
-        except OSError as error:
-            self.fault = self.fault or f"{error or type(error).__name__}"
-        finally:
-            self._local.close()
-            self._remote.close()
+        self._local.close()
+        self._remote.close()
 
     def _turn(self) -> bool:
         """Wait for either side and copy what there is; False at an end."""
@@ -245,5 +241,4 @@ def _refusal(error: Any, namespace: str, pod: str, port: int) -> str:
             f"The cluster does not allow to {what}; your Role needs the rule {_FORWARDS.rule('get, create')} there "
             "(Kubernetes 1.35 asks for create, older ones for get)."
         )
-    said = (error.resp_body or b"").decode("utf-8", "replace").strip()[:200]
-    return f"The cluster answered {error.status_code} when asked to {what}: {said or 'no reason'}."
+    return f"The cluster answered {error.status_code} when asked to {what}: {message_of(error.resp_body)}."
