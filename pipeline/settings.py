@@ -151,7 +151,7 @@ class Serving(_Part):
     inference_service: DnsName = "ranklift"
     canary_percent: int = Field(0, ge=0, le=99)  #: of the traffic, before all of it; 0: no canary
     canary_time: Duration = "1m"  #: how long the canary must answer
-    ready_within: Duration = "15m"
+    ready_within: Duration = "9m"
 
 
 class PipelineSettings(_Part):
@@ -240,6 +240,6 @@ def _sentence(path: Path, error: ValidationError) -> str:
 
 _EXAMPLES = {
     "cpu": "2 or 500m", "memory": "4Gi", "timeout": "2h", "wait": "30s", "longest": "10m", "canary_time": "5m",
-    "ready_within": "15m", "checkpoints": "store, off or s3://ranklift/team-a", "endpoint": "http://minio.ranklift.svc:9000",
+    "ready_within": "9m", "checkpoints": "store, off or s3://ranklift/team-a", "endpoint": "http://minio.ranklift.svc:9000",
     "pipeline_root": "s3://ranklift/runs", "count": "2", "canary_percent": "10",
 }  # fmt: skip

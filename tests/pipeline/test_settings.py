@@ -101,7 +101,7 @@ def test_only_deploy_learns_where_it_deploys_to(tmp_path):
     pipeline, _ = compiled(tmp_path, settings)
     assert environment(pipeline, "deploy") == {
         "RANKLIFT_SERVING": "cluster", "RANKLIFT_KUBERNETES_NAMESPACE": "search",
-        "RANKLIFT_INFERENCE_SERVICE": "ranklift", "RANKLIFT_DEPLOY_WITHIN": "900",
+        "RANKLIFT_INFERENCE_SERVICE": "ranklift", "RANKLIFT_DEPLOY_WITHIN": "540",
         "RANKLIFT_CANARY_PERCENT": "10", "RANKLIFT_CANARY_SECONDS": "300",
     }  # fmt: skip
     assert environment(pipeline, "promote") == {}
