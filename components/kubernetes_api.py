@@ -12,12 +12,12 @@ from typing import Any, NamedTuple, TypeVar
 import urllib3
 
 from components.errors import RankliftError
+from components.kubernetes_account import in_a_pod, load_account
 
 Manifest = dict[str, Any]  #: an object as the API gives it
 
 _CONNECT, _READ = 5.0, 30.0  # seconds
 _PAUSES = (0.2, 1.0, 3.0)  # before each further attempt
-_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _APPLY = "application/apply-patch+yaml"
 _METHODS = {"get": "GET", "list": "GET", "patch": "PATCH", "create": "POST", "delete": "DELETE"}
 _T = TypeVar("_T")
@@ -58,11 +58,6 @@ SERVICE_PROXY = Kind("", "v1", "services/proxy")
 TRAIN_JOBS = Kind("trainer.kubeflow.org", "v1alpha1", "trainjobs")
 
 
-def in_a_pod() -> bool:
-    """Whether this process runs in a pod that may speak to its cluster."""
-    return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and _TOKEN.is_file()
-
-
 class KubernetesApi:
     """One cluster. Calls that may succeed when they are made again are; then a `KubernetesError`."""
 
@@ -88,7 +83,7 @@ class KubernetesApi:
         configuration.retries = urllib3.Retry(0, redirect=0)
         try:
             if in_a_pod():
-                config.load_incluster_config(client_configuration=configuration)
+                load_account(configuration)
             else:
                 place = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
                 config.load_kube_config(config_file=place, client_configuration=configuration)
