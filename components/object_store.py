@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 from xml.etree import ElementTree
 
-import certifi
 import urllib3
 from minio import Minio
 from minio.credentials.providers import AWSConfigProvider, IamAwsProvider, Provider, StaticProvider
@@ -27,6 +26,7 @@ from minio.signer import sign_v4_s3
 from components.errors import StoreError
 from components.object_store_faults import FAULTS, DamagedBodyError, RefusedError, is_transient, pauses, sentence
 from components.object_store_faults import status_and_code as status_and_code_of
+from components.object_store_route import Dial, http_client
 from components.object_store_settings import ObjectStoreSettings
 from components.patience import further_waits, tell_wait
 
@@ -60,15 +60,9 @@ class ObjectStore:
     Where `settings.patience` allows, a call to a store that is away is tried on for that long.
     """
 
-    def __init__(self, settings: ObjectStoreSettings) -> None:
+    def __init__(self, settings: ObjectStoreSettings, dial: Dial | None = None) -> None:
         self.settings = settings
-        self._http = urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=min(10.0, settings.timeout), read=settings.timeout),
-            maxsize=32,
-            retries=False,
-            cert_reqs="CERT_REQUIRED",
-            ca_certs=str(settings.ca_file or certifi.where()),
-        )
+        self._http = http_client(settings, dial)
         self._credentials = _credentials(settings)
         self._client = Minio(
             settings.host,
@@ -81,6 +75,10 @@ class ObjectStore:
             self._client.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call] # minio leaves it untyped
         else:
             self._client.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call] # minio leaves it untyped
+
+    def close(self) -> None:
+        """Close every connection; a later call opens new ones."""
+        self._http.clear()
 
     def __repr__(self) -> str:
         return f"ObjectStore({self.settings.endpoint}, bucket={self.settings.bucket})"

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from components.errors import RankliftError
-from components.kubernetes_api import EVENTS, WORKFLOWS, KubernetesApi, KubernetesError, Manifest
+from components.kubernetes_api import KubernetesApi, KubernetesError, Manifest
+from components.kubernetes_kinds import EVENTS, WORKFLOWS
 from pipeline.pipelines_api import PipelinesApi, UnavailableError
 
 _LOG_LINES = 2000

@@ -11,9 +11,9 @@ def deploy(version: str) -> str:
     from components.stage import Stage
 
     with Stage("deploy") as stage:
-        from components.deploy.deploy import deploy as deploy_version
+        from components.deploy.champion import deploy_champion
         from components.registry import open_registry
         from components.settings import ServingSettings, home_directory
 
         stage.imported()
-        return deploy_version(version, open_registry(), home_directory(), ServingSettings())
+        return deploy_champion(version, open_registry(), home_directory(), ServingSettings())

@@ -53,9 +53,8 @@ def submit(
 
 def doctor(
     endpoint: Annotated[str | None, typer.Option(help="Kubeflow Pipelines' URL; or RANKLIFT_KFP_ENDPOINT.")] = None,
-    namespace: Annotated[
-        str | None, typer.Option(help="Where the InferenceService is; ranklift when left out.")
-    ] = None,
+    context: options.Context = None,
+    namespace: options.Namespace = None,
     settings: options.SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -64,7 +63,7 @@ def doctor(
     Example: ranklift doctor --endpoint http://127.0.0.1:8888 --namespace ranklift
     """
     from components.settings import ServingSettings, home_directory
-    from pipeline.doctor.cluster import Place
+    from pipeline.cluster_store import Place
     from pipeline.doctor.examine import examine
     from pipeline.pipelines_api import PipelinesSettings
     from pipeline.settings import PipelineSettings
@@ -73,9 +72,15 @@ def doctor(
     serving, given = ServingSettings(), PipelinesSettings()
     if endpoint:
         given = given.model_copy(update={"endpoint": endpoint})
-    place = Place(namespace or serving.namespace, serving.name, given.namespace or "kubeflow")
-    named = namespace is not None or serving.kubernetes_namespace is not None
-    results = examine(home_directory(), place, chosen, given, named)
+    context = context or serving.kubernetes_context
+    there = chosen.serving
+    place = Place(
+        namespace or serving.kubernetes_namespace or (there.namespace if there else serving.namespace),
+        serving.inference_service or (there.inference_service if there else serving.name),
+        given.namespace or "kubeflow",
+    )
+    named = namespace is not None or context is not None or serving.kubernetes_namespace is not None
+    results = examine(home_directory(), place, chosen, given, named, context=context)
     signs = {"ok": "ok     ", "wrong": "WRONG  ", "skipped": "-      "}
     lines = []
     for result in results:

@@ -37,6 +37,16 @@ Guards = Annotated[
 SettingsFile = Annotated[
     Path | None, typer.Option("--settings", help="Images, resources and secrets of the stages; see stages.yaml.")
 ]
+Context = Annotated[
+    str | None, typer.Option("--context", help="Of kubectl's configuration: the registry is that cluster's.")
+]
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", help="Of an InferenceService: the registry is that of its cluster.")
+]
+StoreSettings = Annotated[
+    Path | None,
+    typer.Option("--settings", help="Like stages.yaml: the registry is the cluster's that its object_store names."),
+]
 ImageTag = Annotated[
     str,
     typer.Option(envvar="RANKLIFT_IMAGE_TAG", help="Tag of the stages' images; the checkout's commit if left out."),
