@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from components.beir import BeirFolder
 from components.dataset import CORPUS, MANIFEST, QRELS, QUERIES, DatasetManifest
 from components.digest import records_sha256
+from components.duckdb_path import exact_path
 from components.errors import DataError
 from components.evaluation_parts import convert_beir
 
@@ -92,7 +93,7 @@ class EvaluationSet:
                     yield from row
 
     def _table(self, part: str) -> str:
-        path = str(self._directory / part).replace("'", "''")
+        path = exact_path(self._directory / part).replace("'", "''")
         return f"read_parquet('{path}', file_row_number = true)"
 
     def _check(self) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from components.beir import BeirFolder
 from components.dataset import CORPUS, QRELS, QUERIES, Rule
 from components.evaluation_parts import convert_beir
-from components.prepare.database import Database, count, literal, scalar
+from components.prepare.database import Database, count, file_literal, scalar
 from components.prepare.readers import create_raw
 
 TRAIN_SPLIT = "train"
@@ -26,7 +26,7 @@ def load_beir(database: Database, folder: BeirFolder, seed: int, parts: Path) ->
     folder.judgements(TRAIN_SPLIT)
     parts.mkdir()
     dropped = convert_beir(folder, TRAIN_SPLIT, parts)
-    corpus, queries, qrels = (literal(str(parts / name)) for name in (CORPUS, QUERIES, QRELS))
+    corpus, queries, qrels = (file_literal(parts / name) for name in (CORPUS, QUERIES, QRELS))
     create_raw(database)
     if folder.triples is None:
         _draw_negatives(database, corpus, qrels, seed)
@@ -86,7 +86,7 @@ def _read_triples(database: Database, path: Path) -> None:
     database.execute(
         f"""
         CREATE TEMP TABLE triples AS SELECT * FROM read_csv(
-            {literal(str(path))}, auto_detect = false, header = false, delim = '\t', quote = '', escape = '',
+            {file_literal(path)}, auto_detect = false, header = false, delim = '\t', quote = '', escape = '',
             columns = {{'query_id': 'VARCHAR', 'passage_id': 'VARCHAR', 'negative_id': 'VARCHAR'}});
         CREATE TEMP TABLE drawn AS SELECT DISTINCT * FROM triples;
         """

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from components.dataset import CORPUS, QRELS, QUERIES, Rule
 from components.errors import DataError
-from components.prepare.database import Database, literal
+from components.prepare.database import Database, file_literal
 from components.prepare.rules import EXAMPLE_CHARACTERS, Criterion, apply_criteria
 
 
@@ -55,7 +55,7 @@ def check_leaks(database: Database, staged: Path) -> list[Rule]:
 
 
 def _criteria(database: Database, evaluation: Path, table: str) -> list[Criterion]:
-    corpus, queries, qrels = (literal(str(evaluation / name)) for name in (CORPUS, QUERIES, QRELS))
+    corpus, queries, qrels = (file_literal(evaluation / name) for name in (CORPUS, QUERIES, QRELS))
     # Beside each hash the first characters of what it stands for, to be shown.
     database.execute(
         "CREATE OR REPLACE TEMP TABLE asked AS SELECT hash(normal(query)) AS q, "

@@ -82,8 +82,7 @@ def load(database: Database, raw: RawData, seed: int, scratch: Path) -> list[Rul
         return []
     if raw.beir is not None:
         return load_beir(database, raw.beir, seed, scratch / "train")
-    load_triplets(database, raw.files, scratch)
-    return []
+    return load_triplets(database, raw.files)
 
 
 def _load_demo(database: Database, raw: RawData, seed: int) -> None:
@@ -95,5 +94,5 @@ def _load_demo(database: Database, raw: RawData, seed: int) -> None:
     packages = [json.dumps({"package": triplet.query_id.partition(".")[0]}) for triplet in triplets]
     table = pa.table({**texts, "columns": packages})
     database.register("demo", table)
-    database.execute("INSERT INTO raw SELECT row_number() OVER (), 0, * FROM demo")
+    database.execute("INSERT INTO raw SELECT row_number() OVER (), 0, row_number() OVER (), * FROM demo")
     database.unregister("demo")

@@ -127,20 +127,18 @@ def check_ids(database: Database, files: Sequence[Any]) -> None:
     """Refuse a query_id that stands for two different queries.
 
     Raises:
-        DataError: naming file and row of the second.
+        DataError: naming file and line of the second.
     """
     found = database.execute(
         "SELECT max(row) FROM keys WHERE NOT empty GROUP BY id HAVING min(q) != max(q) ORDER BY 1 LIMIT 1"
     ).fetchone()
     if found is None:
         return
-    row, file, query_id, query = database.execute(
-        "SELECT raw.row - (SELECT min(row) FROM raw r WHERE r.file = raw.file) + 1, file, query_id, query "
-        "FROM raw WHERE row = $row",
-        {"row": found[0]},
+    line, file, query_id, query = database.execute(
+        "SELECT line, file, query_id, query FROM raw WHERE row = $row", {"row": found[0]}
     ).fetchall()[0]
     raise DataError(
-        f"{files[file]}, row {row}, column 'query_id' is {query_id!r} for the query {query[:80]!r}, and another row "
+        f"{files[file]}, line {line}, column 'query_id' is {query_id!r} for the query {query[:80]!r}, and another row "
         "has the same id for another query; give every query an id of its own."
     )
 

@@ -1,5 +1,6 @@
 """From the URI that a user types to files on this machine."""
 
+import glob
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,7 +96,8 @@ def _download_hub(uri: str, target: Path) -> Path:
         raise DataError(f"{uri} is not hf://datasets/OWNER/NAME[/PATH]; give one such as hf://datasets/acme/clicks.")
     name, _, revision = "/".join(parts[1:3]).partition("@")
     inside = "/".join(parts[3:])
-    patterns = [inside, f"{inside.rstrip('/')}/*"] if inside else None
+    named = glob.escape(inside.rstrip("/"))
+    patterns = [named, f"{named}/*"] if inside else None
     try:
         HfApi().dataset_info(name, revision=unquote(revision) or None, timeout=PATIENCE)
         snapshot_download(

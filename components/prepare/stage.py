@@ -23,7 +23,7 @@ from components.digest import tree_sha256
 from components.errors import DataError
 from components.evaluation_set import open_evaluation_set
 from components.prepare.base_encoder import base_encoders
-from components.prepare.database import Database, count, literal, scalar, scratch_database
+from components.prepare.database import Database, count, file_literal, scalar, scratch_database
 from components.prepare.digests import content_sha256
 from components.prepare.evaluation import write_evaluation_set
 from components.prepare.false_negatives import find_false_negatives
@@ -139,7 +139,7 @@ def _cluster(database: Database, evaluation: Path | None, threshold: float) -> N
     define_words(database)
     queries = _texts("q", "query")
     if evaluation is not None:
-        brought = f"SELECT hash(normal(query)) AS h, normal(query) AS text FROM {literal(str(evaluation / QUERIES))}"
+        brought = f"SELECT hash(normal(query)) AS h, normal(query) AS text FROM {file_literal(evaluation / QUERIES)}"
         queries = f"SELECT h, any_value(text) AS text FROM ({queries} UNION ALL {brought}) GROUP BY h"
     positives = _texts("p", "positive")
     find_alike(database, queries, "alike_queries", threshold)
@@ -217,7 +217,7 @@ def _manifest(
     evaluation_digest = open_evaluation_set(staged).digest
     digests = {name: content_sha256(database, staged / name) for name in (TRAIN, DEV)}
     counts = {
-        name.removesuffix(".parquet"): scalar(database, f"SELECT count(*) FROM {literal(str(staged / name))}")
+        name.removesuffix(".parquet"): scalar(database, f"SELECT count(*) FROM {file_literal(staged / name)}")
         for name in (TRAIN, DEV, CORPUS, QUERIES, QRELS)
     }
     settings: dict[str, Any] = options.model_dump(mode="json") | raw.facts | {"token_length_sample": SAMPLE}

@@ -111,7 +111,9 @@ def test_another_encoding_is_refused_or_says_the_same(text, encoding):
     document = "\n".join([",".join(COLUMNS), '1,"' + text.replace('"', '""') + '",p,n', ""])
     content = document.encode(encoding, "replace")
     found = read_or_refuse(content, "raw.csv")
-    if found is not None:
+    if found is not None and encoding.startswith("utf"):  # whose byte order marks say what they are
+        assert found == [("1", text, "p", "n")]
+    elif found is not None:
         assert content.decode("utf-8").endswith("p,n\n")
 
 

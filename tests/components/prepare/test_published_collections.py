@@ -84,6 +84,14 @@ def test_ms_marco_triples_of_texts_are_read_without_quoting(tmp_path, options):
     assert manifest.counts["train"] + manifest.counts["dev"] + manifest.counts["queries"] == 60
 
 
+@pytest.mark.parametrize("query", ["a real question {}", "{}"], ids=["texts and ids", "ids alone"])
+def test_read_ids_where_texts_belong_is_refused(tmp_path, options, query):
+    lines = [f"{query.format(number)}\t{7_000_000 + number}\tdoc-{number}\n" for number in range(60)]
+    (tmp_path / "triples.tsv").write_text("".join(lines))
+    with pytest.raises(DataError, match=r"triples\.tsv holds ids such as '7000000' where texts belong; bring the coll"):
+        prepare(str(tmp_path / "triples.tsv"), tmp_path / "V0", options())
+
+
 def test_beir_training_pairs_get_a_negative_that_is_not_judged_relevant(tmp_path, options):
     rows = rows_of(60)
     folder = write_beir(
