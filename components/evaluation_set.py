@@ -45,7 +45,7 @@ class EvaluationSet:
         qrels: relevance by query_id and passage_id.
         query_columns: what else the user's queries carry: ``{column: {query_id: value}}``.
         corpus_size: passages in the corpus.
-        dropped: rows left out by reason, such as empty passages that nobody judged.
+        dropped: rows left out by reason, such as empty passages and their judgements.
     """
 
     def __init__(self, directory: Path, name: str, dropped: dict[str, int], keep: object = None) -> None:
@@ -149,7 +149,7 @@ def open_evaluation_set(directory: Path, split: str = "test") -> EvaluationSet:
             "qrels/test.tsv); make a dataset version with `ranklift prepare URI -o DIR`."
         )
     parts = tempfile.TemporaryDirectory(prefix="ranklift-beir-")
-    dropped = convert_beir(folder, split, Path(parts.name))
+    dropped = {rule.description: rule.dropped for rule in convert_beir(folder, split, Path(parts.name))}
     return EvaluationSet(Path(parts.name), f"{directory.resolve().name}/{split}", dropped, keep=parts)
 
 

@@ -143,13 +143,27 @@ def check_ids(database: Database, files: Sequence[Any]) -> None:
     )
 
 
+def count_kept(database: Database, criterion: Criterion) -> Rule:
+    """Count what a criterion finds, drop nothing, and say what it was."""
+    found = _find(database, criterion)
+    return _rule(criterion, kept=found, examples=_examples(database) if found else [])
+
+
 def _apply(database: Database, table: str, criterion: Criterion) -> Rule:
-    database.execute(f"CREATE OR REPLACE TEMP TABLE doomed AS {criterion.statement}")
-    dropped = count(database, "doomed")
+    dropped = _find(database, criterion)
     examples = _examples(database) if dropped else []
     if dropped:
         database.execute(f"DELETE FROM {table} WHERE row IN (SELECT row FROM doomed)")
-    return Rule(name=criterion.name, description=criterion.description, dropped=dropped, examples=examples)
+    return _rule(criterion, dropped=dropped, examples=examples)
+
+
+def _find(database: Database, criterion: Criterion) -> int:
+    database.execute(f"CREATE OR REPLACE TEMP TABLE doomed AS {criterion.statement}")
+    return count(database, "doomed")
+
+
+def _rule(criterion: Criterion, *, examples: list[dict[str, Any]], dropped: int = 0, kept: int = 0) -> Rule:
+    return Rule(name=criterion.name, description=criterion.description, dropped=dropped, kept=kept, examples=examples)
 
 
 def _examples(database: Database) -> list[dict[str, Any]]:

@@ -10,11 +10,12 @@ from pathlib import Path
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from components.beir import read_qrels
 from components.errors import DataError
 from components.evaluation_set import open_evaluation_set
 from components.prepare.database import scratch_database
+from components.prepare.options import PrepareOptions
 from components.prepare.raw_data import load, local_data
+from components.qrels import read_qrels
 from components.text_file import numbered_lines
 
 COLUMNS = ("query_id", "query", "positive", "negative")
@@ -35,7 +36,7 @@ def read(content, name):
         path = Path(folder) / name
         path.write_bytes(content)
         with scratch_database("256MB", path.parent) as database:
-            load(database, local_data(str(path), path), seed=1, scratch=path.parent)
+            load(database, local_data(str(path), path), PrepareOptions(seed=1), path.parent / "staged")
             return database.execute(f"SELECT {', '.join(COLUMNS)} FROM raw ORDER BY row").fetchall()
 
 

@@ -2,6 +2,7 @@ import pytest
 
 from components.errors import DataError
 from components.prepare.database import scratch_database
+from components.prepare.options import PrepareOptions
 from components.prepare.raw_data import load, local_data
 from tests.components.prepare.conftest import rows_of, write_rows
 
@@ -12,13 +13,13 @@ FORMATS = [
 
 def read(path):
     with scratch_database("256MB", path.parent) as database:
-        load(database, local_data(str(path), path), seed=1, scratch=path.parent)
+        load(database, local_data(str(path), path), PrepareOptions(seed=1), path.parent / "staged")
         return database.execute("SELECT query_id, query, positive, negative FROM raw ORDER BY row").fetchall()
 
 
 def rules_of(path):
     with scratch_database("256MB", path.parent) as database:
-        rules = load(database, local_data(str(path), path), seed=1, scratch=path.parent)
+        rules = load(database, local_data(str(path), path), PrepareOptions(seed=1), path.parent / "staged")
         return {rule.description: rule.dropped for rule in rules}
 
 
