@@ -59,6 +59,7 @@ def load_triplets(database: Database, files: Sequence[Path]) -> list[Rule]:
         database.register("batch", table)
         database.execute("INSERT INTO raw SELECT * FROM batch")
         database.unregister("batch")
+    pa.default_memory_pool().release_unused()  # what reading needed, DuckDB needs next
     unusable.check()
     if count(database, "raw") == 0:
         raise DataError(f"{files[0]} has no row; give at least a few hundred triplets ({NEEDED}).")

@@ -28,7 +28,7 @@ from components.prepare.digests import content_sha256
 from components.prepare.evaluation import write_evaluation_set
 from components.prepare.false_negatives import find_false_negatives
 from components.prepare.language import find_foreign
-from components.prepare.lengths import SAMPLE, chosen_length, percentiles, token_lengths
+from components.prepare.lengths import SAMPLE, check_length, chosen_length, length_limit, percentiles, token_lengths
 from components.prepare.near_duplicates import define_words, find_alike
 from components.prepare.options import PrepareOptions
 from components.prepare.parquet import write_parquet
@@ -69,6 +69,7 @@ def prepare(source: str, output: Path, options: PrepareOptions | None = None) ->
     """
     chosen = options or PrepareOptions()
     chosen = chosen.model_copy(update={"base_model": resolve_base_model(chosen.base_model, _tell)})
+    check_length(base_model_directory(chosen.base_model), chosen.max_seq_length)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise DataError(f"{output} is not empty; a dataset version is written once and never over: name a new folder.")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -208,6 +209,7 @@ def _manifest(
     rules: list[Rule],
     measured: dict[str, Percentiles],
 ) -> DatasetManifest:
+    limit = length_limit(base_model_directory(options.base_model), options.max_seq_length_cap)
     evaluation_digest = open_evaluation_set(staged).digest
     digests = {name: content_sha256(database, staged / name) for name in (TRAIN, DEV)}
     counts = {
@@ -222,7 +224,7 @@ def _manifest(
         source_digest=raw.digest,
         seed=options.seed,
         base_model=options.base_model,
-        max_seq_length=options.max_seq_length or chosen_length(measured, options.max_seq_length_cap),
+        max_seq_length=options.max_seq_length or chosen_length(measured, limit),
         counts={"raw": count(database, "raw"), **counts},
         token_lengths=measured,
         rules=rules,

@@ -4,7 +4,7 @@ import random
 import pytest
 
 from components.dataset import CORPUS, DEV, PROFILE, QRELS, QUERIES, TRAIN, DatasetManifest
-from components.errors import DataError
+from components.errors import DataError, ModelError
 from components.evaluation_set import open_evaluation_set
 from components.prepare.stage import prepare
 from tests.components.prepare.conftest import COLUMNS, rows_of, table_of, write_rows
@@ -113,6 +113,16 @@ def test_max_seq_length_follows_the_99th_percentile(tmp_path, options):
     assert prepare(source, tmp_path / "V0", options(max_seq_length_cap=1000)).max_seq_length > 500
     assert prepare(source, tmp_path / "V1", options(max_seq_length_cap=128)).max_seq_length == 128
     assert prepare(source, tmp_path / "V2", options(max_seq_length=48)).max_seq_length == 48
+
+
+def test_prepare_reads_no_more_tokens_than_the_base_model(tmp_path, options, tiny_model):
+    rows = rows_of(60)
+    for row in rows:
+        row["positive"] += " word" * 300
+    source = str(write_rows(tmp_path / "raw.csv", rows))
+    assert prepare(source, tmp_path / "V0", options(base_model=str(tiny_model))).max_seq_length == 64
+    with pytest.raises(ModelError, match="max_seq_length 65 is more than the 64 positions of"):
+        prepare("nowhere.csv", tmp_path / "V1", options(base_model=str(tiny_model), max_seq_length=65))
 
 
 def test_drops_are_counted_with_examples(tmp_path, options):
