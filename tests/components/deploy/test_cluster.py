@@ -15,6 +15,7 @@ from components.deploy.rollback import rollback
 from components.errors import RankliftError, StoreError
 from components.settings import ServingSettings
 from pipeline.cli import app
+from pipeline.settings import Serving
 from tests.components.deploy.conftest import MANIFEST, applies, make_history, service_of, serving_settings
 
 
@@ -184,6 +185,13 @@ class TestRollback:
         with pytest.raises(StoreError, match="another run made V0 champion"):
             rollback(history, tmp_path, settings=serving_settings())
         assert history.champion().version == revision_of(service_of(cluster)).version == "V0"
+
+
+def test_a_deploy_ends_before_kubernetes_gives_up_the_deployment():
+    """From then on KServe calls the predictor not ready and leaves the routes as they are, a canary's too."""
+    progress_deadline = 600.0  # Kubernetes' default, which KServe lets nobody change
+    assert ServingSettings().deploy_within < progress_deadline
+    assert Serving().ready_within == f"{ServingSettings().deploy_within / 60:.0f}m"
 
 
 class TestWhereItDeploys:
