@@ -50,7 +50,7 @@ def deploy_on_cluster(
         NotDeployedError: with the reason, after what served before was put back; a DeployStoppedError after a signal.
         RankliftError: when it could not even begin.
     """
-    rollout = rollout or Rollout(KubernetesApi.connect(), settings)
+    rollout = rollout or Rollout(KubernetesApi.connect(settings.kubernetes_context), settings)
     champion = registry.champion()
     revision, digest = _revision(version, registry, champion, number)
     service = rollout.read()

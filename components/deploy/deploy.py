@@ -34,17 +34,19 @@ def deploy(
     return Deployed(deploy_local(version, registry, home), proven=True)
 
 
-def versions_in_service(home: Path, settings: ServingSettings) -> list[str]:
+def versions_in_service(home: Path | None, settings: ServingSettings) -> list[str]:
     """The versions that this machine or the cluster serves, tries as a canary, or would go back to.
+
+    Without a `home` this machine is not looked at: its versions are those of another registry.
 
     Raises:
         RankliftError: when the cluster cannot be asked.
     """
-    local = current_version(home)
+    local = current_version(home) if home is not None else None
     found = [local] if local else []
     if not settings.on_cluster:
         return found
-    service = Rollout(KubernetesApi.connect(), settings).read()
+    service = Rollout(KubernetesApi.connect(settings.kubernetes_context), settings).read()
     if service is None:
         return found
     revision, canary = revision_of(service), canary_of(service)
