@@ -147,8 +147,10 @@ class TestFromItsEnvironment:
         assert stage.python_func("V2") == "V2"
         assert revision_of(service_of(cluster)).version == "V2"
 
-    def test_the_command_rolls_back_on_a_cluster_and_prints_json_alone(self, history, cluster, kserve):
-        result = CliRunner().invoke(app, ["rollback", "--namespace", "ranklift", "--json"])
+    def test_the_command_rolls_back_on_a_cluster_and_prints_json_alone(self, history, cluster, kserve, monkeypatch):
+        """With the environment's registry; `tests/pipeline/test_cluster_registry.py` has the cluster's own."""
+        monkeypatch.setenv("RANKLIFT_KUBERNETES_NAMESPACE", "ranklift")
+        result = CliRunner().invoke(app, ["rollback", "--json"])
         assert result.exit_code == 0, result.exception
         assert json.loads(result.stdout)["version"] == "V1"
         assert "deploy: V1 answers at InferenceService ranklift in namespace ranklift" in result.stderr
