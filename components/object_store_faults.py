@@ -85,7 +85,8 @@ def sentence(error: BaseException, settings: ObjectStoreSettings, what: str) -> 
     status, code = status_and_code(error)
     if status:
         return f"Could not {what}: {place} {_refusal(status, code, settings.keys_from)}."
-    return f"Could not {what}: {place} {_unreachable(error)}, {settings.attempts} times."
+    often = f"{settings.attempts} times" if settings.attempts > 1 else "once"
+    return f"Could not {what}: {place} {_unreachable(error)}, {often}."
 
 
 def _refusal(status: int, code: str, keys_from: str) -> str:
