@@ -1,11 +1,13 @@
-"""Base models: where fine-tuning starts from, by folder, hub id or packaged model."""
+"""Base models: where fine-tuning starts from, by folder, hub id, folder of an object store, or packaged model."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.base_model_store import fetch_base_model
 from components.errors import ModelError
 from components.model_hub import download_model, first_line
+from components.object_store_folder import SCHEME
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -24,7 +26,7 @@ def resolve_base_model(name: str, tell: Callable[[str], None]) -> str:
     "auto" is the asymmetric default of the hub where that can be had, and the packaged model where it cannot.
 
     Args:
-        name: a folder, a hub id, ``package://…`` or "auto".
+        name: a folder, a hub id, ``s3://…``, ``package://…`` or "auto".
         tell: is told in one sentence what "auto" came to, and why.
 
     Raises:
@@ -43,19 +45,22 @@ def resolve_base_model(name: str, tell: Callable[[str], None]) -> str:
 
 
 def base_model_directory(name: str) -> Path:
-    """The local folder of a base model; a hub model is downloaded first when it is not in the hub's cache.
+    """The local folder of a base model; a model that lies elsewhere is copied here first, unless it was before.
 
     Raises:
         ModelError: when there is no such model.
     """
     if name.startswith(PACKAGE_SCHEME):
         return _packaged_directory(name.removeprefix(PACKAGE_SCHEME))
+    if name.startswith(SCHEME):
+        return _checked(fetch_base_model(name))
     if Path(name).is_dir():
         return _checked(Path(name))
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or name == AUTO:
         raise ModelError(
             f"There is no base model at {name!r}; give a folder that sentence-transformers can open, "
-            f"a hub id such as {HUB_DEFAULT!r}, or {PACKAGED_DEFAULT!r}."
+            f"a hub id such as {HUB_DEFAULT!r}, a folder in the object store (s3://bucket/folder), or "
+            f"{PACKAGED_DEFAULT!r}."
         )
     try:
         directory = download_model(name)

@@ -7,7 +7,7 @@ import typer
 
 from components.errors import RankliftError
 
-BaseModelName = Annotated[str, typer.Option(help="Folder, hub id or package://…; auto is the best to be had here.")]
+BaseModelName = Annotated[str, typer.Option(help="Folder, hub id, s3://… or package://…; auto: the hub's default.")]
 MaxTriplets = Annotated[int, typer.Option(min=0, help="Train on at most so many triplets; 0 keeps all.")]
 TripletsPerQuery = Annotated[int, typer.Option(min=1, help="Train on at most so many triplets of one query_id.")]
 MaxSeqLength = Annotated[int, typer.Option(min=0, help="Tokens; 0 takes the 99th percentile of the data.")]
