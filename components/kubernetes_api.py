@@ -106,9 +106,9 @@ class KubernetesApi:
                 return None
             raise
 
-    def select(self, kind: Kind, namespace: str | None = None, labels: str = "") -> list[Manifest]:
-        """All objects of a kind, of one namespace or of every one, that have these labels."""
-        query = [("labelSelector", labels)] if labels else []
+    def select(self, kind: Kind, namespace: str | None = None, labels: str = "", *, fields: str = "") -> list[Manifest]:
+        """All objects of a kind, of one namespace or of every one, that have these labels and fields."""
+        query = [(name, value) for name, value in (("labelSelector", labels), ("fieldSelector", fields)) if value]
         found: list[Manifest] = self._json("list", kind, namespace, "", query=query).get("items", [])
         return found
 

@@ -12,6 +12,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -27,6 +28,7 @@ from components.object_store_faults import FAULTS, DamagedBodyError, RefusedErro
 from components.object_store_faults import status_and_code as status_and_code_of
 from components.object_store_route import Dial, http_client
 from components.object_store_settings import ObjectStoreSettings
+from components.patience import further_waits, tell_wait
 
 __all__ = ["Blob", "ObjectInfo", "ObjectStore", "ObjectStoreSettings"]
 
@@ -53,7 +55,10 @@ class ObjectInfo(NamedTuple):
 
 
 class ObjectStore:
-    """A bucket. Safe to share between threads; every call is tried `settings.attempts` times, then a StoreError."""
+    """A bucket. Safe to share between threads; every call is tried `settings.attempts` times, then a StoreError.
+
+    Where `settings.patience` allows, a call to a store that is away is tried on for that long.
+    """
 
     def __init__(self, settings: ObjectStoreSettings, dial: Dial | None = None) -> None:
         self.settings = settings
@@ -275,18 +280,21 @@ class ObjectStore:
             yield block
 
     def _call(self, what: str, action: Callable[[], _T]) -> _T:
-        waits = pauses(self.settings.attempts)
-        while True:
+        waits = chain(pauses(self.settings.attempts), further_waits(self.settings.patience))
+        for tries in count(1):
             try:
                 return action()
             except (*FAULTS, ElementTree.ParseError, UnicodeDecodeError) as failure:
                 # The client parses listings and errors without expecting that they arrive damaged.
                 error = failure if isinstance(failure, FAULTS) else DamagedBodyError("what it says is not XML")
-                wait = next(waits, None)
-                if wait is None or not is_transient(error):
-                    # Not chained: the exceptions of the HTTP library quote the signed URL.
-                    raise StoreError(sentence(error, self.settings, what)) from None
+            said = sentence(error, self.settings, what, tries)
+            wait = next(waits, None) if is_transient(error) else None
+            if wait is None:
+                raise StoreError(said)
+            if tries >= self.settings.attempts:
+                tell_wait(said, wait)
             time.sleep(wait)
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 def _credentials(settings: ObjectStoreSettings) -> Provider:

@@ -8,14 +8,16 @@ from pipeline.settings import (
     SECRETS_FOLDER,
     ObjectStoreAccess,
     PipelineSettings,
+    PodSettings,
     Serving,
     StageSettings,
     TrainJob,
+    cpus,
     named_image,
     seconds,
 )
 
-_SPEAKS_TO_STORE = {"prepare", "champion", "promote", "deploy"}
+_SPEAKS_TO_STORE = {"source", "prepare", "champion", "promote", "deploy"}
 
 
 def apply_settings(task: Any, stage: str, settings: PipelineSettings, image: str | None = None) -> None:
@@ -46,8 +48,7 @@ def apply_settings(task: Any, stage: str, settings: PipelineSettings, image: str
 def _set_container(task: Any, chosen: StageSettings) -> None:
     if chosen.image:
         task.set_container_image(chosen.image)
-    if chosen.cpu:
-        task.set_cpu_request(chosen.cpu).set_cpu_limit(chosen.cpu)
+    _set_cpu(task, chosen)
     if chosen.memory:
         task.set_memory_request(chosen.memory).set_memory_limit(chosen.memory)
     if chosen.accelerator:
@@ -57,8 +58,26 @@ def _set_container(task: Any, chosen: StageSettings) -> None:
             num_retries=chosen.retries.count,
             backoff_duration=f"{seconds(chosen.retries.wait)}s",
             backoff_factor=chosen.retries.factor,
-            backoff_max_duration=f"{seconds(chosen.retries.longest)}s",
+            backoff_max_duration=f"{chosen.window()}s",
         )
+    if chosen.patience:
+        task.set_env_variable("RANKLIFT_PATIENCE", str(seconds(chosen.patience)))
+        if chosen.timeout:
+            task.set_env_variable("RANKLIFT_STAGE_SECONDS", str(seconds(chosen.timeout)))
+
+
+def _set_cpu(task: Any, chosen: StageSettings) -> None:
+    if chosen.cpu:
+        task.set_cpu_request(chosen.cpu)
+    if chosen.cpu_limit:
+        task.set_cpu_limit(chosen.cpu_limit)
+    for name, value in _cpu_request(chosen).items():
+        task.set_env_variable(name, value)
+
+
+def _cpu_request(chosen: PodSettings) -> dict[str, str]:
+    """Without a limit nothing else in the pod tells how many threads are sensible on a large node."""
+    return {"RANKLIFT_CPU_REQUEST": f"{cpus(chosen.cpu):g}"} if chosen.cpu and not chosen.cpu_limit else {}
 
 
 def _set_pod(task: Any, chosen: StageSettings) -> None:
@@ -124,12 +143,13 @@ def _set_train_job(task: Any, nodes: TrainJob, store: ObjectStoreAccess, image: 
         runtime=nodes.runtime,
         deadline=seconds(nodes.deadline),
         cpu=nodes.cpu,
+        cpu_limit=nodes.cpu_limit,
         memory=nodes.memory,
         accelerator=nodes.accelerator.type if nodes.accelerator else None,
         accelerators=nodes.accelerator.count if nodes.accelerator else 0,
         node_selector=dict(nodes.node_selector),
         tolerations=[toleration.model_dump(exclude_none=True) for toleration in nodes.tolerations],
         image_pull_secrets=list(nodes.image_pull_secrets),
-        env=dict(nodes.env),
+        env={**_cpu_request(nodes), **nodes.env},
     )
     task.set_env_variable(VARIABLE, settings.model_dump_json(exclude={"namespace"}, exclude_defaults=True))

@@ -114,14 +114,16 @@ class Cluster:
             item["status"] = status
             self.put(plural, item)
 
-    def select(self, plural: str, namespace: str, labels: str = "") -> list[dict[str, Any]]:
+    def select(self, plural: str, namespace: str, labels: str = "", fields: str = "") -> list[dict[str, Any]]:
         wanted = dict(pair.split("=", 1) for pair in labels.split(",") if pair)
+        asked = dict(pair.split("=", 1) for pair in fields.split(",") if pair)
         with self.changed:
             return [
                 copy.deepcopy(item)
                 for (kind, place, _), item in sorted(self.objects.items())
                 if kind == plural and (not namespace or place == namespace)
                 and wanted.items() <= ((item.get("metadata") or {}).get("labels") or {}).items()
+                and asked.items() <= {".".join(path): str(value) for path, value in _leaves(item)}.items()
             ]  # fmt: skip
 
     def apply(self, plural: str, namespace: str, name: str, body: dict[str, Any], manager: str) -> dict[str, Any]:
@@ -224,7 +226,9 @@ class _Handler(JsonHandler):
             cluster.delete(plural, request.namespace, request.name)
             cluster.on_delete((plural, request.namespace, request.name))
             return 200, {"kind": "Status", "status": "Success"}
-        items = cluster.select(plural, request.namespace, request.query.get("labelSelector", ""))
+        items = cluster.select(
+            plural, request.namespace, request.query.get("labelSelector", ""), request.query.get("fieldSelector", "")
+        )
         return 200, {"kind": "List", "items": items}
 
     def _watch(self, request: Request) -> None:

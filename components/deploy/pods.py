@@ -4,9 +4,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from components.deploy.inference_service import runs, service_name
-from components.kubernetes_api import PODS, Kind, KubernetesApi, KubernetesError, Manifest
-
-EVENTS = Kind("", "v1", "events")
+from components.kubernetes_api import PODS, KubernetesApi, KubernetesError, Manifest
+from components.kubernetes_kinds import EVENTS
 
 _IMAGE = {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 _START = {"CreateContainerConfigError", "CrashLoopBackOff", "RunContainerError"}

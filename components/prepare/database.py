@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import duckdb
 
 from components.errors import DataError
+from components.processor import available_cpus
 
 Database = duckdb.DuckDBPyConnection
 
@@ -18,6 +19,7 @@ def scratch_database(memory_limit: str, beside: Path) -> Iterator[Database]:
     with TemporaryDirectory(prefix=".ranklift-", dir=beside) as scratch:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": memory_limit,
+            "threads": available_cpus(),
             "temp_directory": f"{scratch}/spill",
             "autoinstall_known_extensions": False,
         }

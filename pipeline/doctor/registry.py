@@ -37,7 +37,7 @@ def _reach(cluster: Cluster) -> Result:
         return _refused(error, access, settings)
     except HTTPError as error:
         return wrong(
-            sentence(error, settings, "read it").rstrip("."),
+            sentence(error, settings, "read it", 1).rstrip("."),
             "`kubectl get pods,endpointslices -n ranklift-store`, and read the log of the store's pod",
         )
     return ok(str(access))
@@ -54,7 +54,7 @@ def _refused(error: RefusedError, access: StoreAccess, settings: ObjectStoreSett
             "the job makes the buckets; or name another in stages.yaml",
         )
     if error.status != 404:
-        return wrong(sentence(error, settings, "read it").rstrip("."), "read the log of the store's pod")
+        return wrong(sentence(error, settings, "read it", 1).rstrip("."), "read the log of the store's pod")
     return ok(str(access))
 
 

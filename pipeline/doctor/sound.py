@@ -23,9 +23,9 @@ class SoundApi(KubernetesApi):
         """One object, made sound."""
         return sound(super().get(kind, namespace, name), namespace, name)
 
-    def select(self, kind: Kind, namespace: str | None = None, labels: str = "") -> list[Manifest]:
+    def select(self, kind: Kind, namespace: str | None = None, labels: str = "", *, fields: str = "") -> list[Manifest]:
         """All objects of a kind, made sound."""
-        return [sound(item, namespace) for item in super().select(kind, namespace, labels)]
+        return [sound(item, namespace) for item in super().select(kind, namespace, labels, fields=fields)]
 
 
 def sound(item: Manifest, namespace: str | None, name: str = "(no name)") -> Manifest:

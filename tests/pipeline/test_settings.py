@@ -9,7 +9,7 @@ from components.errors import RankliftError
 from components.train.train_job_settings import VARIABLE, TrainJobSettings
 from pipeline.compile import compile_pipeline
 from pipeline.images import image_tag
-from pipeline.settings import STAGES, PipelineSettings
+from pipeline.settings import STAGES, PipelineSettings, cpus
 
 EXAMPLE = Path(__file__).parents[2] / "stages.yaml"
 
@@ -47,24 +47,63 @@ def test_every_stage_gets_its_image_and_resources(example):
     assert (images["champion"], images["hold"]) == (f"ranklift-export:{image_tag()}", f"ranklift-gate:{image_tag()}")
     assert images["evaluate"] == container(pipeline, "evaluate-2")["image"], "judged by the same code"
     train, gate = container(pipeline, "train")["resources"], container(pipeline, "gate")["resources"]
-    assert (train["resourceCpuLimit"], train["resourceMemoryRequest"]) == ("4", "8Gi")
-    assert (gate["resourceCpuRequest"], gate["resourceMemoryLimit"]) == ("1", "1Gi")
+    assert (train["resourceCpuRequest"], train["resourceMemoryRequest"]) == ("500m", "4Gi")
+    assert (gate["resourceCpuRequest"], gate["resourceMemoryLimit"]) == ("100m", "1Gi")
+
+
+def test_cpu_is_requested_and_limited_only_where_a_limit_is_named(example, tmp_path):
+    pipeline, _ = example
+    assert all("resourceCpuLimit" not in container(pipeline, stage)["resources"] for stage in STAGES)
+    assert environment(pipeline, "train")["RANKLIFT_CPU_REQUEST"] == "0.5", "so that it knows how many threads to start"
+    pipeline, _ = compiled(tmp_path, read(tmp_path, "defaults: {cpu: 500m, cpu_limit: 2}"))
+    resources = container(pipeline, "train")["resources"]
+    assert (resources["resourceCpuRequest"], resources["resourceCpuLimit"]) == ("500m", "2")
+    assert environment(pipeline, "train") == {}, "the limit tells"
+
+
+def test_the_example_fits_a_node_of_two_cpus_whatever_runs_beside_each_other(example):
+    pipeline, _ = example
+    cpu = {stage: cpus(container(pipeline, stage)["resources"]["resourceCpuRequest"]) for stage in STAGES}
+    memory = {stage: int(container(pipeline, stage)["resources"]["resourceMemoryRequest"][:-2]) for stage in STAGES}
+    assert cpu["train"] + cpu["champion"] <= 0.8
+    assert memory["train"] + memory["champion"] <= 7
+    assert 2 * cpu["evaluate"] <= 1
 
 
 def test_a_stage_is_tried_again_after_longer_and_longer_waits_and_has_a_time_limit(example):
     pipeline, platform = example
     retries = pipeline["root"]["dag"]["tasks"]["train"]["retryPolicy"]
     assert retries == {
-        "maxRetryCount": 2, "backoffDuration": "30s", "backoffFactor": 2.0, "backoffMaxDuration": "600s",
+        "maxRetryCount": 2, "backoffDuration": "5s", "backoffFactor": 2.0,
+        "backoffMaxDuration": f"{3 * (6 * 3600 + 600) + 5 + 10}s",
     }  # fmt: skip
     assert platform["exec-train"]["activeDeadlineSeconds"] == str(6 * 3600)
     assert platform["exec-gate"]["activeDeadlineSeconds"] == "3600"
 
 
+def test_all_attempts_may_take_what_they_can_unless_the_settings_say_less(tmp_path):
+    """KFP's default is an hour from the start of the first: a training that was stopped later was never tried again."""
+    for text, window in (
+        ("{timeout: 2h, retries: {count: 1, wait: 10s}}", 2 * (2 * 3600 + 600) + 10),
+        ("{timeout: 2h, retries: {count: 3, within: 3h}}", 3 * 3600),
+        ("{retries: {count: 1}}", 2 * (7 * 86400 + 600) + 5),
+    ):
+        pipeline, _ = compiled(tmp_path, read(tmp_path, f"stages: {{train: {text}}}"))
+        retries = pipeline["root"]["dag"]["tasks"]["train"]["retryPolicy"]
+        assert retries["backoffMaxDuration"] == f"{window}s"
+        assert float(retries["backoffFactor"]).is_integer(), "Argo reads whole numbers alone"
+
+
+def test_a_stage_knows_how_long_it_may_wait_and_when_it_is_killed(example):
+    pipeline, _ = example
+    known = environment(pipeline, "train")
+    assert (known["RANKLIFT_PATIENCE"], known["RANKLIFT_STAGE_SECONDS"]) == ("600", str(6 * 3600))
+
+
 def test_the_keys_are_mounted_where_they_are_needed_and_nowhere_else(example):
     pipeline, platform = example
     mounted = {stage for stage in STAGES if "secretAsVolume" in platform[f"exec-{stage}"]}
-    assert mounted == {"prepare", "train", "champion", "promote", "deploy"}
+    assert mounted == {"source", "prepare", "train", "champion", "promote", "deploy"}
     (volume,) = platform["exec-promote"]["secretAsVolume"]
     assert volume["secretName"] == "ranklift-object-store"
     assert environment(pipeline, "promote")["RANKLIFT_S3_SECRETS_DIR"] == volume["mountPath"]
@@ -126,6 +165,7 @@ def test_train_learns_what_its_nodes_are_and_gets_the_keys_where_it_may_ask_for_
     nodes = TrainJobSettings.from_environment()
     assert (nodes.image, nodes.secret, nodes.runtime) == ("r.io/ranklift-train:1", "keys", "torch-distributed")
     assert (nodes.cpu, nodes.memory, nodes.accelerator, nodes.accelerators) == ("8", "32Gi", "nvidia.com/gpu", 8)
+    assert (nodes.cpu_limit, nodes.env["RANKLIFT_CPU_REQUEST"]) == (None, "8")
     assert (nodes.deadline, nodes.node_selector) == (7200, {"gpu": "l4"})
     assert nodes.tolerations == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     assert nodes.namespace == "kubeflow", "that of the runs, where no pod says it"
@@ -191,9 +231,20 @@ def test_the_example_names_only_what_the_predictor_and_the_manifest_know():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        pytest.param("stages: {trian: {cpu: 1}}", "'trian' is no stage; the stages are prepare, train", id="stage"),
+        pytest.param(
+            "stages: {trian: {cpu: 1}}", "'trian' is no stage; the stages are source, prepare, train", id="stage"
+        ),
         pytest.param("stages: {train: {gpu: 1}}", "there is no setting stages.train.gpu", id="unknown setting"),
         pytest.param("defaults: {memory: 4 GB}", r"defaults.memory: '4 GB' will not do: .* example 4Gi", id="memory"),
+        pytest.param("defaults: {cpu_limit: two}", r"defaults.cpu_limit: 'two' .* example 2", id="limit"),
+        pytest.param("defaults: {retries: {count: 1, factor: 1.5}}", r"retries.factor: .*1.5.* example 2", id="factor"),
+        pytest.param(
+            "defaults: {timeout: 1h, retries: {count: 1, within: 10m}}", "which kills the first one", id="window"
+        ),
+        pytest.param("defaults: {timeout: 10m, patience: 10m}", "give it less patience, or a longer", id="patience"),
+        pytest.param(
+            "defaults: {retries: {count: 1, longest: 10m}}", r"no setting defaults.retries.longest", id="gone"
+        ),
         pytest.param("defaults: {timeout: 90}", r"defaults.timeout: .* give for example 2h", id="time-out"),
         pytest.param("defaults: {image: 'ranklift-{stage}'}", "has no fixed tag, and KFP caches", id="no tag"),
         pytest.param("defaults: {image: 'r.io:5000/x'}", "has no fixed tag", id="a port is no tag"),
