@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.base_model_store import fetch_base_model
+from components.base_model_kind import check_kind
 from components.errors import ModelError
 from components.model_hub import download_model, first_line
-from components.object_store_folder import SCHEME
+from components.store_folder import SCHEME
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -32,7 +32,7 @@ def resolve_base_model(name: str, tell: Callable[[str], None], *, fallback: bool
     give that: with anybody's own data, a hub that is away for a minute would give another model than the run before.
 
     Args:
-        name: a folder, a hub id, ``s3://…``, ``package://…`` or "auto".
+        name: a folder, a hub id, ``package://…``, ``s3://…`` or "auto".
         tell: is told in one sentence what "auto" came to, and why.
         fallback: whether the packaged model will do where the hub does not give its own.
 
@@ -59,17 +59,18 @@ def base_model_directory(name: str) -> Path:
     Raises:
         ModelError: when there is no such model.
     """
+    if name.startswith(SCHEME):
+        from components.stored_model import stored_model
+
+        return _checked(stored_model(name))
     if name.startswith(PACKAGE_SCHEME):
         return _packaged_directory(name.removeprefix(PACKAGE_SCHEME))
-    if name.startswith(SCHEME):
-        return _checked(fetch_base_model(name))
     if Path(name).is_dir():
         return _checked(Path(name))
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or name == AUTO:
         raise ModelError(
             f"There is no base model at {name!r}; give a folder that sentence-transformers can open, "
-            f"a hub id such as {HUB_DEFAULT!r}, a folder in the object store (s3://bucket/folder), or "
-            f"{PACKAGED_DEFAULT!r}."
+            f"a hub id such as {HUB_DEFAULT!r}, s3://bucket/folder, or {PACKAGED_DEFAULT!r}."
         )
     try:
         directory = download_model(name)
@@ -130,7 +131,7 @@ def open_model(directory: Path, **options: Any) -> "SentenceTransformer":
     logging.disable_progress_bar()
     logging.set_verbosity(logging.ERROR)
     try:
-        return SentenceTransformer(str(directory), local_files_only=True, **options)
+        model = SentenceTransformer(str(directory), local_files_only=True, **options)
     except Exception as error:
         # A damaged folder, a pickle that is more than tensors, modules that are code in the folder: each of the five
         # libraries below has exceptions of its own for these.
@@ -138,6 +139,18 @@ def open_model(directory: Path, **options: Any) -> "SentenceTransformer":
             f"{directory} cannot be opened ({first_line(error)}); give a model of sentence-transformers that has whole "
             "weights and no code of its own."
         ) from error
+    _apply_passage_prompt(model)
+    return model
+
+
+def _apply_passage_prompt(model: "SentenceTransformer") -> None:
+    """Let documents have the prompt that a model calls "passage" or "corpus".
+
+    The library would: but it first gives every model an empty prompt "document", which comes before those.
+    """
+    named = next((model.prompts[name] for name in ("passage", "corpus") if model.prompts.get(name)), "")
+    if named and not model.prompts.get("document"):
+        model.prompts["document"] = named
 
 
 def _packaged_directory(package: str) -> Path:
@@ -153,9 +166,5 @@ def _packaged_directory(package: str) -> Path:
 
 
 def _checked(directory: Path) -> Path:
-    if not (directory / "modules.json").is_file():
-        raise ModelError(
-            f"{directory} is not a sentence-transformers model: it has no modules.json, which names its pooling; "
-            "save the model with `SentenceTransformer.save_pretrained`."
-        )
+    check_kind(directory)
     return directory

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 import urllib3
 
 from components.errors import RankliftError
+from components.kubernetes_account import in_a_pod, load_account
 from components.kubernetes_kinds import (
     ACCESS_REVIEWS,
     INFERENCE_SERVICES,
@@ -31,7 +32,6 @@ __all__ = [
 
 _CONNECT, _READ = 5.0, 30.0  # seconds
 _PAUSES = (0.2, 1.0, 3.0)  # before each further attempt
-_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _APPLY = "application/apply-patch+yaml"
 _METHODS = {"get": "GET", "list": "GET", "patch": "PATCH", "create": "POST", "delete": "DELETE"}
 _T = TypeVar("_T")
@@ -43,11 +43,6 @@ class KubernetesError(RankliftError):
     def __init__(self, sentence: str, status: int = 0) -> None:
         super().__init__(sentence)
         self.status = status
-
-
-def in_a_pod() -> bool:
-    """Whether this process runs in a pod that may speak to its cluster."""
-    return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and _TOKEN.is_file()
 
 
 class KubernetesApi:
@@ -78,7 +73,7 @@ class KubernetesApi:
         inside = context is None and in_a_pod()
         try:
             if inside:
-                config.load_incluster_config(client_configuration=configuration)
+                load_account(configuration)
             else:
                 place = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
                 config.load_kube_config(config_file=place, context=context, client_configuration=configuration)

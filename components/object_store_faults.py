@@ -73,14 +73,14 @@ def is_transient(error: BaseException) -> bool:
     return status >= 500 or status in {408, 429} or code in _TRANSIENT_CODES
 
 
-def sentence(error: BaseException, settings: ObjectStoreSettings, what: str, tries: int) -> str:
+def sentence(error: BaseException, settings: ObjectStoreSettings, what: str, tries: int | None = None) -> str:
     """What went wrong with which bucket of which endpoint, and what to do about it; never a key, never a signed URL.
 
     Args:
         error: the fault.
         settings: of the store.
         what: what was asked for, after "could not".
-        tries: how often.
+        tries: how often; as often as the settings say when None.
     """
     place = f"the object store at {settings.endpoint} (bucket {settings.bucket})"
     tls = _tls_fault(error)
@@ -92,7 +92,7 @@ def sentence(error: BaseException, settings: ObjectStoreSettings, what: str, tri
     status, code = status_and_code(error)
     if status:
         return f"Could not {what}: {place} {_refusal(status, code, settings.keys_from)}."
-    often = f"{tries} times" if tries > 1 else "once"
+    often = f"{times} times" if (times := tries or settings.attempts) > 1 else "once"
     return f"Could not {what}: {place} {_unreachable(error)}, {often}."
 
 

@@ -52,10 +52,12 @@ def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSe
         triplets_per_query: int = 1,
         max_seq_length: int = 0,
         evaluation_queries: float = 1000,
+        dev_queries: float = 200,
         max_corpus: int = 10_000,
         evaluation_data: str = "",
         evaluation_split: str = "test",
         on_leak: str = "error",
+        strict_passages: bool = False,
         languages: str = "",
         false_negatives: int = 0,
         recipe: str = "seed",
@@ -71,7 +73,7 @@ def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSe
         seed: int = 42,
     ) -> Outcome:
         # Data at the same place may be new: the look-up is never cached; `prepare` is while it finds the same.
-        raw = staged(source(data=data, evaluation_data=evaluation_data), "source", caching=False)
+        raw = staged(source(data=data, evaluation_data=evaluation_data, base_model=base_model), "source", caching=False)
         prepared = staged(
             prepare(
                 data=data,
@@ -81,10 +83,12 @@ def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSe
                 triplets_per_query=triplets_per_query,
                 max_seq_length=max_seq_length,
                 evaluation_queries=evaluation_queries,
+                dev_queries=dev_queries,
                 max_corpus=max_corpus,
                 evaluation_data=evaluation_data,
                 evaluation_split=evaluation_split,
                 on_leak=on_leak,
+                strict_passages=strict_passages,
                 languages=languages,
                 false_negatives=false_negatives,
                 seed=seed,

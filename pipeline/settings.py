@@ -17,6 +17,7 @@ from pipeline.images import TARGET_OF, image_tag
 STAGES = ("source", "prepare", "train", "export", "champion", "evaluate", "gate", "promote", "deploy", "hold")
 #: Stages that run in another stage's image: champion may have to export the base model, hold needs nothing of its own.
 SECRETS_FOLDER = "/var/run/secrets/ranklift"
+ACCOUNT_FOLDER = "/var/run/secrets/ranklift-account"  #: the token of an account that one stage alone has
 
 _SECRET_NAMES = re.compile(r"SECRET|PASSWORD|TOKEN|ACCESS_KEY|CREDENTIAL", re.IGNORECASE)
 _DNS = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
@@ -132,6 +133,7 @@ class TrainJob(PodSettings):
 
     runtime: DnsName = "torch-distributed"  #: a ClusterTrainingRuntime of Kubeflow Trainer
     deadline: Duration = "6h"  #: that the nodes may train
+    token_secret: DnsName | None = None  #: of the account that may make TrainJobs; the runs' own when None
 
 
 class ObjectStoreAccess(_Part):
@@ -169,6 +171,7 @@ class Serving(_Part):
     canary_percent: int = Field(0, ge=0, le=99)  #: of the traffic, before all of it; 0: no canary
     canary_time: Duration = "1m"  #: how long the canary must answer
     ready_within: Duration = "9m"
+    token_secret: DnsName | None = None  #: of the account that may change it; the runs' own when None
 
 
 class PipelineSettings(_Part):

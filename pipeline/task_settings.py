@@ -3,8 +3,10 @@
 from typing import Any
 
 from components.errors import RankliftError
+from components.kubernetes_account import VARIABLE as ACCOUNT_VARIABLE
 from components.train.train_job_settings import VARIABLE, TrainJobSettings
 from pipeline.settings import (
+    ACCOUNT_FOLDER,
     SECRETS_FOLDER,
     ObjectStoreAccess,
     PipelineSettings,
@@ -17,6 +19,8 @@ from pipeline.settings import (
     seconds,
 )
 
+#: The label by which manifests/ tells the pods of the stages apart: who may reach what.
+STAGE_LABEL = "ranklift.dev/stage"
 _SPEAKS_TO_STORE = {"source", "prepare", "champion", "promote", "deploy"}
 
 
@@ -34,7 +38,7 @@ def apply_settings(task: Any, stage: str, settings: PipelineSettings, image: str
     """
     chosen = settings.of(stage)
     _set_container(task, chosen)
-    _set_pod(task, chosen)
+    _set_pod(task, stage, chosen)
     if settings.object_store is not None and stage in _SPEAKS_TO_STORE:
         _set_object_store(task, settings.object_store)
     if settings.object_store is not None and stage == "train":
@@ -80,9 +84,10 @@ def _cpu_request(chosen: PodSettings) -> dict[str, str]:
     return {"RANKLIFT_CPU_REQUEST": f"{cpus(chosen.cpu):g}"} if chosen.cpu and not chosen.cpu_limit else {}
 
 
-def _set_pod(task: Any, chosen: StageSettings) -> None:
+def _set_pod(task: Any, stage: str, chosen: StageSettings) -> None:
     from kfp import kubernetes
 
+    kubernetes.add_pod_label(task, STAGE_LABEL, stage)
     if chosen.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, list(chosen.image_pull_secrets))
     if chosen.timeout:
@@ -109,7 +114,17 @@ def _set_object_store(task: Any, store: ObjectStoreAccess) -> None:
     task.set_env_variable("RANKLIFT_S3_SECRETS_DIR", SECRETS_FOLDER)
 
 
+def _set_account(task: Any, secret: str | None) -> None:
+    """Give a task the token of an account besides the one that all pods of the run have."""
+    from kfp import kubernetes
+
+    if secret is not None:
+        kubernetes.use_secret_as_volume(task, secret, ACCOUNT_FOLDER)
+        task.set_env_variable(ACCOUNT_VARIABLE, ACCOUNT_FOLDER)
+
+
 def _set_serving(task: Any, serving: Serving) -> None:
+    _set_account(task, serving.token_secret)
     task.set_env_variable("RANKLIFT_SERVING", "cluster")
     task.set_env_variable("RANKLIFT_KUBERNETES_NAMESPACE", serving.namespace)
     task.set_env_variable("RANKLIFT_INFERENCE_SERVICE", serving.inference_service)
@@ -124,6 +139,7 @@ def _set_training(task: Any, settings: PipelineSettings, store: ObjectStoreAcces
         task.set_env_variable("RANKLIFT_CHECKPOINTS", store.checkpoints)
     if settings.train_job is not None:
         _set_train_job(task, settings.train_job, store, image)
+        _set_account(task, settings.train_job.token_secret)
     if store.checkpoints != "off" or settings.train_job is not None:
         _set_object_store(task, store)
 

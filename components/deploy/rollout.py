@@ -16,7 +16,8 @@ from components.deploy.inference_service import (
 from components.deploy.patches import MANAGER
 from components.deploy.smoke import MODEL_NAME, NotAnsweredError, post, version_that_answers
 from components.errors import RankliftError
-from components.kubernetes_api import INFERENCE_SERVICES, KubernetesApi, KubernetesError, Manifest, in_a_pod
+from components.kubernetes_account import in_a_pod
+from components.kubernetes_api import INFERENCE_SERVICES, KubernetesApi, KubernetesError, Manifest
 from components.settings import ServingSettings
 
 _ANSWER_WITHIN = 10.0  # seconds

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
+from components.duckdb_path import exact_path
 from components.errors import DataError
 from components.processor import available_cpus
 
@@ -38,6 +39,11 @@ def literal(value: str | int | float) -> str:
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
     return repr(value)
+
+
+def file_literal(path: Path) -> str:
+    """The path of a file to read as an SQL literal, whatever wildcards its name has."""
+    return literal(exact_path(path))
 
 
 def identifier(name: str) -> str:

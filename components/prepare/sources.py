@@ -1,5 +1,6 @@
 """From the URI that a user types to files on this machine."""
 
+import glob
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,9 +8,9 @@ from urllib.parse import unquote
 
 from components.errors import DataError
 from components.model_hub import PATIENCE, first_line, hub_faults
-from components.object_store_folder import SCHEME, download_objects, list_folder, open_folder
 from components.prepare.docstrings import DEMO_SOURCE
 from components.prepare.raw_data import RawData, demo_data, local_data
+from components.store_folder import SCHEME, StoreFolder
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def fetch(uri: str, scratch: Path) -> Iterator[RawData]:
     if uri == DEMO_SOURCE:
         yield demo_data()
     elif uri.startswith(SCHEME):
-        yield local_data(uri, _download_prefix(uri, scratch / "download"))
+        yield local_data(uri, StoreFolder(uri).download(scratch / "download"))
     elif uri.startswith("hf://"):
         yield local_data(uri, _download_hub(uri, scratch / "download"))
     elif "://" in uri and not uri.startswith("file://"):
@@ -35,14 +36,6 @@ def fetch(uri: str, scratch: Path) -> Iterator[RawData]:
         yield local_data(uri, Path(uri.removeprefix("file://")).expanduser())
 
 
-def _download_prefix(uri: str, target: Path) -> Path:
-    """Copy every object under a prefix, or the one object that the URI names."""
-    store, folder = open_folder(uri)
-    objects = list_folder(uri, store, folder)
-    download_objects(store, folder, objects, target)
-    return target / Path(folder).name if objects and objects[0].key == folder else target
-
-
 def _download_hub(uri: str, target: Path) -> Path:
     """Copy a data set of the hub: ``hf://datasets/OWNER/NAME[@REVISION][/PATH]``, a revision's slashes as ``%2F``."""
     from huggingface_hub import HfApi, snapshot_download
@@ -52,7 +45,8 @@ def _download_hub(uri: str, target: Path) -> Path:
         raise DataError(f"{uri} is not hf://datasets/OWNER/NAME[/PATH]; give one such as hf://datasets/acme/clicks.")
     name, _, revision = "/".join(parts[1:3]).partition("@")
     inside = "/".join(parts[3:])
-    patterns = [inside, f"{inside.rstrip('/')}/*"] if inside else None
+    named = glob.escape(inside.rstrip("/"))
+    patterns = [named, f"{named}/*"] if inside else None
     try:
         HfApi().dataset_info(name, revision=unquote(revision) or None, timeout=PATIENCE)
         snapshot_download(

@@ -9,7 +9,8 @@ from urllib.parse import unquote
 
 from components.digest import records_sha256
 from components.errors import DataError
-from components.object_store import ObjectStore, ObjectStoreSettings
+from components.object_store_settings import ObjectStoreSettings
+from components.store_folder import SCHEME, StoreFolder
 
 
 def fingerprint(*uris: str) -> str:
@@ -19,7 +20,7 @@ def fingerprint(*uris: str) -> str:
     and times; what a stage's image holds, such as the demo, changes with the image alone.
 
     Args:
-        uris: of data, as `prepare` takes them; an empty one is none.
+        uris: of data and base model, as `prepare` takes them; an empty one is none.
 
     Raises:
         DataError: when there is no such data.
@@ -29,7 +30,7 @@ def fingerprint(*uris: str) -> str:
 
 
 def _facts(uri: str) -> list[str]:
-    if uri.startswith("s3://"):
+    if uri.startswith(SCHEME):
         return _of_objects(uri)
     if uri.startswith("hf://datasets/"):
         return [_commit(uri)]
@@ -39,17 +40,9 @@ def _facts(uri: str) -> list[str]:
 
 
 def _of_objects(uri: str) -> list[str]:
-    settings = ObjectStoreSettings.from_environment()
-    if settings is None:
+    if ObjectStoreSettings.from_environment() is None:
         return []  # as above
-    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-    store = ObjectStore(settings.model_copy(update={"bucket": bucket}))
-    folder = prefix.rstrip("/")
-    inside = f"{folder}/" if folder else ""
-    found = [item for item in store.list(folder) if item.key == folder or item.key.startswith(inside)]
-    if not found:
-        raise DataError(f"There is no object at {uri} on {settings.endpoint}; check bucket and prefix.")
-    return [f"{item.key} {item.size} {item.etag}" for item in sorted(found)]
+    return [f"{item.key} {item.size} {item.etag}" for item in StoreFolder(uri).objects]
 
 
 def _commit(uri: str) -> str:

@@ -19,9 +19,9 @@ from components.digest import directory_files, tree_sha256
 from components.errors import RankliftError, StoppedError, StoreError
 from components.kubernetes_api import TRAIN_JOBS, KubernetesApi, KubernetesError, Manifest
 from components.object_store import ObjectStore
-from components.object_store_folder import SCHEME
 from components.object_store_settings import ObjectStoreSettings
 from components.registry_version import inventory
+from components.store_folder import SCHEME
 from components.train.checkpoint_store import checkpoint_setting
 from components.train.handover import BASE_MODEL, DATASET, Handover
 from components.train.launch import check_shares

@@ -12,11 +12,15 @@ MaxTriplets = Annotated[int, typer.Option(min=0, help="Train on at most so many 
 TripletsPerQuery = Annotated[int, typer.Option(min=1, help="Train on at most so many triplets of one query_id.")]
 MaxSeqLength = Annotated[int, typer.Option(min=0, help="Tokens; 0 takes the 99th percentile of the data.")]
 EvaluationQueries = Annotated[float, typer.Option(help="Queries held out for the gate: a count, or a share below 1.")]
+DevQueries = Annotated[float, typer.Option(help="Queries held out to choose checkpoints by: a count, or a share.")]
 MaxCorpus = Annotated[int, typer.Option(min=0, help="Passages in the evaluation corpus; 0 keeps all.")]
 EvaluationData = Annotated[str, typer.Option(help="A BEIR folder or dataset version to judge on, in place of a split.")]
 EvaluationSplit = Annotated[str, typer.Option(help="Which qrels of a BEIR folder.")]
 Split = Annotated[str, typer.Option(help="Which qrels of a BEIR folder; a dataset version has but one.")]
 OnLeak = Annotated[str, typer.Option(help="When training and evaluation share texts: error, or drop from training.")]
+StrictPassages = Annotated[
+    bool, typer.Option(help="Whether a relevant passage that training and evaluation share is a leak, too.")
+]
 Languages = Annotated[str, typer.Option(help="Keep texts of these languages alone, such as en,de; empty keeps all.")]
 FalseNegatives = Annotated[
     int, typer.Option(min=0, help="Score so many triplets with the base model and report negatives that look right.")

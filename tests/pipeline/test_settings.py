@@ -6,10 +6,12 @@ import pytest
 import yaml
 
 from components.errors import RankliftError
+from components.kubernetes_account import VARIABLE as ACCOUNT_VARIABLE
 from components.train.train_job_settings import VARIABLE, TrainJobSettings
 from pipeline.compile import compile_pipeline
 from pipeline.images import image_tag
-from pipeline.settings import STAGES, PipelineSettings, cpus
+from pipeline.settings import ACCOUNT_FOLDER, STAGES, PipelineSettings, cpus
+from pipeline.task_settings import STAGE_LABEL
 
 EXAMPLE = Path(__file__).parents[2] / "stages.yaml"
 
@@ -102,9 +104,10 @@ def test_a_stage_knows_how_long_it_may_wait_and_when_it_is_killed(example):
 
 def test_the_keys_are_mounted_where_they_are_needed_and_nowhere_else(example):
     pipeline, platform = example
-    mounted = {stage for stage in STAGES if "secretAsVolume" in platform[f"exec-{stage}"]}
+    volumes = {stage: platform[f"exec-{stage}"].get("secretAsVolume", []) for stage in STAGES}
+    mounted = {stage for stage in STAGES if "ranklift-object-store" in {item["secretName"] for item in volumes[stage]}}
     assert mounted == {"source", "prepare", "train", "champion", "promote", "deploy"}
-    (volume,) = platform["exec-promote"]["secretAsVolume"]
+    (volume,) = volumes["promote"]
     assert volume["secretName"] == "ranklift-object-store"
     assert environment(pipeline, "promote")["RANKLIFT_S3_SECRETS_DIR"] == volume["mountPath"]
     assert "AWS_SECRET_ACCESS_KEY" not in yaml.safe_dump(pipeline), "neither in a parameter nor in the environment"
@@ -119,7 +122,33 @@ def test_train_keeps_its_checkpoints_in_the_store_unless_told_otherwise(example,
     assert environment(pipeline, "train")["RANKLIFT_CHECKPOINTS"] == "s3://others/team-a"
     pipeline, platform = compiled(tmp_path, read(tmp_path, f"{store} off}}"))
     assert environment(pipeline, "train") == {}
-    assert "exec-train" not in platform, "and has no keys"
+    assert "secretAsVolume" not in platform["exec-train"], "and has no keys"
+
+
+def test_compile_with_a_token_secret_mounts_it_into_its_stage_alone(example):
+    pipeline, platform = example
+    folders = {
+        (stage, item["secretName"]): item["mountPath"]
+        for stage in STAGES
+        for item in platform[f"exec-{stage}"].get("secretAsVolume", [])
+        if item["secretName"] != "ranklift-object-store"
+    }
+    assert folders == {("deploy", "ranklift-deploy-token"): ACCOUNT_FOLDER}
+    accounts = {stage: environment(pipeline, stage).get(ACCOUNT_VARIABLE) for stage in STAGES}
+    assert {stage: account for stage, account in accounts.items() if account} == {"deploy": ACCOUNT_FOLDER}
+
+
+def test_compile_for_several_nodes_gives_train_the_account_that_may_make_them(tmp_path):
+    settings = read(tmp_path, f"{NODES}  token_secret: ranklift-train-token\n")
+    pipeline, platform = compiled(tmp_path, settings)
+    mounted = {item["secretName"]: item["mountPath"] for item in platform["exec-train"]["secretAsVolume"]}
+    assert mounted["ranklift-train-token"] == environment(pipeline, "train")[ACCOUNT_VARIABLE] == ACCOUNT_FOLDER
+
+
+def test_compile_labels_every_stages_pod_with_its_name(example):
+    _, platform = example
+    labels = {stage: platform[f"exec-{stage}"]["podMetadata"]["labels"] for stage in STAGES}
+    assert labels == {stage: {STAGE_LABEL: stage} for stage in STAGES}
 
 
 def test_keys_can_also_become_variables_under_other_names(tmp_path):
@@ -218,7 +247,8 @@ stages:
     assert {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}.items() <= toleration.items()
     assert platform["exec-train"]["imagePullSecret"][0]["secretName"] == "registry"
     assert environment(pipeline, "train") == {"OMP_NUM_THREADS": "4"}
-    assert list(platform) == ["exec-train"]
+    others = {name: part for name, part in platform.items() if name != "exec-train"}
+    assert {key for part in others.values() for key in part} == {"podMetadata"}, "train alone"
 
 
 def test_the_example_names_only_what_the_predictor_and_the_manifest_know():

@@ -1,12 +1,16 @@
 """Base models in an object store, against a real S3 server."""
 
-import shutil
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from components.base_model import base_model_directory, open_model
-from components.errors import ModelError
+from components.errors import DataError, RankliftError
 from components.object_store import ObjectStore
+from components.stored_model import stored_model
 
 
 @pytest.fixture
@@ -15,6 +19,7 @@ def stored(object_store, tiny_model, tmp_path, monkeypatch):
     for name, value in object_store.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("RANKLIFT_CACHE", str(tmp_path / "cache"))
+    stored_model.cache_clear()
     store, prefix = ObjectStore(object_store), f"base/{tmp_path.name}"
     for path in tiny_model.rglob("*"):
         if path.is_file():
@@ -35,6 +40,7 @@ def test_base_model_directory_of_an_s3_uri_opens_as_the_model_that_was_uploaded(
 def test_base_model_directory_of_an_s3_uri_is_copied_once(stored, ending):
     uri, _, _ = stored
     first = base_model_directory(uri + ending)
+    stored_model.cache_clear()
     (first / "mark").touch()
     assert base_model_directory(uri + ending) == first
     assert (first / "mark").exists()
@@ -44,6 +50,7 @@ def test_base_model_directory_of_a_changed_s3_folder_is_copied_again(stored):
     uri, store, prefix = stored
     first = base_model_directory(uri)
     store.put(f"{prefix}/README.md", b"another one")
+    stored_model.cache_clear()
     second = base_model_directory(uri)
     assert second != first
     assert (second / "README.md").read_bytes() == b"another one"
@@ -64,29 +71,21 @@ def test_base_model_directory_takes_no_folder_whose_name_only_begins_alike(store
 )
 def test_base_model_directory_of_a_wrong_s3_uri_says_what_is_wrong(stored, change, words):
     uri, _, _ = stored
-    with pytest.raises(ModelError, match=words):
+    with pytest.raises(RankliftError, match=words):
         base_model_directory(uri + change)
 
 
 def test_base_model_directory_of_an_s3_uri_without_a_store_says_what_to_set(stored, monkeypatch):
     uri, _, _ = stored
     monkeypatch.delenv("RANKLIFT_S3_ENDPOINT")
-    with pytest.raises(ModelError, match="set RANKLIFT_S3_ENDPOINT"):
+    with pytest.raises(DataError, match="set RANKLIFT_S3_ENDPOINT"):
         base_model_directory(uri)
 
 
-def test_base_model_directory_where_nothing_can_be_kept_names_the_cache(stored, tmp_path, monkeypatch):
+def test_base_model_directory_of_an_s3_uri_without_a_cache_is_gone_with_the_process(stored, tmp_path):
     uri, _, _ = stored
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("RANKLIFT_CACHE", str(tmp_path / "file"))
-    with pytest.raises(ModelError, match=r"cannot be kept in .*file/base-models .*set RANKLIFT_CACHE"):
-        base_model_directory(uri)
-
-
-def test_base_model_directory_of_an_s3_uri_needs_no_cache_folder_to_be_set(stored, tmp_path, monkeypatch):
-    uri, _, _ = stored
-    monkeypatch.delenv("RANKLIFT_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    directory = base_model_directory(uri)
-    assert directory.is_relative_to(tmp_path / "xdg")
-    shutil.rmtree(tmp_path / "xdg")
+    script = f"from components.base_model import base_model_directory; print(base_model_directory({uri!r}))"
+    environment = {name: value for name, value in os.environ.items() if name != "RANKLIFT_CACHE"}
+    said = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert Path(said.stdout.strip()).name == "model"
+    assert not Path(said.stdout.strip()).exists()
