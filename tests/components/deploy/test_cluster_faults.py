@@ -260,7 +260,7 @@ class TestAnUnreliableApi:
                 raise RefusalError(code, message)
 
         cluster.before_answer = refuse
-        with pytest.raises(RankliftError, match="denied .*request: canary is only supported"):
+        with pytest.raises(RankliftError, match=r"denied .*request: canary is only supported"):
             deploy("V1", canary_percent=10)
 
     def test_a_cluster_that_is_not_there_is_named(self, tmp_path, monkeypatch):
