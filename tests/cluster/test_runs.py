@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.cluster.conftest import NAME, Promotion
+from tests.cluster.conftest import NAME, RUNS, SERVING, Promotion, secret
 from tests.cluster.kubectl import Kubectl, until
 from tests.cluster.runs import Pipelines
 
@@ -31,8 +31,9 @@ class TestTheFirstRun:
         assert "p = " in promotion.document["reason"]
 
     def test_submit_after_the_first_promotion_tells_how_to_put_it_into_service(self, promotion: Promotion):
-        assert "kubectl apply" in promotion.told
-        assert "kubectl wait" in promotion.told
+        apply, wait = promotion.document["next"]
+        assert apply == "kubectl apply -f kserve/inference-service.yaml"
+        assert wait.startswith(f"kubectl wait -n {SERVING} --for=condition=Ready inferenceservice/{NAME}")
 
 
 class TestARunThatIsHeld:
@@ -83,8 +84,6 @@ class TestASchedule:
 
 class TestASecret:
     def test_submit_puts_no_key_into_a_workflow_or_a_pods_definition(self, kubectl: Kubectl, promotion: Promotion):
-        from tests.cluster.conftest import RUNS, secret
-
         keys = secret(kubectl, RUNS, "ranklift-object-store").values()
         for kind in ("workflow", "pod"):
             written = kubectl("get", kind, "-n", RUNS, "-o", "yaml")
