@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +34,8 @@ from tests.datasets import write_triplets
 PROJECT = Path(__file__).parents[2]
 SERVING, RUNS, STORE, PROXIES = "ranklift", "kubeflow", "ranklift-store", "envoy-gateway-system"
 NAME = "ranklift"
-RAW = "raw/cluster-tests/"
+#: Of this session alone: KFP would take a later session's stages from its cache, and their artifacts are gone by then.
+RAW = f"raw/cluster-tests-{uuid.uuid4().hex[:8]}/"
 figures: dict[str, list[str]] = {}
 
 
