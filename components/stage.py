@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pydantic import ValidationError
 
 from components.errors import RankliftError
+from components.system_faults import system_sentence
 
 #: Runs of the pipeline in processes ignore the image; elsewhere the DAG sets each stage's own.
 DEFAULT_IMAGE = "python:3.11-slim-bookworm"
@@ -27,6 +28,12 @@ def reported() -> Iterator[None]:
         raise SystemExit(error.exit_status) from None
     except ValidationError as error:
         print(f"{ERROR_PREFIX}{invalid_value(error)}", file=sys.stderr, flush=True)
+        raise SystemExit(2) from None
+    except OSError as error:
+        sentence = system_sentence(error)
+        if sentence is None:
+            raise
+        print(f"{ERROR_PREFIX}{sentence}", file=sys.stderr, flush=True)
         raise SystemExit(2) from None
 
 
