@@ -7,6 +7,8 @@ from components.errors import DataError
 from components.object_store import ObjectInfo, ObjectStore, ObjectStoreSettings
 from components.object_store_faults import DamagedBodyError
 
+SCHEME = "s3://"
+
 
 class StoreFolder:
     """What lies at ``s3://BUCKET/PREFIX``: one object of that name, or all below it.
@@ -23,7 +25,7 @@ class StoreFolder:
                 f"{uri} lies in an object store and none is configured; set RANKLIFT_S3_ENDPOINT, such as "
                 "https://s3.eu-central-1.amazonaws.com, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
             )
-        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+        bucket, _, prefix = uri.removeprefix(SCHEME).partition("/")
         self._store = ObjectStore(settings.model_copy(update={"bucket": bucket}))
         self._folder = prefix.rstrip("/")
         below = f"{self._folder}/" if self._folder else ""
@@ -32,9 +34,8 @@ class StoreFolder:
         ]
         if not found:
             raise DataError(f"There is no object at {uri} on {settings.endpoint}; check bucket and prefix.")
-        self.objects: list[ObjectInfo] = [
-            item for item in found if not item.key.endswith("/")
-        ]  # which stand for folders
+        #: without those that stand for folders
+        self.objects: list[ObjectInfo] = [item for item in found if not item.key.endswith("/")]
 
     def download(self, target: Path) -> Path:
         """Copy everything below `target`; returns the folder, or the file where the prefix is one object.

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import urllib3
 from pydantic import Field, SecretStr
@@ -16,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from components.errors import RankliftError
 
 PIPELINE = "ranklift"
+_LONGEST_ANSWER = 32 << 20
 _TIMEOUT = (10.0, 60.0)  # seconds to connect, and without a byte
 
 
@@ -152,6 +154,49 @@ class PipelinesApi:
         with self._spoken(f"look at run {run_id}"):
             return self._client.get_run(run_id)
 
+    def workflow(self, run_id: str) -> dict[str, Any]:
+        """Argo's workflow of a run, as KFP keeps it: every node with its message and times; empty where it has none.
+
+        KFP's own API (v2beta1) gives no message of a stage, no pod and no attempt; v1beta1, beside it, gives them all.
+        """
+        with self._spoken(f"look at the workflow of run {run_id}"):
+            document = json.loads(self._read(f"/apis/v1beta1/runs/{run_id}"))
+            manifest = (document.get("pipeline_runtime") or {}).get("workflow_manifest")
+            found: dict[str, Any] = json.loads(manifest) if manifest else {}
+            return found
+
+    def log(self, run_id: str, pod: str, namespace: str) -> str:
+        """The log of a stage's pod, from KFP's API, or its UI where the endpoint is that of the UI.
+
+        Raises:
+            UnavailableError: also when the pod is gone and its log was not kept.
+        """
+        ui = urlencode({"podname": pod, "runid": run_id, "podnamespace": namespace})
+        for path in (f"/apis/v1alpha1/runs/{run_id}/nodes/{pod}/log", f"/k8s/pod/logs?{ui}"):
+            try:
+                with self._spoken(f"read the log of {pod}"):
+                    text = self._read(path)
+            except UnavailableError as error:
+                if error.status not in {404, 500}:
+                    raise
+                continue
+            # KFP's API answers 200 before it looks, its UI answers 200 with its page to what it does not know.
+            if not text.startswith('{"error_message"') and not text.lstrip()[:9].lower().startswith(
+                ("<!doctype", "<html")
+            ):
+                return text
+        raise UnavailableError(f"Kubeflow Pipelines at {self.endpoint} has no log of pod {pod}.", 404)
+
+    def _read(self, path: str) -> str:
+        client = self._client._run_api.api_client
+        response = client.call_api(
+            path, "GET", auth_settings=["Bearer"], _preload_content=False, _return_http_data_only=True
+        )
+        try:
+            return bytes(response.read(_LONGEST_ANSWER)).decode("utf-8", "replace")
+        finally:
+            response.close()
+
     def _experiment(self, name: str) -> str:
         return str(self._client.create_experiment(name, namespace=self._namespace).experiment_id)
 
@@ -175,6 +220,8 @@ class PipelinesApi:
                 yield
         except ApiException as error:
             raise UnavailableError(self._refusal(error, what), int(error.status or 0)) from None
+        except json.JSONDecodeError:
+            raise UnavailableError(f"What answers at {self.endpoint} when asked to {what} is no JSON.", 404) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             reason = getattr(error, "reason", error)
             raise UnavailableError(

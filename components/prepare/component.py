@@ -8,6 +8,7 @@ from components.stage import DEFAULT_IMAGE
 @dsl.component(base_image=DEFAULT_IMAGE, install_kfp_package=False)
 def prepare(
     data: str,
+    fingerprint: str,
     base_model: str,
     max_triplets: int,
     triplets_per_query: int,
@@ -25,17 +26,19 @@ def prepare(
     dataset: dsl.Output[dsl.Dataset],
     profile: dsl.Output[dsl.HTML],
 ):
-    """Validate raw data and freeze it as a dataset version."""
-    import shutil
-    from pathlib import Path
+    """Validate raw data and freeze it as a dataset version; `fingerprint` is there for KFP's cache alone."""
+    from components.stage import Stage
 
-    from components.dataset import PROFILE
-    from components.prepare.options import prepare_options
-    from components.prepare.stage import prepare as prepare_dataset
-    from components.registry import open_registry
-    from components.stage import reported
+    with Stage("prepare") as stage:
+        import shutil
+        from pathlib import Path
 
-    with reported():
+        from components.dataset import PROFILE
+        from components.prepare.options import prepare_options
+        from components.prepare.stage import prepare as prepare_dataset
+        from components.registry import open_registry
+
+        stage.imported()
         directory = Path(dataset.path)
         options = prepare_options(
             base_model=base_model,

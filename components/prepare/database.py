@@ -9,6 +9,7 @@ import duckdb
 
 from components.duckdb_path import exact_path
 from components.errors import DataError
+from components.processor import available_cpus
 from components.system_faults import system_sentence
 
 Database = duckdb.DuckDBPyConnection
@@ -20,6 +21,7 @@ def scratch_database(memory_limit: str, beside: Path) -> Iterator[Database]:
     with TemporaryDirectory(prefix=".ranklift-", dir=beside) as scratch:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": memory_limit,
+            "threads": available_cpus(),
             "temp_directory": f"{scratch}/spill",
             "autoinstall_known_extensions": False,
         }

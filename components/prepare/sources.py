@@ -10,7 +10,7 @@ from components.errors import DataError
 from components.model_hub import PATIENCE, first_line, hub_faults
 from components.prepare.docstrings import DEMO_SOURCE
 from components.prepare.raw_data import RawData, demo_data, local_data
-from components.store_folder import StoreFolder
+from components.store_folder import SCHEME, StoreFolder
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def fetch(uri: str, scratch: Path) -> Iterator[RawData]:
     """
     if uri == DEMO_SOURCE:
         yield demo_data()
-    elif uri.startswith("s3://"):
+    elif uri.startswith(SCHEME):
         yield local_data(uri, StoreFolder(uri).download(scratch / "download"))
     elif uri.startswith("hf://"):
         yield local_data(uri, _download_hub(uri, scratch / "download"))

@@ -25,6 +25,7 @@ from components.evaluation_set import open_evaluation_set
 from components.prepare.base_encoder import base_encoders
 from components.prepare.database import Database, count, file_literal, scalar, scratch_database
 from components.prepare.digests import content_sha256
+from components.prepare.docstrings import DEMO_SOURCE
 from components.prepare.evaluation import write_evaluation_set
 from components.prepare.false_negatives import find_false_negatives
 from components.prepare.language import find_foreign
@@ -68,7 +69,8 @@ def prepare(source: str, output: Path, options: PrepareOptions | None = None) ->
         ModelError: when the base model cannot be found.
     """
     chosen = options or PrepareOptions()
-    chosen = chosen.model_copy(update={"base_model": resolve_base_model(chosen.base_model, _tell)})
+    base_model = resolve_base_model(chosen.base_model, _tell, fallback=source == DEMO_SOURCE)
+    chosen = chosen.model_copy(update={"base_model": base_model})
     check_length(base_model_directory(chosen.base_model), chosen.max_seq_length)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise DataError(f"{output} is not empty; a dataset version is written once and never over: name a new folder.")

@@ -26,9 +26,6 @@ from predictor.schemas import PredictRequest, PredictResponse
 from predictor.switchboard import Switchboard
 
 app.include_router(router)
-app.include_router(pages.router)
-app.mount("/page", pages.page_files)
-app.mount("/docs/files", pages.docs_files)
 
 _MAX_HEADER_BYTES = 1 << 16
 
@@ -142,6 +139,7 @@ class RestServer(RESTServer):
         app.version = version("ranklift")
         app.description = "Ranks documents by their similarity to a query, and embeds texts."
         app.state.switchboard = self._switchboard
+        (pages.add if self._switchboard.settings.pages else pages.leave_out)(app)
         self._register_endpoints(app)
         add_handlers(app)
         app.add_middleware(Gate, settings=self._switchboard.settings)
@@ -183,7 +181,8 @@ class RestServer(RESTServer):
         )
         application.include_router(v1)
         application.include_router(v2_routes)
-        application.add_api_route("/metrics", metrics_handler, tags=["operations"], response_class=_plain())
+        if not self._switchboard.settings.metrics_port:
+            application.add_api_route("/metrics", metrics_handler, tags=["operations"], response_class=_plain())
 
 
 def bind(host: str, port: int) -> socket.socket:

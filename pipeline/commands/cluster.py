@@ -1,12 +1,18 @@
 """What concerns a cluster: a run there, and whether it is set up as it should be."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from components.errors import RankliftError
 from pipeline.commands import options
 from pipeline.console import AsJson, answer, progress_display, table, tell
+
+if TYPE_CHECKING:
+    from pipeline.follow import Place
+    from pipeline.pipelines_api import PipelinesSettings
+    from pipeline.run_outcome import ClusterStageTime
+    from pipeline.settings import PipelineSettings
 
 
 def submit(
@@ -47,31 +53,66 @@ def submit(
         answer(document, f"{what} {run.run_id} is at {run.url}", as_json)
         return
     tell(f"ranklift: run {run.run_id} is at {run.url}")
+    from pipeline.follow import RunFailedError
     from pipeline.follow import follow as follow_run
 
     try:
         with progress_display() as show:
-            root = chosen.pipeline_root if chosen else None
-            ended = follow_run(api, run, show, root=root, timeout=timeout * 3600)
+            ended = follow_run(api, run, show, _place(chosen, given), timeout=timeout * 3600)
     except KeyboardInterrupt:
         tell(f"No longer followed; the run goes on, see {run.url}")
         raise typer.Exit(130) from None
-    rows = [(stage.stage, stage.seconds) for stage in ended.stages]
-    tell("\n" + table(("stage", "seconds"), rows) + "\n")
+    except RunFailedError as error:
+        _tell_times(error.stages)
+        if as_json:
+            stages = [stage._asdict() for stage in error.stages]
+            answer(document | {"verdict": "failed", "reason": str(error), "stages": stages}, "", as_json)
+        raise
+    _tell_times(ended.stages)
     document |= {
         "verdict": ended.verdict,
         "reason": ended.reason,
+        "decision": ended.decision.model_dump() if ended.decision else None,
+        "next": list(ended.next),
         "stages": [stage._asdict() for stage in ended.stages],
     }
-    answer(document, f"{'Promoted' if ended.verdict == 'promote' else 'Held'}. {ended.reason}", as_json)
+    further = "".join(f"\n    {command}" for command in ended.next)
+    answer(document, f"{ended.reason}{f'{chr(10)}Put it into service with{further}' if further else ''}", as_json)
     raise typer.Exit(0 if ended.verdict == "promote" else 1)
+
+
+def _place(settings: "PipelineSettings | None", api: "PipelinesSettings") -> "Place":
+    from pipeline.follow import Place
+
+    place = Place(namespace=api.namespace or "kubeflow", root=settings.pipeline_root if settings else None)
+    if settings is None or settings.serving is None:
+        return place
+    return place._replace(serving=settings.serving.namespace, service=settings.serving.inference_service)
+
+
+def _tell_times(stages: "list[ClusterStageTime]") -> None:
+    header = ("stage", "seconds", "driver", "start", "imports", "work", "upload", "")
+    notes = {stage.stage: "cached" if stage.status == "CACHED" else _attempts(stage.attempts) for stage in stages}
+    rows = [
+        (
+            stage.stage,
+            f"{stage.seconds:.1f}",
+            *("" if part is None else f"{part:.1f}" for part in stage[3:8]),
+            notes[stage.stage],
+        )
+        for stage in stages
+    ]
+    tell("\n" + table(header, rows) + "\n")
+
+
+def _attempts(count: int) -> str:
+    return f"{count} attempts" if count > 1 else ""
 
 
 def doctor(
     endpoint: Annotated[str | None, typer.Option(help="Kubeflow Pipelines' URL; or RANKLIFT_KFP_ENDPOINT.")] = None,
-    namespace: Annotated[
-        str | None, typer.Option(help="Where the InferenceService is; ranklift when left out.")
-    ] = None,
+    context: options.Context = None,
+    namespace: options.Namespace = None,
     settings: options.SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -80,7 +121,7 @@ def doctor(
     Example: ranklift doctor --endpoint http://127.0.0.1:8888 --namespace ranklift
     """
     from components.settings import ServingSettings, home_directory
-    from pipeline.doctor.cluster import Place
+    from pipeline.cluster_store import Place
     from pipeline.doctor.examine import examine
     from pipeline.pipelines_api import PipelinesSettings
     from pipeline.settings import PipelineSettings
@@ -89,9 +130,15 @@ def doctor(
     serving, given = ServingSettings(), PipelinesSettings()
     if endpoint:
         given = given.model_copy(update={"endpoint": endpoint})
-    place = Place(namespace or serving.namespace, serving.name, given.namespace or "kubeflow")
-    named = namespace is not None or serving.kubernetes_namespace is not None
-    results = examine(home_directory(), place, chosen, given, named)
+    context = context or serving.kubernetes_context
+    there = chosen.serving
+    place = Place(
+        namespace or serving.kubernetes_namespace or (there.namespace if there else serving.namespace),
+        serving.inference_service or (there.inference_service if there else serving.name),
+        given.namespace or "kubeflow",
+    )
+    named = namespace is not None or context is not None or serving.kubernetes_namespace is not None
+    results = examine(home_directory(), place, chosen, given, named, context=context)
     signs = {"ok": "ok     ", "wrong": "WRONG  ", "skipped": "-      "}
     lines = []
     for result in results:

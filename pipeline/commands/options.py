@@ -7,9 +7,7 @@ import typer
 
 from components.errors import RankliftError
 
-BaseModelName = Annotated[
-    str, typer.Option(help="Folder, hub id, s3://… or package://…; auto is the best to be had here.")
-]
+BaseModelName = Annotated[str, typer.Option(help="Folder, hub id, s3://… or package://…; auto: the hub's default.")]
 MaxTriplets = Annotated[int, typer.Option(min=0, help="Train on at most so many triplets; 0 keeps all.")]
 TripletsPerQuery = Annotated[int, typer.Option(min=1, help="Train on at most so many triplets of one query_id.")]
 MaxSeqLength = Annotated[int, typer.Option(min=0, help="Tokens; 0 takes the 99th percentile of the data.")]
@@ -42,6 +40,16 @@ Guards = Annotated[
 ]
 SettingsFile = Annotated[
     Path | None, typer.Option("--settings", help="Images, resources and secrets of the stages; see stages.yaml.")
+]
+Context = Annotated[
+    str | None, typer.Option("--context", help="Of kubectl's configuration: the registry is that cluster's.")
+]
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", help="Of an InferenceService: the registry is that of its cluster.")
+]
+StoreSettings = Annotated[
+    Path | None,
+    typer.Option("--settings", help="Like stages.yaml: the registry is the cluster's that its object_store names."),
 ]
 ImageTag = Annotated[
     str,

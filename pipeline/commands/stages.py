@@ -67,7 +67,7 @@ def prepare(
 def train(
     dataset: Annotated[Path, typer.Argument(help="A dataset version.")],
     output: Output,
-    base_model: Annotated[str, typer.Option(help="Folder, hub id or package://…; the dataset's when empty.")] = "",
+    base_model: Annotated[str, typer.Option(help="Folder, hub id, s3://…, package://…; the dataset's if empty.")] = "",
     recipe: options.Recipe = "seed",
     epochs: options.Epochs = 0.0,
     batch_size: options.BatchSize = 0,

@@ -16,7 +16,7 @@ from pipeline.predictor_container import predictor_container, serve_in_container
 from pipeline.predictor_process import post_json
 from pipeline.run import run_locally
 
-STAGES = ["prepare", "train", "export", "evaluate", "champion", "evaluate-2", "gate", "promote", "deploy"]
+STAGES = "source prepare train export evaluate champion evaluate-2 gate promote deploy".split()
 
 
 def test_before_the_first_promotion_only_the_store_runs_and_what_to_do_is_said(stack):

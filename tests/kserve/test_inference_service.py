@@ -92,11 +92,13 @@ def test_a_new_version_is_ready_before_an_old_pod_goes(service):
 def test_its_image_is_of_this_release(container):
     release = tomllib.loads((MANIFEST.parents[1] / "pyproject.toml").read_text())["project"]["version"]
     assert container["image"] == f"ranklift-predictor:{release}"
+    assert container["imagePullPolicy"] == "IfNotPresent", "a node that has the image needs no registry"
 
 
 def test_its_variables_are_settings_of_the_predictor(container):
     variables = {item["name"]: item["value"] for item in container["env"]}
     assert variables["STORAGE_URI"].startswith("s3://")
+    assert variables["STORAGE_URI"].endswith("/"), "it is a prefix: without the slash V1 is V10 as well"
     prefix = "RANKLIFT_PREDICTOR_"
     named = {name.removeprefix(prefix).lower() for name in variables if name.startswith(prefix)}
     assert named <= PredictorSettings.model_fields.keys()

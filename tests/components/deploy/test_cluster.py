@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from components.deploy.component import deploy as stage
 from components.deploy.deploy import versions_in_service
-from components.deploy.inference_service import Revision, canary_of, changed, revision_of
+from components.deploy.inference_service import Revision, canary_of, revision_of
+from components.deploy.patches import canary_beside, changed
 from components.deploy.rollback import rollback
 from components.errors import RankliftError, StoreError
 from components.settings import ServingSettings
@@ -22,11 +23,12 @@ class TestThatItServes:
         before = service_of(cluster)
         assert deploy("V1") == "V1"
         service = service_of(cluster)
-        assert revision_of(service).storage_uri == f"s3://{history.store.settings.bucket}/models/V1"
+        assert revision_of(service).storage_uri == f"s3://{history.store.settings.bucket}/models/V1/"
         assert (revision_of(service).number, revision_of(service).previous) == (1, "V0")
         assert revision_of(service).manifest_sha256 == history.stored_manifest("model", "V1").sha256
         assert service["metadata"]["labels"]["app.kubernetes.io/version"] == "V1"
         assert {version for _, version in kserve.asked[-6:]} == {"V1"}
+        assert service["spec"]["predictor"]["labels"] == {"app.kubernetes.io/version": "V1"}
         assert without_env(service) == without_env(before), "nothing else of the manifest changes"
 
     def test_doing_it_again_changes_nothing_and_proves_it_again(self, deploy, kserve, cluster):
@@ -88,14 +90,17 @@ class TestACanary:
         assert revision_of(service).version == "V1"
 
     def test_what_kserve_is_asked_for_is_what_it_accepts(self, deploy, cluster, kserve):
-        """KServe refuses a canary without a name, or with a `maxReplicas`."""
+        """KServe refuses a canary without a name, or with a `maxReplicas`; and it derives replicas from the share, and
+        leaves the autoscaler of a canary behind, where nothing is said of them."""
         seen = []
         reconcile = cluster.on_apply
         cluster.on_apply = lambda key, item: (seen.append(item), reconcile(key, item))
         deploy("V1", canary_percent=10, canary_seconds=0)
         (canary,) = seen[0]["spec"]["canary"]
         assert canary["trafficPercent"] == 10
-        assert set(canary["predictor"]) == {"name", "containers"}
+        assert set(canary["predictor"]) == {"name", "containers", "minReplicas", "labels", "annotations"}
+        assert canary["predictor"]["minReplicas"] == 1
+        assert canary["predictor"]["annotations"] == {"serving.kserve.io/autoscalerClass": "none"}
         assert seen[0]["spec"]["predictor"] == yaml_predictor(deploy, cluster, "V0", seen[0])
 
     def test_one_that_crashes_is_removed_and_nothing_else_changes(self, deploy, cluster, kserve):
@@ -200,7 +205,9 @@ class TestWhereItDeploys:
 
 
 def without_env(service):
+    """The spec without what deploy writes: the container's variables and the version's label."""
     copied = copy.deepcopy(service["spec"])
+    copied["predictor"].pop("labels", None)
     copied["predictor"]["containers"][0].pop("env")
     return copied
 
@@ -218,6 +225,7 @@ class TestWhatPruneMustKeep:
         deploy("V1")
         assert versions_in_service(tmp_path, serving_settings()) == ["V1", "V0"]
         kserve.faults["V2"] = "slow"
-        body = changed(service_of(cluster), revision_of(service_of(cluster)), Revision("V2", "s3://b/models/V2", 2), 10)
+        service, canary = service_of(cluster), Revision("V2", "s3://b/models/V2/", 2, label="V2")
+        body = changed(service, None, canary_beside(service, canary, 10))
         cluster.apply("inferenceservices", "ranklift", "ranklift", body, "ranklift")
         assert versions_in_service(tmp_path, serving_settings()) == ["V1", "V0", "V2"]
