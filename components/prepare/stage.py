@@ -28,7 +28,7 @@ from components.prepare.digests import content_sha256
 from components.prepare.docstrings import DEMO_SOURCE
 from components.prepare.evaluation import write_evaluation_set
 from components.prepare.false_negatives import find_false_negatives
-from components.prepare.language import find_foreign
+from components.prepare.language import check_languages, find_foreign
 from components.prepare.lengths import SAMPLE, check_length, chosen_length, length_limit, percentiles, token_lengths
 from components.prepare.near_duplicates import define_words, find_alike
 from components.prepare.options import PrepareOptions
@@ -69,6 +69,7 @@ def prepare(source: str, output: Path, options: PrepareOptions | None = None) ->
         ModelError: when the base model cannot be found.
     """
     chosen = options or PrepareOptions()
+    check_languages(chosen.languages)
     base_model = resolve_base_model(chosen.base_model, _tell, fallback=source == DEMO_SOURCE)
     chosen = chosen.model_copy(update={"base_model": base_model})
     check_length(base_model_directory(chosen.base_model), chosen.max_seq_length)
