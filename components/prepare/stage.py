@@ -7,11 +7,11 @@ from typing import Any
 
 from components.base_model import base_model_directory, resolve_base_model
 from components.dataset import (
-    CORPUS,
+    DATA_FILES,
     DEV,
+    DEV_CORPUS,
     MANIFEST,
     PROFILE,
-    QRELS,
     QUERIES,
     TRAIN,
     DatasetManifest,
@@ -24,6 +24,7 @@ from components.errors import DataError
 from components.evaluation_set import open_evaluation_set
 from components.prepare.base_encoder import base_encoders
 from components.prepare.database import Database, count, file_literal, scalar, scratch_database
+from components.prepare.dev_corpus import write_dev_corpus
 from components.prepare.digests import content_sha256
 from components.prepare.docstrings import DEMO_SOURCE
 from components.prepare.evaluation import write_evaluation_set
@@ -127,6 +128,7 @@ def _prepare(
     rules += apply_criteria(database, "keys", [NEAR_DUPLICATE])
     rules += divide(database, raw, staged, options, is_brought=brought is not None)
     write_triplets(database, staged)
+    write_dev_corpus(database, staged)
     leaks = leaks_found(database, raw, staged, options, is_brought=brought is not None)
     _tell_of_shared(leaks)
     triplets = _sample(database)
@@ -214,10 +216,10 @@ def _manifest(
 ) -> DatasetManifest:
     limit = length_limit(base_model_directory(options.base_model), options.max_seq_length_cap)
     evaluation_digest = open_evaluation_set(staged).digest
-    digests = {name: content_sha256(database, staged / name) for name in (TRAIN, DEV)}
+    digests = {name: content_sha256(database, staged / name) for name in (TRAIN, DEV, DEV_CORPUS)}
     counts = {
         name.removesuffix(".parquet"): scalar(database, f"SELECT count(*) FROM {file_literal(staged / name)}")
-        for name in (TRAIN, DEV, CORPUS, QUERIES, QRELS)
+        for name in DATA_FILES
     }
     settings: dict[str, Any] = options.model_dump(mode="json") | raw.facts | {"token_length_sample": SAMPLE}
     return DatasetManifest(
