@@ -18,6 +18,7 @@ from components.patience import process_age
 from components.processor import limit_threads
 from components.stage_log import StampedLines
 from components.stage_times import StageTimes
+from components.system_faults import system_sentence
 
 #: Runs of the pipeline in processes ignore the image; elsewhere the DAG sets each stage's own.
 DEFAULT_IMAGE = "python:3.11-slim-bookworm"
@@ -72,8 +73,9 @@ def reported() -> Iterator[None]:
     """End the process with one sentence where the user can fix the problem; the log needs no traceback."""
     try:
         yield
-    except (RankliftError, ValidationError) as error:
+    except (RankliftError, ValidationError, OSError) as error:
         _end(error)
+        raise
 
 
 def _end(error: BaseException | None) -> None:
@@ -87,6 +89,8 @@ def _sentence(error: BaseException) -> str:
     """What a person can do something about; empty for anything else."""
     if isinstance(error, ValidationError):
         return invalid_value(error)
+    if isinstance(error, OSError):
+        return system_sentence(error) or ""
     return str(error) if isinstance(error, RankliftError) else ""
 
 
