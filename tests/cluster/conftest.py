@@ -142,9 +142,7 @@ def gateway(kubectl: Kubectl) -> Iterator[Gateway]:
     """The proxies of our Gateway."""
     labels = "gateway.envoyproxy.io/owning-gateway-name=kserve-ingress-gateway"
     (proxy,) = (item["metadata"]["name"] for item in kubectl.items("service", PROXIES, labels))
-    certificate = base64.b64decode(
-        kubectl.json("get", "secret", "-n", "kserve", "kserve-ingress-tls")["data"]["tls.crt"]
-    )
+    certificate = secret(kubectl, "kserve", "kserve-ingress-tls")["tls.crt"]
     host = os.environ.get("RANKLIFT_CLUSTER_HOST", "ranklift-ranklift.localhost")
     with (
         kubectl.forward(PROXIES, f"service/{proxy}", 80) as http,
