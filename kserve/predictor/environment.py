@@ -12,7 +12,7 @@ _TOKEN = f"{PREFIX}API_TOKEN"
 # Other parts of ranklift read these, and Kubernetes sets the rest in every pod beside a Service that is named
 # ranklift-predictor, which is what KServe names it.
 _NOT_OURS = re.compile(
-    r"(URL|PORT|PORT_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?|(\w+_)?SERVICE_(HOST|PORT)(_\w+)?|"
+    r"(URL|IMAGE|PORT|PORT_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?|(\w+_)?SERVICE_(HOST|PORT)(_\w+)?|"
     r"\w+_PORT(_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)"
 )
 

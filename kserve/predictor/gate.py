@@ -25,6 +25,7 @@ from predictor.origin import OriginCheck
 from predictor.refusal import RefusalError
 from predictor.request_body import RequestBody
 from predictor.request_notes import RequestNotes
+from predictor.request_rest import NotingEnd, discard_rest
 from predictor.security_headers import missing_from
 from predictor.switchboard import Switchboard
 from predictor.versions import version_headers
@@ -65,7 +66,7 @@ class _Passage:
         self._method: str = scope["method"]
         # A copy: the server leaves the body of an answer to HEAD out by the method in its own.
         self._scope = {**scope, "method": "GET" if self._method == "HEAD" else self._method}
-        self._receive = receive
+        self._receive = NotingEnd(receive)
         self._send = send
         self._headers = dict(scope["headers"])
         self._share = gate.switchboard.bodies.share()
@@ -91,6 +92,7 @@ class _Passage:
         try:
             await self._answer()
         except RefusalError as refusal:
+            await discard_rest(self._receive, self._headers)
             await self._refuse(refusal.status, refusal.sentence, {**refusal.headers, "Connection": "close"})
         except Exception as error:
             logger.error("request %s failed", self._notes.request_id, exc_info=error)

@@ -249,6 +249,22 @@ def test_another_site_and_another_name_of_the_host(open_to_a_site: RunningPredic
     assert httpx.get(url, headers={**token, "Host": "search.internal:8080"}).status_code == 200
 
 
+@pytest.mark.parametrize("megabytes", [5, 60])
+@pytest.mark.parametrize("chunked", [False, True], ids=["of a stated length", "in chunks"])
+def test_a_client_that_sends_too_much_reads_why_it_is_refused(predictor, megabytes, chunked):
+    body = b" " * (megabytes << 20)
+    for _ in range(3):
+        content = iter([body[: 1 << 20], body[1 << 20 :]]) if chunked else body
+        assert httpx.post(f"{predictor.url}/find_similar", content=content, timeout=30).status_code == 413
+
+
+def test_a_client_that_waits_to_be_told_to_send_is_refused_at_once(predictor):
+    with predictor.connect() as client:
+        head = b"POST /find_similar HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+        client.sendall(head + b"Content-Length: 5000000\r\n\r\n")
+        assert read_answer(client)[0] == 413
+
+
 def test_what_is_no_http_is_refused_with_an_id_and_in_the_log(predictor):
     with predictor.connect() as client:
         client.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 tangerine-zeppelin\r\n\r\n")
