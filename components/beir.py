@@ -4,7 +4,7 @@ BEIR has ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/*.tsv``; MS MARCO has `
 ``qrels.*.tsv`` and triples of ids, all without a header.
 
 The format is described in Thakur et al., "BEIR: A Heterogeneous Benchmark for Zero-shot Evaluation of Information
-Retrieval Models" (2021); TREC's qrels have four columns: query, iteration, passage, relevance.
+Retrieval Models" (2021); `qrels` reads its judgements and TREC's.
 """
 
 import re
@@ -23,8 +23,6 @@ _QRELS_SUFFIXES = (".tsv", ".txt", ".qrels", ".qrel", ".trec")
 _QUERIES = re.compile(r"(msmarco-test\d{4}-)?queries(\.[\w-]+)*\.tsv(\.gz|\.zst)?")
 _QRELS = re.compile(r"(?:qrels\.(?P<split>[\w-]+(\.[\w-]+)*?)|(?P<year>\d{4})qrels-pass)\.(tsv|txt)(\.gz|\.zst)?")
 _TRIPLES = re.compile(r"qidpidtriples(\.\w+)*\.tsv(\.gz|\.zst)?")
-_HEADER = {"query-id", "query_id", "qid", "queryid", "topic"}
-_INTEGER = re.compile(r"[+-]?\d{1,9}(\.0+)?")
 
 
 class Passage(NamedTuple):
@@ -42,15 +40,6 @@ class Query(NamedTuple):
     query_id: str
     text: str
     columns: dict[str, Any]
-
-
-class Judgement(NamedTuple):
-    """One row of the qrels."""
-
-    row: int
-    query_id: str
-    passage_id: str
-    relevance: int
 
 
 @dataclass(frozen=True)
@@ -87,6 +76,28 @@ class BeirFolder:
         """All files of the data set."""
         parts = [self.corpus, *self.queries, *self.qrels.values(), *([self.triples] if self.triples else [])]
         return list(dict.fromkeys(parts))
+
+    def training_split(self, evaluation_split: str) -> str:
+        """The split to train on: "train", else the only one beside the evaluation's, else the only one that there is.
+
+        Raises:
+            DataError: when that leaves a choice.
+        """
+        if "train" in self.qrels:
+            return "train"
+        splits = {path: name for name, path in reversed(self.qrels.items())}
+        others = [name for path, name in splits.items() if path != self.qrels.get(evaluation_split)]
+        found = others or list(splits.values())
+        if len(found) > 1:
+            raise DataError(
+                f"{self.corpus.parent} has no split 'train'; it has {', '.join(sorted(self.qrels))}: rename the qrels "
+                "to train on to train, and name those to evaluate on with --evaluation-split."
+            )
+        return found[0]
+
+    def brings_evaluation(self, split: str) -> bool:
+        """Whether it has a split to evaluate on beside the one to train on."""
+        return split in self.qrels and self.qrels[split] != self.qrels[self.training_split(split)]
 
     def judgements(self, split: str) -> Path:
         """The qrels file of a split.
@@ -128,26 +139,6 @@ def read_queries(path: Path) -> Iterator[Query]:
     for row, record in numbered_objects(path):
         text = _optional_text(_required(record, path, row, "text"), path, row, "text").strip()
         yield Query(row, _identifier(record, path, row), text, _scalars(record))
-
-
-def read_qrels(path: Path) -> Iterator[Judgement]:
-    """The judgements of a BEIR file (three columns and a header) or a TREC file (four columns, no header).
-
-    Columns are separated by tabs, or by any white space when a line has no tab.
-
-    Raises:
-        DataError: when the file cannot be read, a row has another number of columns, or a relevance is no integer.
-    """
-    for row, line in numbered_lines(path):
-        fields = [field.strip() for field in line.split("\t")] if "\t" in line else line.split()
-        if row == 1 and fields[0].lower() in _HEADER:
-            continue
-        if len(fields) not in (3, 4) or not all(fields):
-            raise DataError(
-                f"{path}, row {row} has {len([field for field in fields if field])} values; qrels have three "
-                "(query-id, corpus-id, score) or TREC's four (query, iteration, passage, relevance), separated by tabs."
-            )
-        yield Judgement(row, fields[0], fields[-2], _relevance(fields[-1], path, row))
 
 
 def _first_of(directory: Path, name: str) -> Path | None:
@@ -216,9 +207,3 @@ def _scalars(record: dict[str, Any]) -> dict[str, Any]:
         for name, value in fields.items()
         if name not in ("_id", "text", "title") and isinstance(value, str | int | float | bool)
     }
-
-
-def _relevance(value: str, path: Path, row: int) -> int:
-    if not _INTEGER.fullmatch(value):
-        raise DataError(f"{path}, row {row}, column 'score' is {value!r}; a relevance is an integer such as 0, 1 or 2.")
-    return int(float(value))

@@ -31,13 +31,14 @@ class Triplet(NamedTuple):
 
 
 class Rule(BaseModel):
-    """What one filter did to the raw data: how many rows it dropped and a few of them to read."""
+    """What one filter did to the raw data: how many rows it dropped, or found and kept, and a few of them to read."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: str
     description: str
     dropped: int
+    kept: int = 0  #: rows that it found and left as they are: worth knowing, and nothing wrong
     examples: list[dict[str, Any]] = Field(default_factory=list)
 
 

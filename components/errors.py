@@ -28,7 +28,7 @@ class StoreError(RankliftError):
 class StoppedError(RankliftError):
     """Who runs the stage asked it to stop, and it left things so that the same can be run again.
 
-    Its status is the shell's for the signal, such as 143 for SIGTERM: not that of a mistake, and KFP runs it again.
+    Its status is the shell's for the signal, such as 143 for SIGTERM: not that of a mistake.
     """
 
     def __init__(self, sentence: str, number: signal.Signals = signal.SIGTERM) -> None:

@@ -8,41 +8,44 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.beir import BeirFolder, Judgement, Passage, Query, read_corpus, read_qrels, read_queries
-from components.dataset import CORPUS, QRELS, QUERIES
+from components.beir import BeirFolder, Passage, Query, read_corpus, read_queries
+from components.dataset import CORPUS, QRELS, QUERIES, Rule
 from components.errors import DataError
+from components.judgement_check import JudgementCheck
+from components.qrels import Judgement, read_qrels
 
 ROWS_IN_A_GROUP = 50_000
 CORPUS_SCHEMA = pa.schema([("passage_id", pa.string()), ("text", pa.string())])
 QRELS_SCHEMA = pa.schema([("query_id", pa.string()), ("passage_id", pa.string()), ("relevance", pa.int32())])
 
 
-def convert_beir(folder: BeirFolder, split: str, output: Path) -> dict[str, int]:
+def convert_beir(folder: BeirFolder, split: str, output: Path) -> list[Rule]:
     """Write a split of a BEIR folder as ``corpus.parquet``, ``queries.parquet`` (judged ones) and ``qrels.parquet``.
 
-    A passage that has neither title nor text is dropped when no judgement calls it relevant: published collections have
-    such rows. A judgement given twice with the same relevance is kept once.
+    Published collections have rows that point nowhere and passages that are empty: such passages are dropped, and so
+    are the judgements of what is missing or empty. A judgement given twice with the same relevance is kept once.
 
     Returns:
-        How many rows were dropped, by reason.
+        What was dropped, by reason.
 
     Raises:
-        DataError: when something is missing, empty, twice there, or points nowhere; names file, row and column.
+        DataError: when something is missing, twice there, or more than a twentieth of the judgements cannot be used;
+            names file, row and column.
     """
     judgements, repeated = _unique_judgements(folder.judgements(split))
-    needed = {judgement.passage_id for judgement in judgements.values() if judgement.relevance > 0}
-    known, empty = _write_corpus(folder.corpus, needed, output / CORPUS)
-    kept = [judgement for judgement in judgements.values() if judgement.passage_id not in empty]
-    queries = _judged_queries(folder.queries, {judgement.query_id for judgement in kept})
-    _check_targets(folder, split, kept, known, queries)
-    _write_queries(queries, output / QUERIES)
+    known, empty = _write_corpus(folder.corpus, output / CORPUS)
+    queries = _judged_queries(folder.queries, {judgement.query_id for judgement in judgements.values()})
+    check = JudgementCheck(folder, folder.judgements(split))
+    kept = check.usable(judgements.values(), known=known, empty=empty, queries=queries)
+    judged = {judgement.query_id for judgement in kept}
+    _write_queries({key: query for key, query in queries.items() if key in judged}, output / QUERIES)
     _write_qrels(kept, output / QRELS)
-    counts = {
-        "empty passages": len(empty),
-        "repeated judgements": repeated,
-        "judgements of empty passages": len(judgements) - len(kept),
-    }
-    return {reason: count for reason, count in counts.items() if count}
+    counts = {"empty passages": len(empty), "repeated judgements": repeated}
+    return [*(_rule(reason, count) for reason, count in counts.items() if count), *check.rules()]
+
+
+def _rule(reason: str, count: int) -> Rule:
+    return Rule(name=reason.replace(" ", "_"), description=reason, dropped=count)
 
 
 def _unique_judgements(path: Path) -> tuple[dict[tuple[str, str], Judgement], int]:
@@ -61,7 +64,7 @@ def _unique_judgements(path: Path) -> tuple[dict[tuple[str, str], Judgement], in
     return found, repeated
 
 
-def _write_corpus(source: Path, needed: set[str], target: Path) -> tuple[set[str], set[str]]:
+def _write_corpus(source: Path, target: Path) -> tuple[set[str], set[str]]:
     known: set[str] = set()
     empty: set[str] = set()
 
@@ -72,8 +75,6 @@ def _write_corpus(source: Path, needed: set[str], target: Path) -> tuple[set[str
             if passage.text:
                 known.add(passage.passage_id)
                 yield passage
-            elif passage.passage_id in needed:
-                raise _empty(source, passage.row, f"and the qrels call passage {passage.passage_id!r} relevant")
             else:
                 empty.add(passage.passage_id)
 
@@ -98,21 +99,8 @@ def _judged_queries(paths: Iterable[Path], judged: set[str]) -> dict[str, Query]
             seen.add(query.query_id)
             if query.query_id not in judged:
                 continue
-            if not query.text:
-                raise _empty(path, query.row, f"and the qrels judge query {query.query_id!r}")
             queries[query.query_id] = query
     return queries
-
-
-def _check_targets(
-    folder: BeirFolder, split: str, judgements: Iterable[Judgement], passages: set[str], queries: dict[str, Query]
-) -> None:
-    qrels = folder.judgements(split)
-    for judgement in judgements:
-        if judgement.query_id not in queries:
-            raise _dangling(qrels, judgement.row, "query-id", judgement.query_id, folder.queries[0])
-        if judgement.passage_id not in passages:
-            raise _dangling(qrels, judgement.row, "corpus-id", judgement.passage_id, folder.corpus)
 
 
 def _write_queries(queries: dict[str, Query], target: Path) -> None:
@@ -152,14 +140,3 @@ def _groups(rows: Iterator[Passage], size: int) -> Iterator[list[Passage]]:
 
 def _repeated(path: Path, row: int, value: str) -> DataError:
     return DataError(f"{path}, row {row}, column '_id' is {value!r}, which an earlier row has too; give each its own.")
-
-
-def _empty(path: Path, row: int, why: str) -> DataError:
-    return DataError(f"{path}, row {row}, column 'text' is empty, {why}; write the text or remove the row.")
-
-
-def _dangling(qrels: Path, row: int, column: str, value: str, target: Path) -> DataError:
-    return DataError(
-        f"{qrels}, row {row}, column {column!r} is {value!r}, which {target.name} does not have; "
-        "remove the row or add what it points to."
-    )

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from components.beir import BeirFolder
 from components.dataset import CORPUS, MANIFEST, QRELS, QUERIES, DatasetManifest
 from components.digest import records_sha256
+from components.duckdb_path import exact_path
 from components.errors import DataError
 from components.evaluation_parts import convert_beir
 
@@ -44,7 +45,7 @@ class EvaluationSet:
         qrels: relevance by query_id and passage_id.
         query_columns: what else the user's queries carry: ``{column: {query_id: value}}``.
         corpus_size: passages in the corpus.
-        dropped: rows left out by reason, such as empty passages that nobody judged.
+        dropped: rows left out by reason, such as empty passages and their judgements.
     """
 
     def __init__(self, directory: Path, name: str, dropped: dict[str, int], keep: object = None) -> None:
@@ -92,7 +93,7 @@ class EvaluationSet:
                     yield from row
 
     def _table(self, part: str) -> str:
-        path = str(self._directory / part).replace("'", "''")
+        path = exact_path(self._directory / part).replace("'", "''")
         return f"read_parquet('{path}', file_row_number = true)"
 
     def _check(self) -> None:
@@ -148,7 +149,7 @@ def open_evaluation_set(directory: Path, split: str = "test") -> EvaluationSet:
             "qrels/test.tsv); make a dataset version with `ranklift prepare URI -o DIR`."
         )
     parts = tempfile.TemporaryDirectory(prefix="ranklift-beir-")
-    dropped = convert_beir(folder, split, Path(parts.name))
+    dropped = {rule.description: rule.dropped for rule in convert_beir(folder, split, Path(parts.name))}
     return EvaluationSet(Path(parts.name), f"{directory.resolve().name}/{split}", dropped, keep=parts)
 
 

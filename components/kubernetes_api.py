@@ -7,18 +7,33 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Self, TypeVar
 
 import urllib3
 
 from components.errors import RankliftError
+from components.kubernetes_account import in_a_pod, load_account
+from components.kubernetes_kinds import (
+    ACCESS_REVIEWS,
+    INFERENCE_SERVICES,
+    POD_LOGS,
+    PODS,
+    SERVICE_PROXY,
+    SERVICES,
+    TRAIN_JOBS,
+    Kind,
+    Manifest,
+)
 
-Manifest = dict[str, Any]  #: an object as the API gives it
+__all__ = [
+    "INFERENCE_SERVICES", "PODS", "POD_LOGS", "SERVICES", "SERVICE_PROXY", "TRAIN_JOBS", "Kind", "KubernetesApi",
+    "KubernetesError", "Manifest", "in_a_pod", "message_of",
+]  # fmt: skip
 
 _CONNECT, _READ = 5.0, 30.0  # seconds
 _PAUSES = (0.2, 1.0, 3.0)  # before each further attempt
-_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _APPLY = "application/apply-patch+yaml"
+_ADMISSION = ("admission webhook", "AdmissionPolicy")  # refused for what was asked, not for who asked
 _METHODS = {"get": "GET", "list": "GET", "patch": "PATCH", "create": "POST", "delete": "DELETE"}
 _T = TypeVar("_T")
 
@@ -31,51 +46,21 @@ class KubernetesError(RankliftError):
         self.status = status
 
 
-class Kind(NamedTuple):
-    """A kind of object, as the API's paths and a Role's rules name it."""
-
-    group: str  #: "" for the core group
-    version: str
-    plural: str
-
-    def path(self, namespace: str | None, name: str = "") -> str:
-        """The path of an object, or of all of them."""
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        place = f"/namespaces/{namespace}" if namespace else ""
-        return f"{root}{place}/{self.plural}" + (f"/{name}" if name else "")
-
-    def rule(self, verb: str) -> str:
-        """The rule that a Role needs for a verb."""
-        resource, group = self.plural, self.group
-        return f"{{apiGroups: [{group or chr(34) * 2}], resources: [{resource}], verbs: [{verb}]}}"
-
-
-INFERENCE_SERVICES = Kind("serving.kserve.io", "v1beta1", "inferenceservices")
-PODS = Kind("", "v1", "pods")
-POD_LOGS = Kind("", "v1", "pods/log")
-SERVICES = Kind("", "v1", "services")
-SERVICE_PROXY = Kind("", "v1", "services/proxy")
-TRAIN_JOBS = Kind("trainer.kubeflow.org", "v1alpha1", "trainjobs")
-
-
-def in_a_pod() -> bool:
-    """Whether this process runs in a pod that may speak to its cluster."""
-    return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and _TOKEN.is_file()
-
-
 class KubernetesApi:
     """One cluster. Calls that may succeed when they are made again are; then a `KubernetesError`."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, inside: bool = False) -> None:
         self._client = client
         self.host: str = client.configuration.host
+        self.inside = inside  #: whether this process runs in a pod of this cluster, and so reaches its Services
 
     @classmethod
-    def connect(cls) -> "KubernetesApi":
-        """The cluster that this process runs in, else the one that `kubectl` speaks to.
+    def connect(cls, context: str | None = None) -> Self:
+        """The cluster of a context, as `kubectl --context` means it; without one the cluster that this process runs
+        in, else the one that `kubectl` speaks to.
 
         Raises:
-            KubernetesError: when there is neither.
+            KubernetesError: when there is none.
         """
         try:
             from kubernetes import client, config
@@ -86,18 +71,19 @@ class KubernetesApi:
 
         configuration = client.Configuration()
         configuration.retries = urllib3.Retry(0, redirect=0)
+        inside = context is None and in_a_pod()
         try:
-            if in_a_pod():
-                config.load_incluster_config(client_configuration=configuration)
+            if inside:
+                load_account(configuration)
             else:
                 place = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-                config.load_kube_config(config_file=place, client_configuration=configuration)
+                config.load_kube_config(config_file=place, context=context, client_configuration=configuration)
         except (config.ConfigException, OSError) as error:
             raise KubernetesError(
-                f"No Kubernetes cluster is configured ({error}); run this in a pod, or where `kubectl get pods` works "
-                "(KUBECONFIG names its configuration)."
+                f"No Kubernetes cluster is configured{f' as context {context}' if context else ''} ({error}); run this "
+                "in a pod, or where `kubectl get pods` works (KUBECONFIG names its configuration)."
             ) from error
-        return cls(client.ApiClient(configuration))
+        return cls(client.ApiClient(configuration), inside)
 
     def get(self, kind: Kind, namespace: str | None, name: str) -> Manifest:
         """One object.
@@ -116,10 +102,10 @@ class KubernetesApi:
                 return None
             raise
 
-    def select(self, kind: Kind, namespace: str | None = None, labels: str = "") -> list[Manifest]:
-        """All objects of a kind, of one namespace or of every one, that have these labels."""
-        query = [("labelSelector", labels)] if labels else []
-        found: list[Manifest] = self._json("list", kind, namespace, "", query=query)["items"]
+    def select(self, kind: Kind, namespace: str | None = None, labels: str = "", *, fields: str = "") -> list[Manifest]:
+        """All objects of a kind, of one namespace or of every one, that have these labels and fields."""
+        query = [(name, value) for name, value in (("labelSelector", labels), ("fieldSelector", fields)) if value]
+        found: list[Manifest] = self._json("list", kind, namespace, "", query=query).get("items", [])
         return found
 
     def apply(self, kind: Kind, body: Manifest, manager: str) -> Manifest:
@@ -201,9 +187,28 @@ class KubernetesApi:
             raise KubernetesError(f"Service {service} did not answer ({_short(failure)}).") from None
 
     def version(self) -> str:
-        """The cluster's version, such as "1.34"."""
+        """The cluster's version, such as "1.34"; "unknown" where it tells none."""
         found = self._tried("get", Kind("", "", "version"), None, "", lambda: self._body("GET", "/version", [], None))
-        return f"{found['major']}.{str(found['minor']).rstrip('+')}"
+        major, minor = found.get("major"), str(found.get("minor", "")).rstrip("+")
+        return f"{major}.{minor}" if major and minor else "unknown"
+
+    def is_allowed(self, account: tuple[str, str], verb: str, kind: Kind, namespace: str, name: str) -> bool:
+        """Whether a ServiceAccount, (namespace, name), may do something with an object."""
+        user = f"system:serviceaccount:{account[0]}:{account[1]}"
+        groups = ["system:serviceaccounts", f"system:serviceaccounts:{account[0]}", "system:authenticated"]
+        resource, _, part = kind.plural.partition("/")
+        attributes = {"namespace": namespace, "verb": verb, "group": kind.group, "resource": resource, "name": name}
+        attributes |= {"subresource": part} if part else {}
+        spec = {"user": user, "groups": groups, "resourceAttributes": attributes}
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+        found = self._json("create", ACCESS_REVIEWS, None, "", body=body)
+        return bool(found.get("status", {}).get("allowed"))
+
+    def signed(self, path: str) -> tuple[Any, str, dict[str, str]]:
+        """For a client of websockets: the configuration, and URL and headers with which this one asks for a path."""
+        headers: dict[str, str] = {}
+        self._client.update_params_for_auth(headers, [], ["BearerToken"])
+        return self._client.configuration, f"{self.host}{path}", headers
 
     def _json(
         self,
@@ -221,7 +226,8 @@ class KubernetesApi:
     def _body(self, method: str, path: str, query: Any, body: Manifest | None) -> Manifest:
         response = self._send(method, path, query, body)
         with closing(response):
-            found: Manifest = json.loads(response.read())
+            # A field that is null is one that is not there: so Kubernetes means it, and so everybody here may read it.
+            found: Manifest = json.loads(response.read(), object_hook=_without_nulls)
             return found
 
     def _send(
@@ -261,7 +267,7 @@ class KubernetesApi:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _refusal(self, status: int, message: str, verb: str, kind: Kind, place: str) -> str:
-        if status == 403 and "admission webhook" not in message:
+        if status == 403 and not any(word in message for word in _ADMISSION):
             return f"The cluster does not allow to {verb} {place}; its Role needs the rule {kind.rule(verb)}."
         if status == 401:
             return (
@@ -274,12 +280,16 @@ class KubernetesApi:
 
     @staticmethod
     def _event(line: str, kind: Kind, name: str) -> Manifest:
-        event: Manifest = json.loads(line)
+        event: Manifest = json.loads(line, object_hook=_without_nulls)
         if event["type"] == "ERROR":
             fault = event["object"]
             status = int(fault.get("code", 500))
             raise KubernetesError(f"Watching {kind.plural}/{name} ended: {fault.get('message', status)}.", status)
         return event
+
+
+def _without_nulls(item: Manifest) -> Manifest:
+    return {name: value for name, value in item.items() if value is not None}
 
 
 def _lines(response: Any) -> Iterator[str]:
@@ -290,10 +300,13 @@ def _lines(response: Any) -> Iterator[str]:
 
 
 def _message(failure: Any) -> str:
+    return message_of(failure.body, failure.reason)
+
+
+def message_of(body: bytes | str | None, reason: object = None) -> str:
     """What the API says is wrong: a Status object's message, or the start of whatever else came."""
-    body = failure.body
     if body is None:
-        return str(failure.reason or "no reason")
+        return str(reason or "no reason")
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
     try:
         message = json.loads(text)["message"]

@@ -12,12 +12,12 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 from xml.etree import ElementTree
 
-import certifi
 import urllib3
 from minio import Minio
 from minio.credentials.providers import AWSConfigProvider, IamAwsProvider, Provider, StaticProvider
@@ -26,7 +26,9 @@ from minio.signer import sign_v4_s3
 from components.errors import StoreError
 from components.object_store_faults import FAULTS, DamagedBodyError, RefusedError, is_transient, pauses, sentence
 from components.object_store_faults import status_and_code as status_and_code_of
+from components.object_store_route import Dial, http_client
 from components.object_store_settings import ObjectStoreSettings
+from components.patience import further_waits, tell_wait
 
 __all__ = ["Blob", "ObjectInfo", "ObjectStore", "ObjectStoreSettings"]
 
@@ -53,17 +55,14 @@ class ObjectInfo(NamedTuple):
 
 
 class ObjectStore:
-    """A bucket. Safe to share between threads; every call is tried `settings.attempts` times, then a StoreError."""
+    """A bucket. Safe to share between threads; every call is tried `settings.attempts` times, then a StoreError.
 
-    def __init__(self, settings: ObjectStoreSettings) -> None:
+    Where `settings.patience` allows, a call to a store that is away is tried on for that long.
+    """
+
+    def __init__(self, settings: ObjectStoreSettings, dial: Dial | None = None) -> None:
         self.settings = settings
-        self._http = urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=min(10.0, settings.timeout), read=settings.timeout),
-            maxsize=32,
-            retries=False,
-            cert_reqs="CERT_REQUIRED",
-            ca_certs=str(settings.ca_file or certifi.where()),
-        )
+        self._http = http_client(settings, dial)
         self._credentials = _credentials(settings)
         self._client = Minio(
             settings.host,
@@ -76,6 +75,10 @@ class ObjectStore:
             self._client.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call] # minio leaves it untyped
         else:
             self._client.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call] # minio leaves it untyped
+
+    def close(self) -> None:
+        """Close every connection; a later call opens new ones."""
+        self._http.clear()
 
     def __repr__(self) -> str:
         return f"ObjectStore({self.settings.endpoint}, bucket={self.settings.bucket})"
@@ -277,18 +280,21 @@ class ObjectStore:
             yield block
 
     def _call(self, what: str, action: Callable[[], _T]) -> _T:
-        waits = pauses(self.settings.attempts)
-        while True:
+        waits = chain(pauses(self.settings.attempts), further_waits(self.settings.patience))
+        for tries in count(1):
             try:
                 return action()
             except (*FAULTS, ElementTree.ParseError, UnicodeDecodeError) as failure:
                 # The client parses listings and errors without expecting that they arrive damaged.
                 error = failure if isinstance(failure, FAULTS) else DamagedBodyError("what it says is not XML")
-                wait = next(waits, None)
-                if wait is None or not is_transient(error):
-                    # Not chained: the exceptions of the HTTP library quote the signed URL.
-                    raise StoreError(sentence(error, self.settings, what)) from None
+            said = sentence(error, self.settings, what, tries)
+            wait = next(waits, None) if is_transient(error) else None
+            if wait is None:
+                raise StoreError(said)
+            if tries >= self.settings.attempts:
+                tell_wait(said, wait)
             time.sleep(wait)
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 def _credentials(settings: ObjectStoreSettings) -> Provider:

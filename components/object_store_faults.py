@@ -23,10 +23,15 @@ KEY_CODES = {
 }  # fmt: skip
 _FULL_CODES = {"XMinioStorageFull", "QuotaExceeded", "EntityTooLarge", "InsufficientStorage"}
 _LONGEST_PAUSE = 5.0
+_PLACES = ("with RANKLIFT_S3_BUCKET", "in stages.yaml")  # of this machine's store, and of a cluster's
 
 
 class DamagedBodyError(HTTPError):
     """A response that ended early, came too slowly, or does not have the bytes that it promised."""
+
+
+class RouteError(HTTPError):
+    """The way to the store, which is not this machine's own network, gave no connection; its message says why."""
 
 
 class RefusedError(HTTPError):
@@ -68,8 +73,15 @@ def is_transient(error: BaseException) -> bool:
     return status >= 500 or status in {408, 429} or code in _TRANSIENT_CODES
 
 
-def sentence(error: BaseException, settings: ObjectStoreSettings, what: str) -> str:
-    """What went wrong with which bucket of which endpoint, and what to do about it; never a key, never a signed URL."""
+def sentence(error: BaseException, settings: ObjectStoreSettings, what: str, tries: int | None = None) -> str:
+    """What went wrong with which bucket of which endpoint, and what to do about it; never a key, never a signed URL.
+
+    Args:
+        error: the fault.
+        settings: of the store.
+        what: what was asked for, after "could not".
+        tries: how often; as often as the settings say when None.
+    """
     place = f"the object store at {settings.endpoint} (bucket {settings.bucket})"
     tls = _tls_fault(error)
     if tls is not None:
@@ -79,17 +91,20 @@ def sentence(error: BaseException, settings: ObjectStoreSettings, what: str) -> 
         )
     status, code = status_and_code(error)
     if status:
-        return f"Could not {what}: {place} {_refusal(status, code)}."
-    return f"Could not {what}: {place} {_unreachable(error)}, {settings.attempts} times."
+        return f"Could not {what}: {place} {_refusal(status, code, settings.keys_from)}."
+    often = f"{times} times" if (times := tries or settings.attempts) > 1 else "once"
+    return f"Could not {what}: {place} {_unreachable(error)}, {often}."
 
 
-def _refusal(status: int, code: str) -> str:
+def _refusal(status: int, code: str, keys_from: str) -> str:
     answer = f"answered HTTP {status} {code}".rstrip()
     remedies = (
-        (code == "NoSuchBucket", "create the bucket, or name another with RANKLIFT_S3_BUCKET"),
+        (code == "NoSuchBucket", f"create the bucket, or name another {_PLACES[bool(keys_from)]}"),
         (code == "RequestTimeTooSkewed", "this machine's clock is more than 15 minutes off: set it"),
+        (code in KEY_CODES and bool(keys_from), f"{keys_from} has other keys than the store: name the right one"),
         (code in KEY_CODES, "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION"),
         (code in _FULL_CODES or status == 507, "it has no room left: free some, for example with `ranklift prune`"),
+        (status in {401, 403} and bool(keys_from), f"give the keys of {keys_from} access, or name another Secret"),
         (status in {401, 403}, "give these keys read and write access to the bucket"),
         (status >= 500 or status == 429, "look at the store's own log, and run the command again"),
     )
@@ -104,6 +119,8 @@ def _unreachable(error: BaseException) -> str:
         return "accepts no connection; start it, or check RANKLIFT_S3_ENDPOINT"
     if isinstance(error, urllib3.exceptions.TimeoutError):
         return "did not answer in time; check the network, or raise RANKLIFT_S3_TIMEOUT (seconds)"
+    if isinstance(error, RouteError):
+        return f"cannot be reached from here ({error})"
     if isinstance(error, DamagedBodyError):
         return f"sent a damaged answer ({error})"
     return f"broke the connection ({type(error).__name__})"

@@ -36,8 +36,11 @@ class ObjectStoreSettings(BaseSettings):
     region: Annotated[str, _named("AWS_REGION", "AWS_DEFAULT_REGION", "region")] = "us-east-1"
     ca_file: Annotated[Path | None, _named("RANKLIFT_S3_CA_FILE", "AWS_CA_BUNDLE", "SSL_CERT_FILE", "ca_file")] = None
     virtual_host: Annotated[bool, _named("RANKLIFT_S3_VIRTUAL_HOST", "virtual_host")] = False
+    keys_from: Annotated[str, _named("RANKLIFT_S3_KEYS_FROM", "keys_from")] = ""  #: such as "Secret kubeflow/mine"
     timeout: Annotated[float, _named("RANKLIFT_S3_TIMEOUT", "timeout")] = 30.0  #: seconds without a byte
     attempts: Annotated[int, _named("RANKLIFT_S3_ATTEMPTS", "attempts")] = 5  #: of each call, the first included
+    #: Seconds for which a store that is away is asked again after those attempts; see `components.patience`.
+    patience: Annotated[int, _named("RANKLIFT_PATIENCE", "patience")] = Field(0, ge=0)
 
     @classmethod
     def from_environment(cls) -> "ObjectStoreSettings | None":

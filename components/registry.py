@@ -234,7 +234,7 @@ class Registry:
     # The champion
 
     def champion(self) -> Champion | None:
-        """What serves today; None while nothing has been promoted.
+        """What serves today, or is being put into service; None while nothing has been promoted.
 
         Raises:
             StoreError: when the record is damaged or its history was changed.
@@ -257,7 +257,7 @@ class Registry:
         decision: Decision | None = None,
         pipeline_run: str | None = None,
     ) -> Champion:
-        """Make a model version champion, provided that the champion is still `expected`.
+        """Make a model version champion, or note that it serves, provided that the champion is still `expected`.
 
         Raises:
             StoreError: when another run moved it meanwhile, or there is no such version.
@@ -283,6 +283,10 @@ class Registry:
             etag = self.store.put_if_match(CHAMPION, content, expected.etag)
         if etag is None:
             now = self.champion()
+            if expected is not None and now is not None and now.continues(expected):
+                return self.move_champion(
+                    version, now, action=action, reason=reason, decision=decision, pipeline_run=pipeline_run
+                )
             raise StoreError(
                 f"{version} did not become champion: another run made {now.version if now else 'none'} champion "
                 f"after {expected.version if expected else 'none'} was read; run the pipeline again."

@@ -1,5 +1,9 @@
 """The champion: one pointer to the model version that serves, with the whole history of how it came there.
 
+A promotion moves the pointer, and its deploy confirms it: the entry `serve` says that the champion was seen to answer.
+A deploy that fails moves the pointer back with `restore`. So the champion is what serves, apart from the minutes
+between a promotion and the end of its deploy; `in_service` tells the two apart.
+
 Every entry carries the SHA-256 of the one before it and of the version's manifest, which carries those of its files:
 who knows the last entry's hash can tell whether anything before it was changed.
 """
@@ -12,7 +16,13 @@ from components.document import Document
 from components.registry_version import Sha256, VersionName, sha256_of
 
 CHAMPION = "champion.json"
-Action = Literal["promote", "rollback"]
+Action = Literal[
+    "promote",  # the gate allowed it
+    "serve",  # the champion, promoted before, was seen to answer; the pointer stays
+    "restore",  # the deploy of the champion failed, and this version, which served before, serves again
+    "rollback",  # somebody put an earlier champion into service
+    "deploy",  # somebody put a version into service whose deploy had failed
+]
 
 
 class ChampionEntry(BaseModel):
@@ -30,6 +40,16 @@ class ChampionEntry(BaseModel):
     decision_sha256: Sha256 | None = None  #: of the decision record that allowed a promotion
     pipeline_run: str | None = None
     previous: Sha256 | None  #: SHA-256 of the entry before this one; None for the first
+
+    @property
+    def moves(self) -> bool:
+        """Whether this made the version champion; else it says something about the champion that there was."""
+        return self.action != "serve"
+
+    @property
+    def served(self) -> bool:
+        """Whether the version was seen to answer before this was written."""
+        return self.action != "promote"
 
     def sha256(self) -> str:
         """The hash by which the next entry refers to this one."""
@@ -59,7 +79,7 @@ class Champion(Document):
 
     @property
     def current(self) -> ChampionEntry:
-        """The entry in force."""
+        """The entry in force: the last one, which names the champion whatever its action is."""
         return self.history[-1]
 
     @property
@@ -76,6 +96,27 @@ class Champion(Document):
     def manifest_sha256(self) -> str:
         """SHA-256 of the champion's stored version manifest."""
         return self.current.manifest_sha256
+
+    @property
+    def in_service(self) -> ChampionEntry | None:
+        """The latest entry whose version was seen to answer; None when nobody wrote one.
+
+        Another version's than the champion while the champion is being deployed, and when that deploy was killed.
+        """
+        return next((entry for entry in reversed(self.history) if entry.served), None)
+
+    @property
+    def undeployed(self) -> list[str]:
+        """Versions that were promoted, could not be put into service, and never were since; latest first."""
+        served = {entry.version for entry in self.history if entry.served}
+        pairs = zip(self.history, self.history[1:], strict=False)
+        failed = [before.version for before, after in pairs if after.action == "restore"]
+        return [version for version in dict.fromkeys(reversed(failed)) if version not in served]
+
+    def continues(self, earlier: "Champion") -> bool:
+        """Whether this is an earlier record to which nothing was added but that its champion serves."""
+        added = self.history[len(earlier.history) :]
+        return self.history[: len(earlier.history)] == earlier.history and not any(entry.moves for entry in added)
 
     @property
     def head(self) -> str:

@@ -12,6 +12,7 @@ from components.object_store_transfer import abort_upload, unfinished_uploads
 from components.registry import Registry
 from components.registry_version import CLAIM, TOMBSTONE, VERSION, Kind, VersionManifest, key_of
 
+_NOTHING = "nothing"  # below no number: a key that never is, to ask whether the keys may delete
 UNFINISHED_AFTER = timedelta(days=1)  # nothing is published for longer; what is older was interrupted
 
 
@@ -68,7 +69,8 @@ def _reasons(registry: Registry, serving: Iterable[str]) -> dict[str, str]:
     reasons = {version: "it serves" for version in serving}
     champion = registry.champion()
     if champion is not None:
-        before = [entry.version for entry in champion.history if entry.version != champion.version]
+        others = {champion.version, *champion.undeployed}
+        before = [entry.version for entry in champion.history if entry.version not in others]
         reasons |= {version: "it was champion before" for version in before[-1:]}
         reasons[champion.version] = "it is champion"
     return reasons
@@ -79,6 +81,7 @@ class _Pruning:
         self.registry = registry
         self.store = registry.store
         self.report = PruneReport(removed=[], unfinished=[], kept={}, bytes=0)
+        self._may_delete = False
 
     def sort_out(self, kind: Kind, keep: int, reasons: Mapping[str, str]) -> list[VersionManifest]:
         """Remove the versions that are neither among the newest nor have a reason to stay; returns those that stay."""
@@ -123,6 +126,10 @@ class _Pruning:
                 self.report.unfinished.append(upload.key)
 
     def _mark(self, kind: Kind, version: str) -> None:
+        if not self._may_delete:
+            # Before the first tombstone: keys that may write but not delete would end versions and free nothing.
+            self.store.delete(f"{kind}s/{_NOTHING}")
+            self._may_delete = True
         tombstone = Tombstone(pruned=datetime.now(UTC)).to_json() + "\n"
         self.store.put(key_of(kind, version, TOMBSTONE), tombstone.encode("utf-8"))
 

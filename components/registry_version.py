@@ -14,7 +14,7 @@ from components.decision import Decision
 from components.digest import file_sha256, tree_sha256
 from components.document import Document
 from components.errors import DataError, ModelError, RankliftError
-from components.served_model import EncoderConfig
+from components.served_model import EncoderConfig, refuse_empty_files
 
 Kind = Literal["dataset", "model"]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -202,6 +202,7 @@ def digest_of(kind: Kind, directory: Path, files: dict[str, FileEntry]) -> str:
     """
     if kind == "dataset":
         return DatasetManifest.of(directory).digest
+    refuse_empty_files({directory / name: entry.size for name, entry in files.items()})
     config = EncoderConfig.of(directory)
     for name, sha256 in config.files.items():
         if name not in files or files[name].sha256 != sha256:

@@ -81,3 +81,16 @@ _SETTINGS_IN_DIGEST = {
     "dimension", "max_seq_length", "precision", "normalized", "similarity", "query_prompt", "document_prompt",
     "pad_token_id", "inputs",
 }  # fmt: skip
+
+
+def refuse_empty_files(sizes: dict[Path, int]) -> None:
+    """Raise a ModelError when a file of a model has no bytes.
+
+    KServe's storage initializer skips such files, and the predictor then finds a model that is not whole.
+    """
+    empty = sorted(str(path) for path, size in sizes.items() if size == 0)
+    if empty:
+        raise ModelError(
+            f"{empty[0]} is empty, and KServe does not fetch files of zero bytes: the model would not be whole where "
+            "it serves; remove the file, or export a base model that does without it."
+        )

@@ -39,8 +39,8 @@ class ServingSettings(BaseSettings):
     """What deploy and rollback move: the predictor of this machine, or an InferenceService of a cluster.
 
     ``RANKLIFT_SERVING`` says which: ``machine`` or ``cluster``. Left at ``auto`` it is the cluster when
-    ``RANKLIFT_KUBERNETES_NAMESPACE`` or ``RANKLIFT_INFERENCE_SERVICE`` is set or the process runs in a pod, and the
-    machine otherwise.
+    ``RANKLIFT_KUBERNETES_NAMESPACE``, ``RANKLIFT_KUBERNETES_CONTEXT`` or ``RANKLIFT_INFERENCE_SERVICE`` is set or the
+    process runs in a pod, and the machine otherwise.
     """
 
     model_config = SettingsConfigDict(env_prefix="RANKLIFT_", extra="ignore", env_ignore_empty=True)
@@ -48,8 +48,9 @@ class ServingSettings(BaseSettings):
     serving: Literal["auto", "machine", "cluster"] = "auto"
     kubernetes_namespace: str | None = None  #: of the InferenceService; the pod's own, else "ranklift", when None
     inference_service: str | None = None  #: its name; "ranklift" when None
+    kubernetes_context: str | None = None  #: of kubectl's configuration; the pod's own cluster, else the current one
     predictor_url: Annotated[str | None, Field(pattern="^https?://")] = None  #: in place of what KServe says
-    deploy_within: Annotated[float, Field(gt=0)] = 900.0  #: seconds for the new version to answer, else a rollback
+    deploy_within: Annotated[float, Field(gt=0)] = 540.0  #: seconds for the new version to answer, else a rollback
     canary_percent: Annotated[int, Field(ge=0, le=99)] = 0  #: of the traffic, before all of it; 0: no canary
     canary_seconds: Annotated[float, Field(ge=0)] = 60.0  #: for which the canary must answer
 
@@ -58,8 +59,10 @@ class ServingSettings(BaseSettings):
         """Whether a cluster serves."""
         if self.serving != "auto":
             return self.serving == "cluster"
-        named = self.kubernetes_namespace is not None or self.inference_service is not None
-        return named or (bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and _POD.is_dir())
+        names = (self.kubernetes_namespace, self.kubernetes_context, self.inference_service)
+        if any(name is not None for name in names):
+            return True
+        return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and _POD.is_dir()
 
     @property
     def namespace(self) -> str:

@@ -1,33 +1,117 @@
 """What surrounds the body of every stage, whatever runs it."""
 
+import logging
+import os
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from pydantic import ValidationError
 
 from components.errors import RankliftError
+from components.patience import process_age
+from components.processor import limit_threads
+from components.stage_log import StampedLines
+from components.stage_times import StageTimes
 
 #: Runs of the pipeline in processes ignore the image; elsewhere the DAG sets each stage's own.
 DEFAULT_IMAGE = "python:3.11-slim-bookworm"
 ERROR_PREFIX = "ranklift: error: "
+#: What a pod's status says of a container that ended: Kubernetes keeps 4,096 bytes of it, and Argo hands them on.
+TERMINATION_LOG = Path("/dev/termination-log")
+_TERMINATION_BYTES = 4000
+_QUIET = ("TQDM_DISABLE", "HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS")
+
+
+class Stage:
+    """The body of a stage, as a context: what its log looks like, and how it ends.
+
+    A problem that the user can fix is one sentence, in the log and in the pod's status, and status 2; 128 + the
+    signal's number after a signal asked the stage to stop. The log has no progress bars, in a pod a time before each
+    line, and at its end where the time went.
+
+    Args:
+        name: of the stage.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._began = time.time() - process_age()
+        self._imported: float | None = None
+        self._around = ExitStack()
+
+    def __enter__(self) -> Self:
+        limit_threads()
+        self._around.enter_context(_quiet())
+        if os.environ.get("KUBERNETES_SERVICE_HOST"):
+            self._around.enter_context(redirect_stdout(StampedLines(sys.stdout)))
+            self._around.enter_context(redirect_stderr(StampedLines(sys.stderr)))
+        return self
+
+    def imported(self) -> None:
+        """Take note that all is imported, and the work begins."""
+        self._imported = time.time()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._around:
+            ended = time.time()
+            times = StageTimes(self._began, self._imported or ended, ended)
+            print(times.line(), file=sys.stderr, flush=True)
+            if isinstance(error, Exception):
+                _keep_in_status(f"{self.name}: {_sentence(error) or f'{type(error).__name__}: {error}'}")
+            _end(error)
 
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """End the process with one sentence where the user can fix the problem; the log needs no traceback.
-
-    Its status is 2, and 128 + the signal's number after a signal asked the stage to stop. KFP knows no statuses but 0
-    and others: `retries` in stages.yaml makes it run the stage again after any of the others.
-    """
+    """End the process with one sentence where the user can fix the problem; the log needs no traceback."""
     try:
         yield
-    except RankliftError as error:
-        print(f"{ERROR_PREFIX}{error}", file=sys.stderr, flush=True)
-        raise SystemExit(error.exit_status) from None
-    except ValidationError as error:
-        print(f"{ERROR_PREFIX}{invalid_value(error)}", file=sys.stderr, flush=True)
-        raise SystemExit(2) from None
+    except (RankliftError, ValidationError) as error:
+        _end(error)
+
+
+def _end(error: BaseException | None) -> None:
+    if error is None or not (sentence := _sentence(error)):
+        return
+    print(f"{ERROR_PREFIX}{sentence}", file=sys.stderr, flush=True)
+    raise SystemExit(error.exit_status if isinstance(error, RankliftError) else 2) from None
+
+
+def _sentence(error: BaseException) -> str:
+    """What a person can do something about; empty for anything else."""
+    if isinstance(error, ValidationError):
+        return invalid_value(error)
+    return str(error) if isinstance(error, RankliftError) else ""
+
+
+def _keep_in_status(sentence: str) -> None:
+    """Write what went wrong where Kubernetes looks for it; nowhere on a machine that is no pod."""
+    if not TERMINATION_LOG.is_file():
+        return
+    try:
+        TERMINATION_LOG.write_bytes(sentence.encode()[:_TERMINATION_BYTES])
+    except OSError as refusal:
+        print(f"ranklift: the pod's status does not get the error ({refusal.strerror})", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep libraries from drawing progress bars and from telling what they do; their warnings stay."""
+    os.environ.update(dict.fromkeys(_QUIET, "1"))  # for what is imported from here on, in other processes as well
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.WARNING)  # KFP sets it to INFO, and sentence-transformers then draws a bar for each batch
+    try:
+        yield
+    finally:
+        root.setLevel(level)
 
 
 def invalid_value(error: ValidationError) -> str:

@@ -1,19 +1,16 @@
-"""Text files that people bring: plain, gzip or zstd, in UTF-8, read line by line with the line's number at hand."""
+"""Text files that people bring, read line by line with the line's number at hand: plain, gzip or zstd, UTF-8 or 16."""
 
-import gzip
-import io
 import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
+from components.byte_streams import COMPRESSIONS, open_utf8
 from components.errors import DataError
 
-COMPRESSIONS = (".gz", ".zst")
-_BOM = b"\xef\xbb\xbf"
-_BLOCK = 1 << 20
-_DAMAGED = (EOFError, OSError, zlib.error)
+LONGEST_LINE = 8 << 20  #: bytes: a line is read into memory whole
+DAMAGED = (EOFError, OSError, zlib.error)
 
 
 def bare_suffix(path: Path) -> str:
@@ -22,51 +19,36 @@ def bare_suffix(path: Path) -> str:
     return name.suffix.lower()
 
 
-def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file for reading, decompressed when its name ends in ``.gz`` or ``.zst``."""
-    suffix = path.suffix.lower()
-    if suffix == ".gz":
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    if suffix == ".zst":
-        import pyarrow as pa
+def raw_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a text file with their numbers (from 1), line ends and blank lines included.
 
-        return io.BufferedReader(pa.input_stream(str(path), compression="zstd"))
-    return path.open("rb")
-
-
-def check_whole(path: Path) -> None:
-    """Decompress a compressed file once, so that its own checksum is verified; other files pass.
+    A byte order mark is no part of the first line; one of UTF-16 or UTF-32 says how the file is decoded.
 
     Raises:
-        DataError: when it is cut off or damaged.
+        DataError: when the file cannot be read, is cut off, is not UTF-8, or has a line beyond `LONGEST_LINE`.
     """
-    if path.suffix.lower() not in COMPRESSIONS:
-        return
+    number = 0
     try:
-        with open_bytes(path) as stream:
-            while stream.read(_BLOCK):
-                pass
-    except _DAMAGED as error:
-        raise _unreadable(path, "", error) from error
+        with open_utf8(path) as stream:
+            while line := stream.readline(LONGEST_LINE + 1):
+                number += 1
+                if len(line) > LONGEST_LINE:
+                    raise DataError(f"{path}, line {number} is longer than {LONGEST_LINE:,} bytes; shorten the row.")
+                yield number, _decode(line, path, number)
+    except DAMAGED as error:
+        raise unreadable(path, f" beyond line {number}", error) from error
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a text file with their numbers (from 1), without line ends; blank lines are left out.
 
-    A UTF-8 byte order mark is skipped.
-
     Raises:
-        DataError: when the file cannot be read, is cut off, or is not UTF-8.
+        DataError: whatever `raw_lines` raises.
     """
-    number = 0
-    try:
-        with open_bytes(path) as stream:
-            for number, line in enumerate(stream, start=1):
-                text = _decode(line.removeprefix(_BOM) if number == 1 else line, path, number)
-                if text.strip():
-                    yield number, text
-    except _DAMAGED as error:
-        raise _unreadable(path, f" beyond line {number}", error) from error
+    for number, line in raw_lines(path):
+        text = line.rstrip("\r\n")
+        if text.strip():
+            yield number, text
 
 
 def numbered_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -88,7 +70,8 @@ def numbered_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, value
 
 
-def _unreadable(path: Path, where: str, error: Exception) -> DataError:
+def unreadable(path: Path, where: str, error: Exception) -> DataError:
+    """The error of a file that is damaged or cannot be opened."""
     return DataError(
         f"{path} cannot be read{where} ({error}): the file is cut off, damaged, or not what its name says; "
         "copy or download it again."
@@ -97,7 +80,7 @@ def _unreadable(path: Path, where: str, error: Exception) -> DataError:
 
 def _decode(line: bytes, path: Path, number: int) -> str:
     try:
-        return line.decode("utf-8").rstrip("\r\n")
+        return line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}, line {number} is not UTF-8 (byte 0x{line[error.start]:02x} at {error.start}); "

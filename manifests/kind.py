@@ -9,13 +9,14 @@ import os
 import re
 import secrets
 import string
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+
+from kind_commands import SetupError, TimeUpError, patient, run, until
 
 MANIFESTS = Path(__file__).resolve().parent
 CLUSTER = "ranklift"
@@ -29,11 +30,6 @@ KEYS: dict[str, dict[str, int | None]] = {
     "predictor.env": {"AWS_ACCESS_KEY_ID": 20, "AWS_SECRET_ACCESS_KEY": 40},
 }
 _OLDEST_KIND = (0, 31)
-_POLL = float(os.environ.get("RANKLIFT_KIND_POLL", "5"))
-#: Part of what kubectl says while a webhook or a kind is not there yet; the next try may find it.
-_PASSING = re.compile(
-    r"failed calling webhook|no matches for kind|no matching resources|not found|connection refused|time(d )?out|EOF"
-)
 #: What the state of a pod tells, and what to do.
 _ADVICE = (
     (r"ErrImagePull|ImagePullBackOff", "An image could not be fetched: check this machine's way to the registry."),
@@ -42,10 +38,6 @@ _ADVICE = (
     (r"no space left|disk-pressure|DiskPressure", "The disk is full: `docker system prune` frees what is not used."),
     (r"CrashLoopBackOff|Error", "A container ends again and again: read its log, `kubectl logs --previous`."),
 )
-
-
-class SetupError(Exception):
-    """What went wrong, and what to do, for the person who waits."""
 
 
 class Step(NamedTuple):
@@ -113,25 +105,25 @@ def up(timeout: float) -> None:
 
 def load(tag: str) -> None:
     """Give the cluster the images of this commit, and the predictor's also by the name that its manifest has."""
-    listed = _run("docker", "image", "ls", "--filter", f"reference=ranklift-*:{tag}", "--format", "{{.Repository}}")
+    listed = run("docker", "image", "ls", "--filter", f"reference=ranklift-*:{tag}", "--format", "{{.Repository}}")
     images = sorted(f"{name}:{tag}" for name in listed.split())
     built = f"ranklift-predictor:{tag}"
     if built not in images:
         raise SetupError(f"There is no image {built}; run `make docker-build` first.")
-    if CLUSTER not in _run("kind", "get", "clusters").split():
+    if CLUSTER not in run("kind", "get", "clusters").split():
         raise SetupError(f"There is no cluster named {CLUSTER}; run `make kind-up` first.")
     served = served_image((MANIFESTS.parent / "kserve" / "inference-service.yaml").read_text(encoding="utf-8"))
     if served not in images:
-        _run("docker", "tag", built, served)
+        run("docker", "tag", built, served)
         images.append(served)
     for number, image in enumerate(images, start=1):
-        give = partial(_run, "kind", "load", "docker-image", image, "--name", CLUSTER)
+        give = partial(run, "kind", "load", "docker-image", image, "--name", CLUSTER)
         _step(number, len(images), image, give)
 
 
 def down() -> None:
     """Remove the cluster and all that is in it; the files of keys stay, for the next one."""
-    _run("kind", "delete", "cluster", "--name", CLUSTER)
+    run("kind", "delete", "cluster", "--name", CLUSTER)
     print(f"The cluster {CLUSTER} is gone, and with it every dataset and model in it.")
 
 
@@ -164,19 +156,19 @@ def _random(length: int) -> str:
 
 
 def _check_tools() -> None:
-    found = re.search(r"v(\d+)\.(\d+)", _run("kind", "version"))
+    found = re.search(r"v(\d+)\.(\d+)", run("kind", "version"))
     if found is None or (int(found[1]), int(found[2])) < _OLDEST_KIND:
         oldest = ".".join(map(str, _OLDEST_KIND))
         raise SetupError(f"kind {oldest} or newer is needed for the node image; this is {found[0] if found else '?'}.")
-    _run("kubectl", "version", "--client")
-    _run("git", "--version")  # kubectl fetches the pinned manifests of Kubeflow with it
-    _run("docker", "info", "--format", "{{.ServerVersion}}")
+    run("kubectl", "version", "--client")
+    run("git", "--version")  # kubectl fetches the pinned manifests of Kubeflow with it
+    run("docker", "info", "--format", "{{.ServerVersion}}")
 
 
 def _make_cluster(timeout: float) -> None:
-    if CLUSTER not in _run("kind", "get", "clusters").split():
+    if CLUSTER not in run("kind", "get", "clusters").split():
         config = str(MANIFESTS.parent / "kind-config.yaml")
-        _run("kind", "create", "cluster", "--config", config, "--wait", f"{timeout:.0f}s", timeout=timeout + 300)
+        run("kind", "create", "cluster", "--config", config, "--wait", f"{timeout:.0f}s", timeout=timeout + 300)
     _kubectl("get", "nodes")
 
 
@@ -185,34 +177,24 @@ def _bring_up(step: Step, timeout: float) -> None:
     try:
         if step.folder is not None:
             if step.namespace == STORE:  # a job cannot be changed, and may be run again
-                _kubectl("delete", "job", "object-store-setup", "-n", STORE, "--ignore-not-found")
-            _until(give_up, partial(_apply, step.folder))
+                _kubectl("delete", "job", "object-store-setup", "-n", STORE, "--ignore-not-found", timeout=timeout)
+            until(give_up, partial(_apply, step.folder))
         for condition in step.conditions:
-            _until(give_up, partial(_wait, condition))
-    except SetupError as error:
+            until(give_up, partial(_wait, condition))
+    except TimeUpError as error:
         raise SetupError(f"{step.title} did not come up within {timeout:.0f} s: {error}\n{_why(step)}") from error
+    except SetupError as error:
+        raise SetupError(f"{step.title} cannot come up: {error}\n{_why(step)}") from error
 
 
 def _apply(folder: str, left: float) -> None:
     how = ("--server-side", "--force-conflicts", "--field-manager=ranklift")
-    _kubectl("apply", *how, "-k", str(MANIFESTS / folder), timeout=left)
+    with patient(MANIFESTS / folder, left) as kustomization:
+        _kubectl("apply", *how, "-k", str(kustomization), timeout=left)
 
 
 def _wait(condition: tuple[str, ...], left: float) -> None:
     _kubectl("wait", *condition, f"--timeout={left:.0f}s", timeout=left + 10)
-
-
-def _until(give_up: float, attempt: Callable[[float], object]) -> None:
-    """Try again while what fails may pass, until the time is over."""
-    while True:
-        left = give_up - time.monotonic()
-        try:
-            attempt(max(left, 1.0))
-            return
-        except SetupError as error:
-            if left <= _POLL or not _PASSING.search(str(error)):
-                raise
-            time.sleep(_POLL)
 
 
 def _why(step: Step) -> str:
@@ -244,25 +226,7 @@ def _step(number: int, total: int, title: str, work: Callable[[], object]) -> No
 
 
 def _kubectl(*arguments: str, timeout: float = 60) -> str:
-    return _run("kubectl", "--context", CONTEXT, *arguments, timeout=timeout)
-
-
-def _run(*command: str, timeout: float = 600) -> str:
-    """Run a command and return what it printed.
-
-    Raises:
-        SetupError: when the program is missing, takes too long or fails.
-    """
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
-    except FileNotFoundError as error:
-        raise SetupError(f"The program {command[0]} is not installed, or not on the PATH; see README.md.") from error
-    except subprocess.TimeoutExpired as error:
-        raise SetupError(f"`{' '.join(command)}` timed out after {timeout:.0f} s.") from error
-    if result.returncode != 0:
-        said = (result.stderr or result.stdout).strip().splitlines()
-        raise SetupError(f"`{' '.join(command)}` failed: {' '.join(said[-3:]) or result.returncode}")
-    return result.stdout
+    return run("kubectl", "--context", CONTEXT, *arguments, timeout=timeout)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

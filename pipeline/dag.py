@@ -13,6 +13,7 @@ from components.gate.component import gate
 from components.hold.component import hold
 from components.prepare.component import prepare
 from components.promote.component import promote
+from components.source.component import source
 from components.train.component import train
 from pipeline.settings import STAGES, PipelineSettings
 from pipeline.task_settings import apply_settings
@@ -51,10 +52,12 @@ def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSe
         triplets_per_query: int = 1,
         max_seq_length: int = 0,
         evaluation_queries: float = 1000,
+        dev_queries: float = 200,
         max_corpus: int = 10_000,
         evaluation_data: str = "",
         evaluation_split: str = "test",
         on_leak: str = "error",
+        strict_passages: bool = False,
         languages: str = "",
         false_negatives: int = 0,
         recipe: str = "seed",
@@ -69,18 +72,23 @@ def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSe
         guards: dict = {},  # noqa: B006 - KFP reads it as the parameter's default; nobody changes it
         seed: int = 42,
     ) -> Outcome:
+        # Data at the same place may be new: the look-up is never cached; `prepare` is while it finds the same.
+        raw = staged(source(data=data, evaluation_data=evaluation_data, base_model=base_model), "source", caching=False)
         prepared = staged(
             prepare(
                 data=data,
+                fingerprint=raw.output,
                 base_model=base_model,
                 max_triplets=max_triplets,
                 triplets_per_query=triplets_per_query,
                 max_seq_length=max_seq_length,
                 evaluation_queries=evaluation_queries,
+                dev_queries=dev_queries,
                 max_corpus=max_corpus,
                 evaluation_data=evaluation_data,
                 evaluation_split=evaluation_split,
                 on_leak=on_leak,
+                strict_passages=strict_passages,
                 languages=languages,
                 false_negatives=false_negatives,
                 seed=seed,
@@ -122,7 +130,9 @@ def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSe
             "gate",
         )
         decision = judged.outputs["decision"]
-        with dsl.If(judged.outputs["Output"] == "promote", name="promote"):
+        # Two conditions beside each other: an Else would put both into a third, whose driver everything waits for.
+        verdict = judged.outputs["Output"]
+        with dsl.If(verdict == "promote", name="promote"):
             promoted = staged(
                 promote(
                     model=candidate.outputs["served_model"],
@@ -134,7 +144,7 @@ def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSe
                 caching=False,
             )
             staged(deploy(version=promoted.output), "deploy", caching=False)
-        with dsl.Else(name="hold"):
+        with dsl.If(verdict != "promote", name="hold"):
             staged(hold(decision=decision), "hold", caching=False)
         return Outcome(dataset, decision, candidate_scores.outputs["scores"], champion_scores.outputs["scores"])
 

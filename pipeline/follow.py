@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from components.decision import Decision
-from components.errors import DataError, RankliftError, StoreError
-from components.object_store import ObjectStore, ObjectStoreSettings
-from pipeline.pipelines_api import PIPELINE, PipelinesApi, UnavailableError
-from pipeline.run_log import StageTime
+from components.errors import RankliftError
+from pipeline.pipelines_api import PipelinesApi, UnavailableError
+from pipeline.run_outcome import ClusterStageTime, decision_of, failure_of, next_commands, stage_times
+from pipeline.run_sources import RunSources
+from pipeline.run_tell import StageTeller
+from pipeline.run_workflow import StageState, stages_of
 from pipeline.submit import Submitted
 
 _OVER = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
@@ -17,44 +18,68 @@ _AWAY = 300.0  # seconds for which KFP may not answer before the following gives
 Tell = Callable[[str], None]
 
 
+class Place(NamedTuple):
+    """Where a run's pods, artifacts and predictor are."""
+
+    namespace: str = "kubeflow"  #: of the pods
+    root: str | None = None  #: where KFP keeps the run's artifacts, to read the decision from
+    serving: str = "ranklift"  #: the namespace of the InferenceService
+    service: str = "ranklift"  #: its name
+
+
 class Followed(NamedTuple):
     """How a run ended."""
 
     verdict: Literal["promote", "hold"]
-    reason: str  #: the decision's sentence; where it stands when it cannot be read from here
-    stages: list[StageTime]
+    reason: str  #: the decision's sentence; why it cannot be read from here, where it cannot
+    stages: list[ClusterStageTime]
+    decision: Decision | None = None
+    next: tuple[str, ...] = ()  #: the commands that put a first champion into service
+
+
+class RunFailedError(RankliftError):
+    """A run that ended without a decision; `stages` are those that it got to."""
+
+    def __init__(self, sentence: str, stages: list[ClusterStageTime]) -> None:
+        super().__init__(sentence)
+        self.stages = stages
 
 
 def follow(
     api: PipelinesApi,
     run: Submitted,
     tell: Tell,
+    place: Place | None = None,
     *,
-    root: str | None = None,
     timeout: float = 24 * 3600,
     poll: float = 5.0,
+    patience: float = 20.0,
 ) -> Followed:
-    """Tell each stage as it starts and ends, and return the decision.
+    """Tell each stage as it starts, waits, is tried again and ends, and return the decision.
 
     Args:
         api: where it runs.
         run: what was started.
         tell: shows one line.
-        root: where KFP keeps the run's artifacts, to read the decision from.
+        place: where its pods and artifacts are.
         timeout: seconds after which to give up.
         poll: seconds between two looks.
+        patience: seconds for which a pod may wait before its reason is told.
 
     Raises:
-        RankliftError: when the run fails, is cancelled or takes too long, or KFP stops answering.
+        RunFailedError: when the run fails or is cancelled; with the failed stage's own sentence.
+        RankliftError: when the run takes too long, or KFP stops answering.
     """
+    place = place or Place()
+    sources = RunSources(api, run.run_id, place.namespace)
+    teller = StageTeller(tell, sources.why_pending, patience)
     end = time.monotonic() + timeout
-    shown: dict[str, str] = {}
     while True:
         found = _look(api, run, tell, poll)
-        stages = _stages(found, run.tasks)
-        _show(stages, shown, tell)
+        stages = stages_of(sources.workflow(), run.tasks) or _bare_stages(found, run.tasks)
+        teller.show(stages)
         if found.state in _OVER:
-            return _ended(found, stages, run, root)
+            return _ended(found, stages, run, sources, place)
         if time.monotonic() > end:
             raise RankliftError(f"The run was not over after {timeout / 3600:g} hours; it goes on, see {run.url}.")
         time.sleep(poll)
@@ -76,65 +101,23 @@ def _look(api: PipelinesApi, run: Submitted, tell: Tell, poll: float) -> Any:
         time.sleep(poll)
 
 
-def _stages(run: Any, tasks: dict[str, str]) -> dict[str, Any]:
-    """``{stage: task detail}`` in the order in which they began; of several attempts the last."""
+def _bare_stages(run: Any, tasks: dict[str, str]) -> list[StageState]:
+    """What KFP's own API says, which is little: for installations that show no workflow."""
     details = run.run_details.task_details if run.run_details else None
-    ours = [detail for detail in details or [] if detail.display_name in tasks]
-    began = {id(detail): detail.create_time.timestamp() if detail.create_time else 0.0 for detail in ours}
-    return {tasks[detail.display_name]: detail for detail in sorted(ours, key=lambda detail: began[id(detail)])}
+    ours = [detail for detail in details or [] if detail.display_name in tasks and detail.state in _STATES]
+    ours.sort(key=lambda detail: detail.create_time.timestamp() if detail.create_time else 0.0)
+    last = {tasks[detail.display_name]: detail for detail in ours}
+    return [
+        StageState(stage, _STATES[detail.state], _said(detail), seconds=_seconds(detail))
+        for stage, detail in last.items()
+    ]
 
 
-def _show(stages: dict[str, Any], shown: dict[str, str], tell: Tell) -> None:
-    for stage, detail in stages.items():
-        before, now = shown.get(stage), detail.state
-        if now == before or now in {None, "PENDING", "SKIPPED", "RUNTIME_STATE_UNSPECIFIED"}:
-            continue
-        if before is None and now != "RUNNING":
-            tell(f"  {stage} …")
-        if now == "RUNNING":
-            tell(f"  {stage} …")
-        else:
-            tell(f"  {stage} {'done' if now == 'SUCCEEDED' else now} in {_seconds(detail):.1f} s")
-        shown[stage] = now
+_STATES: dict[str, Any] = {"RUNNING": "running", "SUCCEEDED": "succeeded", "FAILED": "failed", "CANCELED": "failed"}
 
 
-def _ended(found: Any, stages: dict[str, Any], run: Submitted, root: str | None) -> Followed:
-    times = [StageTime(name, _seconds(item), item.state) for name, item in stages.items() if item.state != "SKIPPED"]
-    if found.state != "SUCCEEDED":
-        raise RankliftError(_failure(found, stages, run))
-    reason = _reason(run.run_id, root)
-    if "promote" in stages and stages["promote"].state == "SUCCEEDED":
-        return Followed("promote", reason or f"Promoted; stage gate says why, see {run.url}", times)
-    if "hold" in stages and stages["hold"].state == "SUCCEEDED":
-        return Followed("hold", reason or f"Held; stage gate says why, see {run.url}", times)
-    raise RankliftError(f"The run ended with neither promote nor hold; see {run.url}.")
-
-
-def _failure(found: Any, stages: dict[str, Any], run: Submitted) -> str:
-    failed = [(name, item) for name, item in stages.items() if item.state == "FAILED"]
-    if not failed:
-        said = found.error.message if found.error is not None else ""
-        return f"The run ended as {found.state}{f' ({said})' if said else ''}; see {run.url}."
-    name, item = failed[-1]
-    said = " ".join((item.error.message or "").split()) if item.error is not None else ""
-    return f"Stage {name} failed{f': {said}' if said else ''}; its log is at {run.url}."
-
-
-def _reason(run_id: str, root: str | None) -> str:
-    """The decision's own sentence, from the run's artifacts when this machine may read them."""
-    settings = ObjectStoreSettings.from_environment()
-    if settings is None or root is None:
-        return ""
-    place = urlsplit(root)
-    store = ObjectStore(settings.model_copy(update={"bucket": place.netloc}))
-    prefix = "/".join(filter(None, [place.path.strip("/"), PIPELINE, run_id, "gate", ""]))
-    try:
-        for item in store.list(prefix):
-            if item.key.endswith("/decision"):
-                return Decision.parse(store.get(item.key).content, item.key).reason
-    except (StoreError, DataError) as error:
-        return f"The decision could not be read: {error}"
-    return ""
+def _said(detail: Any) -> str:
+    return " ".join((detail.error.message or "").split()) if detail.error is not None else ""
 
 
 def _seconds(detail: Any) -> float:
@@ -142,3 +125,19 @@ def _seconds(detail: Any) -> float:
         return 0.0
     # KFP writes 1970 for an end that has not come.
     return max(0.0, round(float((detail.end_time - (detail.start_time or detail.create_time)).total_seconds()), 1))
+
+
+def _ended(found: Any, stages: list[StageState], run: Submitted, sources: RunSources, place: Place) -> Followed:
+    times = stage_times(stages, sources)
+    if found.state != "SUCCEEDED":
+        raise RunFailedError(failure_of(found, stages, run, sources), times)
+    done = {item.stage for item in stages if item.state == "succeeded"}
+    verdict: Literal["promote", "hold"] = "promote" if "promote" in done else "hold"
+    if not done & {"promote", "hold"}:
+        raise RunFailedError(f"The run ended with neither promote nor hold; see {run.url}.", times)
+    decision, why_not = decision_of(run.run_id, stages, sources, place.root)
+    said = (
+        decision.reason if decision else f"{'Promoted' if verdict == 'promote' else 'Held'}. {why_not} See {run.url}."
+    )
+    commands = next_commands(stages, sources, place.serving, place.service)
+    return Followed(verdict, said, times, decision, commands)

@@ -12,8 +12,9 @@ from components.errors import RankliftError
 #: The targets of ``components/Dockerfile``.
 TARGETS = ("prepare", "train", "export", "evaluate", "gate", "promote", "deploy")
 PREDICTOR = "predictor"
-#: `champion` exports the base model while nothing has been promoted; `hold` is the other outcome of `gate`.
-TARGET_OF = {target: target for target in TARGETS} | {"champion": "export", "hold": "gate"}
+#: `source` reads where `prepare` does; `champion` exports the base model while nothing has been promoted; `hold` is the
+#: other outcome of `gate`.
+TARGET_OF = {target: target for target in TARGETS} | {"source": "prepare", "champion": "export", "hold": "gate"}
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 

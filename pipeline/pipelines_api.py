@@ -3,34 +3,21 @@
 import io
 import json
 import os
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import urllib3
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from components.errors import RankliftError
+from pipeline.pipelines_client import PipelinesSettings, bounded_client
+
+__all__ = ["PIPELINE", "PipelineVersion", "PipelinesApi", "PipelinesSettings", "UnavailableError"]
 
 PIPELINE = "ranklift"
-_TIMEOUT = (10.0, 60.0)  # seconds to connect, and without a byte
-
-
-class PipelinesSettings(BaseSettings):
-    """Where Kubeflow Pipelines is and who speaks to it. Secrets come from the environment alone, never from a flag."""
-
-    model_config = SettingsConfigDict(env_prefix="RANKLIFT_KFP_", extra="ignore", env_ignore_empty=True)
-
-    endpoint: str | None = None  #: http(s)://host[:port][/path]
-    ui: str | None = None  #: where people open the UI, when not at the endpoint
-    namespace: str | None = None  #: the user's profile, in a multi-user installation
-    token: SecretStr | None = None  #: sent as a bearer token
-    cookie: SecretStr | None = None  #: such as the session of an authenticating proxy
-    headers: dict[str, SecretStr] = Field(default_factory=dict)  #: JSON, such as {"kubeflow-userid": "me@example.com"}
-    ca_file: Path | None = None
+_LONGEST_ANSWER = 32 << 20
 
 
 class PipelineVersion(NamedTuple):
@@ -61,7 +48,7 @@ class PipelinesApi:
         self._ui = (settings.ui or os.environ.get("KF_PIPELINES_UI_ENDPOINT") or self.endpoint).rstrip("/")
         self._namespace = settings.namespace
         with self._spoken("connect to it"):
-            self._client = _client(self.endpoint, settings)
+            self._client = bounded_client(self.endpoint, settings)
 
     def run_url(self, run_id: str) -> str:
         """The page of a run."""
@@ -152,6 +139,49 @@ class PipelinesApi:
         with self._spoken(f"look at run {run_id}"):
             return self._client.get_run(run_id)
 
+    def workflow(self, run_id: str) -> dict[str, Any]:
+        """Argo's workflow of a run, as KFP keeps it: every node with its message and times; empty where it has none.
+
+        KFP's own API (v2beta1) gives no message of a stage, no pod and no attempt; v1beta1, beside it, gives them all.
+        """
+        with self._spoken(f"look at the workflow of run {run_id}"):
+            document = json.loads(self._read(f"/apis/v1beta1/runs/{run_id}"))
+            manifest = (document.get("pipeline_runtime") or {}).get("workflow_manifest")
+            found: dict[str, Any] = json.loads(manifest) if manifest else {}
+            return found
+
+    def log(self, run_id: str, pod: str, namespace: str) -> str:
+        """The log of a stage's pod, from KFP's API, or its UI where the endpoint is that of the UI.
+
+        Raises:
+            UnavailableError: also when the pod is gone and its log was not kept.
+        """
+        ui = urlencode({"podname": pod, "runid": run_id, "podnamespace": namespace})
+        for path in (f"/apis/v1alpha1/runs/{run_id}/nodes/{pod}/log", f"/k8s/pod/logs?{ui}"):
+            try:
+                with self._spoken(f"read the log of {pod}"):
+                    text = self._read(path)
+            except UnavailableError as error:
+                if error.status not in {404, 500}:
+                    raise
+                continue
+            # KFP's API answers 200 before it looks, its UI answers 200 with its page to what it does not know.
+            if not text.startswith('{"error_message"') and not text.lstrip()[:9].lower().startswith(
+                ("<!doctype", "<html")
+            ):
+                return text
+        raise UnavailableError(f"Kubeflow Pipelines at {self.endpoint} has no log of pod {pod}.", 404)
+
+    def _read(self, path: str) -> str:
+        client = self._client._run_api.api_client
+        response = client.call_api(
+            path, "GET", auth_settings=["Bearer"], _preload_content=False, _return_http_data_only=True
+        )
+        try:
+            return bytes(response.read(_LONGEST_ANSWER)).decode("utf-8", "replace")
+        finally:
+            response.close()
+
     def _experiment(self, name: str) -> str:
         return str(self._client.create_experiment(name, namespace=self._namespace).experiment_id)
 
@@ -175,6 +205,8 @@ class PipelinesApi:
                 yield
         except ApiException as error:
             raise UnavailableError(self._refusal(error, what), int(error.status or 0)) from None
+        except json.JSONDecodeError:
+            raise UnavailableError(f"What answers at {self.endpoint} when asked to {what} is no JSON.", 404) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             reason = getattr(error, "reason", error)
             raise UnavailableError(
@@ -200,47 +232,6 @@ class UnavailableError(RankliftError):
     def __init__(self, sentence: str, status: int = 0) -> None:
         super().__init__(sentence)
         self.status = status
-
-
-def _client(endpoint: str, settings: PipelinesSettings) -> Any:
-    from kfp import Client
-
-    class BoundedClient(Client):
-        """KFP's client; each of its requests ends, and carries the headers of the environment."""
-
-        def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:
-            """One attempt: who typed a wrong endpoint need not wait for five."""
-            api = self._healthz_api.api_client
-            if not hasattr(api, "ranklift_bounded"):
-                _bound(api, settings.headers)
-            return self._healthz_api.healthz_service_get_healthz()
-
-    token = settings.token.get_secret_value() if settings.token else None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the client is for KFP v2
-        client = BoundedClient(
-            host=endpoint,
-            existing_token=token,
-            cookies=settings.cookie.get_secret_value() if settings.cookie else None,
-            ssl_ca_cert=str(settings.ca_file) if settings.ca_file else None,
-            namespace=settings.namespace or "kubeflow",
-        )
-        client.get_kfp_healthz()
-    return client
-
-
-def _bound(api: Any, headers: Mapping[str, SecretStr]) -> None:
-    """Give every request of a generated client a time limit; the client itself knows none."""
-    request = api.rest_client.request
-
-    def bounded(*arguments: Any, **named: Any) -> Any:
-        named["_request_timeout"] = named.get("_request_timeout") or _TIMEOUT
-        return request(*arguments, **named)
-
-    api.rest_client.request = bounded
-    for name, value in headers.items():
-        api.set_default_header(name, value.get_secret_value())
-    api.ranklift_bounded = True
 
 
 def _said(error: Any) -> str:

@@ -12,7 +12,7 @@ from components.stage import ERROR_PREFIX
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '([\w-]+)'$")
 _ENDED = re.compile(r"Task '([\w-]+)' finished with status (\w+)$")
-_PROGRESS = re.compile(r"^\s*(?:train|evaluate|prepare|export|deploy): ")
+_PROGRESS = re.compile(r"^\s*(?:\d\d:\d\d:\d\d )?((?:train|evaluate|prepare|export|deploy): .*)")
 
 
 class StageTime(NamedTuple):
@@ -70,8 +70,8 @@ class RunLog(io.TextIOBase):
             self._start(started[1])
         elif ended := _ENDED.search(line):
             self._end(ended[1], ended[2])
-        elif _PROGRESS.match(line):
-            self._tell(f"    {line.strip()}")
+        elif progress := _PROGRESS.match(line):
+            self._tell(f"    {progress[1].rstrip()}")
 
     def _start(self, stage: str) -> None:
         self._started[stage] = time.monotonic()

@@ -14,13 +14,16 @@ from components.checkpoint_setting import CHECKPOINTS
 from components.errors import RankliftError
 from pipeline.images import TARGET_OF, image_tag
 
-STAGES = ("prepare", "train", "export", "champion", "evaluate", "gate", "promote", "deploy", "hold")
+STAGES = ("source", "prepare", "train", "export", "champion", "evaluate", "gate", "promote", "deploy", "hold")
 #: Stages that run in another stage's image: champion may have to export the base model, hold needs nothing of its own.
 SECRETS_FOLDER = "/var/run/secrets/ranklift"
+ACCOUNT_FOLDER = "/var/run/secrets/ranklift-account"  #: the token of an account that one stage alone has
 
 _SECRET_NAMES = re.compile(r"SECRET|PASSWORD|TOKEN|ACCESS_KEY|CREDENTIAL", re.IGNORECASE)
 _DNS = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONG = 7 * 86400  # seconds: an attempt that has no time-out
+_START = 600  # seconds that a pod may need to start: a node and an image are fetched
 
 DnsName = Annotated[str, StringConstraints(pattern=_DNS, max_length=253)]
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -41,12 +44,18 @@ class Accelerator(_Part):
 
 
 class Retries(_Part):
-    """How often a failed stage is tried again, and how long KFP waits before."""
+    """How often a stage is tried again whose pod went away, and how long KFP waits before."""
 
     count: int = Field(ge=0, le=20)
-    wait: Duration = "30s"  #: before the first retry
-    factor: float = Field(2.0, ge=1)  #: by which each further wait is longer
-    longest: Duration = "10m"
+    #: Before the first retry, and before Argo says that there is none: what cannot succeed fails so much later.
+    wait: Duration = "5s"
+    factor: int = Field(2, ge=1, le=10)  #: by which each further wait is longer; Argo takes whole numbers alone
+    #: All attempts and waits together: Argo kills what still runs then. By default the time that they can take.
+    within: Duration | None = None
+
+    def waits(self) -> int:
+        """Seconds of all the waits."""
+        return sum(seconds(self.wait) * self.factor**number for number in range(self.count))
 
 
 class Toleration(_Part):
@@ -71,7 +80,8 @@ class PodSettings(_Part):
 
     image: str | None = None  #: with a tag or digest; {stage} stands for the stage's image, {tag} for this commit's
     image_pull_secrets: tuple[DnsName, ...] = ()
-    cpu: Cpu | None = None  #: requested and limited, such as "2" or "500m"
+    cpu: Cpu | None = None  #: requested, such as "2" or "500m"
+    cpu_limit: Cpu | None = None  #: none by default: a stage takes what the node has to spare
     memory: Memory | None = None  #: requested and limited, such as 4Gi
     accelerator: Accelerator | None = None
     node_selector: Mapping[str, str] = Field(default_factory=dict)
@@ -108,6 +118,14 @@ class StageSettings(PodSettings):
 
     retries: Retries | None = None
     timeout: Duration | None = None  #: for the stage's pod, such as 2h
+    patience: Duration | None = None  #: how long the store or the hub may be away before the stage fails
+
+    def window(self) -> int:
+        """Seconds for all attempts of the stage: what the settings say, or what they can take."""
+        if self.retries is None or self.retries.within is not None:
+            return seconds(self.retries.within) if self.retries and self.retries.within else 0
+        one = seconds(self.timeout) if self.timeout else _LONG
+        return (self.retries.count + 1) * (one + _START) + self.retries.waits()
 
 
 class TrainJob(PodSettings):
@@ -115,6 +133,7 @@ class TrainJob(PodSettings):
 
     runtime: DnsName = "torch-distributed"  #: a ClusterTrainingRuntime of Kubeflow Trainer
     deadline: Duration = "6h"  #: that the nodes may train
+    token_secret: DnsName | None = None  #: of the account that may make TrainJobs; the runs' own when None
 
 
 class ObjectStoreAccess(_Part):
@@ -151,7 +170,8 @@ class Serving(_Part):
     inference_service: DnsName = "ranklift"
     canary_percent: int = Field(0, ge=0, le=99)  #: of the traffic, before all of it; 0: no canary
     canary_time: Duration = "1m"  #: how long the canary must answer
-    ready_within: Duration = "15m"
+    ready_within: Duration = "9m"
+    token_secret: DnsName | None = None  #: of the account that may change it; the runs' own when None
 
 
 class PipelineSettings(_Part):
@@ -197,6 +217,12 @@ class PipelineSettings(_Part):
             )
         return self
 
+    @model_validator(mode="after")
+    def _times_fit(self) -> Self:
+        for stage in STAGES:
+            _check_times(stage, self.of(stage))
+        return self
+
     def of(self, stage: str) -> StageSettings:
         """What one stage needs: the file's defaults, its own entries over them, field by field."""
         own = self.stages.get(stage, StageSettings())
@@ -208,6 +234,20 @@ class PipelineSettings(_Part):
         return StageSettings.model_construct(**merged)
 
 
+def _check_times(stage: str, chosen: StageSettings) -> None:
+    timeout = seconds(chosen.timeout) if chosen.timeout else _LONG
+    if chosen.patience and seconds(chosen.patience) >= timeout:
+        raise ValueError(
+            f"stage {stage} has the patience {chosen.patience} and is killed after {chosen.timeout}; give it less "
+            "patience, or a longer timeout"
+        )
+    if chosen.retries and chosen.retries.within and seconds(chosen.retries.within) < timeout:
+        raise ValueError(
+            f"stage {stage} may run for {chosen.timeout or 'ever'} and all its attempts together for "
+            f"{chosen.retries.within}, which kills the first one; leave retries.within out, or make it longer"
+        )
+
+
 def named_image(image: str, stage: str) -> str:
     """An image with the stage's name and this commit's tag in place of ``{stage}`` and ``{tag}``."""
     image = image.replace("{stage}", TARGET_OF[stage])
@@ -217,6 +257,11 @@ def named_image(image: str, stage: str) -> str:
 def seconds(duration: str) -> int:
     """``"2h"`` as 7200."""
     return int(duration[:-1]) * _SECONDS[duration[-1]]
+
+
+def cpus(quantity: str) -> float:
+    """``"500m"`` as 0.5."""
+    return int(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
 
 
 def _where(error: Exception) -> str:
@@ -239,7 +284,8 @@ def _sentence(path: Path, error: ValidationError) -> str:
 
 
 _EXAMPLES = {
-    "cpu": "2 or 500m", "memory": "4Gi", "timeout": "2h", "wait": "30s", "longest": "10m", "canary_time": "5m",
-    "ready_within": "15m", "checkpoints": "store, off or s3://ranklift/team-a", "endpoint": "http://minio.ranklift.svc:9000",
+    "cpu": "2 or 500m", "memory": "4Gi", "timeout": "2h", "wait": "30s", "within": "12h", "factor": "2",
+    "patience": "10m", "canary_time": "5m", "cpu_limit": "2",
+    "ready_within": "9m", "checkpoints": "store, off or s3://ranklift/team-a", "endpoint": "http://minio.ranklift.svc:9000",
     "pipeline_root": "s3://ranklift/runs", "count": "2", "canary_percent": "10",
 }  # fmt: skip

@@ -3,19 +3,25 @@
 from typing import Any
 
 from components.errors import RankliftError
+from components.kubernetes_account import VARIABLE as ACCOUNT_VARIABLE
 from components.train.train_job_settings import VARIABLE, TrainJobSettings
 from pipeline.settings import (
+    ACCOUNT_FOLDER,
     SECRETS_FOLDER,
     ObjectStoreAccess,
     PipelineSettings,
+    PodSettings,
     Serving,
     StageSettings,
     TrainJob,
+    cpus,
     named_image,
     seconds,
 )
 
-_SPEAKS_TO_STORE = {"prepare", "champion", "promote", "deploy"}
+#: The label by which manifests/ tells the pods of the stages apart: who may reach what.
+STAGE_LABEL = "ranklift.dev/stage"
+_SPEAKS_TO_STORE = {"source", "prepare", "champion", "promote", "deploy"}
 
 
 def apply_settings(task: Any, stage: str, settings: PipelineSettings, image: str | None = None) -> None:
@@ -32,7 +38,7 @@ def apply_settings(task: Any, stage: str, settings: PipelineSettings, image: str
     """
     chosen = settings.of(stage)
     _set_container(task, chosen)
-    _set_pod(task, chosen)
+    _set_pod(task, stage, chosen)
     if settings.object_store is not None and stage in _SPEAKS_TO_STORE:
         _set_object_store(task, settings.object_store)
     if settings.object_store is not None and stage == "train":
@@ -46,8 +52,7 @@ def apply_settings(task: Any, stage: str, settings: PipelineSettings, image: str
 def _set_container(task: Any, chosen: StageSettings) -> None:
     if chosen.image:
         task.set_container_image(chosen.image)
-    if chosen.cpu:
-        task.set_cpu_request(chosen.cpu).set_cpu_limit(chosen.cpu)
+    _set_cpu(task, chosen)
     if chosen.memory:
         task.set_memory_request(chosen.memory).set_memory_limit(chosen.memory)
     if chosen.accelerator:
@@ -57,13 +62,32 @@ def _set_container(task: Any, chosen: StageSettings) -> None:
             num_retries=chosen.retries.count,
             backoff_duration=f"{seconds(chosen.retries.wait)}s",
             backoff_factor=chosen.retries.factor,
-            backoff_max_duration=f"{seconds(chosen.retries.longest)}s",
+            backoff_max_duration=f"{chosen.window()}s",
         )
+    if chosen.patience:
+        task.set_env_variable("RANKLIFT_PATIENCE", str(seconds(chosen.patience)))
+        if chosen.timeout:
+            task.set_env_variable("RANKLIFT_STAGE_SECONDS", str(seconds(chosen.timeout)))
 
 
-def _set_pod(task: Any, chosen: StageSettings) -> None:
+def _set_cpu(task: Any, chosen: StageSettings) -> None:
+    if chosen.cpu:
+        task.set_cpu_request(chosen.cpu)
+    if chosen.cpu_limit:
+        task.set_cpu_limit(chosen.cpu_limit)
+    for name, value in _cpu_request(chosen).items():
+        task.set_env_variable(name, value)
+
+
+def _cpu_request(chosen: PodSettings) -> dict[str, str]:
+    """Without a limit nothing else in the pod tells how many threads are sensible on a large node."""
+    return {"RANKLIFT_CPU_REQUEST": f"{cpus(chosen.cpu):g}"} if chosen.cpu and not chosen.cpu_limit else {}
+
+
+def _set_pod(task: Any, stage: str, chosen: StageSettings) -> None:
     from kfp import kubernetes
 
+    kubernetes.add_pod_label(task, STAGE_LABEL, stage)
     if chosen.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, list(chosen.image_pull_secrets))
     if chosen.timeout:
@@ -90,7 +114,17 @@ def _set_object_store(task: Any, store: ObjectStoreAccess) -> None:
     task.set_env_variable("RANKLIFT_S3_SECRETS_DIR", SECRETS_FOLDER)
 
 
+def _set_account(task: Any, secret: str | None) -> None:
+    """Give a task the token of an account besides the one that all pods of the run have."""
+    from kfp import kubernetes
+
+    if secret is not None:
+        kubernetes.use_secret_as_volume(task, secret, ACCOUNT_FOLDER)
+        task.set_env_variable(ACCOUNT_VARIABLE, ACCOUNT_FOLDER)
+
+
 def _set_serving(task: Any, serving: Serving) -> None:
+    _set_account(task, serving.token_secret)
     task.set_env_variable("RANKLIFT_SERVING", "cluster")
     task.set_env_variable("RANKLIFT_KUBERNETES_NAMESPACE", serving.namespace)
     task.set_env_variable("RANKLIFT_INFERENCE_SERVICE", serving.inference_service)
@@ -105,6 +139,7 @@ def _set_training(task: Any, settings: PipelineSettings, store: ObjectStoreAcces
         task.set_env_variable("RANKLIFT_CHECKPOINTS", store.checkpoints)
     if settings.train_job is not None:
         _set_train_job(task, settings.train_job, store, image)
+        _set_account(task, settings.train_job.token_secret)
     if store.checkpoints != "off" or settings.train_job is not None:
         _set_object_store(task, store)
 
@@ -124,12 +159,13 @@ def _set_train_job(task: Any, nodes: TrainJob, store: ObjectStoreAccess, image: 
         runtime=nodes.runtime,
         deadline=seconds(nodes.deadline),
         cpu=nodes.cpu,
+        cpu_limit=nodes.cpu_limit,
         memory=nodes.memory,
         accelerator=nodes.accelerator.type if nodes.accelerator else None,
         accelerators=nodes.accelerator.count if nodes.accelerator else 0,
         node_selector=dict(nodes.node_selector),
         tolerations=[toleration.model_dump(exclude_none=True) for toleration in nodes.tolerations],
         image_pull_secrets=list(nodes.image_pull_secrets),
-        env=dict(nodes.env),
+        env={**_cpu_request(nodes), **nodes.env},
     )
     task.set_env_variable(VARIABLE, settings.model_dump_json(exclude={"namespace"}, exclude_defaults=True))

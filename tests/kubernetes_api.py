@@ -7,6 +7,7 @@ beside that (KServe, the kubelet) is in `tests/kserve_controller.py`.
 
 import copy
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
+from tests import port_forward
 from tests.json_server import JsonHandler, JsonServer
 
 Key = tuple[str, str, str]  # plural, namespace, name
@@ -45,8 +47,11 @@ class Cluster:
         self.objects: dict[Key, dict[str, Any]] = {}
         self.events: list[tuple[int, str, Key, dict[str, Any]]] = []
         self.logs: dict[tuple[str, str], str] = {}  # (pod, container) → text
+        self.forwards: dict[tuple[str, str, int], tuple[str, int] | str] = {}  # (namespace, pod, port) → address, fault
         self.requests: list[Request] = []
         self.denied: set[tuple[str, str]] = set()  # (verb, resource)
+        self.forbidden: set[tuple[str, str]] = set()  # to the pipeline: (verb, resource)
+        self.granted: set[str] = set()  # verbs that the pipeline has on everything
         self.version = {"major": "1", "minor": "34"}
         self.oldest_watchable = 0
         self.on_apply: Callable[[Key, dict[str, Any]], None] = lambda key, item: None
@@ -56,6 +61,12 @@ class Cluster:
         self.before_answer: Callable[[Request], None] = lambda request: None  # raises a RefusalError, or waits
         self.network: Callable[[str, str, bytes], tuple[int, dict[str, Any]]] = lambda host, path, body: (502, {})
         self._version = 100
+
+    def may(self, asked: dict[str, Any]) -> bool:
+        """Whether the pipeline may do something, as the Roles of manifests/base say it."""
+        verb, resource = asked["resourceAttributes"]["verb"], asked["resourceAttributes"]["resource"]
+        allowed = {"inferenceservices": {"get", "patch", "watch"}, "pods": {"get", "list"}}.get(resource, set())
+        return (verb, resource) not in self.forbidden and verb in allowed | self.granted
 
     def put(self, plural: str, item: dict[str, Any]) -> dict[str, Any]:
         """Create an object or replace it, as a controller does."""
@@ -86,6 +97,8 @@ class Cluster:
             self._tell("DELETED", (plural, namespace, name), self.objects.pop((plural, namespace, name)))
 
     def create(self, plural: str, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
+        if plural == "subjectaccessreviews":
+            return {**body, "status": {"allowed": self.may(body["spec"])}}
         name = body["metadata"]["name"]
         with self.changed:
             if (plural, namespace, name) in self.objects:
@@ -101,14 +114,16 @@ class Cluster:
             item["status"] = status
             self.put(plural, item)
 
-    def select(self, plural: str, namespace: str, labels: str = "") -> list[dict[str, Any]]:
+    def select(self, plural: str, namespace: str, labels: str = "", fields: str = "") -> list[dict[str, Any]]:
         wanted = dict(pair.split("=", 1) for pair in labels.split(",") if pair)
+        asked = dict(pair.split("=", 1) for pair in fields.split(",") if pair)
         with self.changed:
             return [
                 copy.deepcopy(item)
                 for (kind, place, _), item in sorted(self.objects.items())
                 if kind == plural and (not namespace or place == namespace)
-                and wanted.items() <= item["metadata"].get("labels", {}).items()
+                and wanted.items() <= ((item.get("metadata") or {}).get("labels") or {}).items()
+                and asked.items() <= {".".join(path): str(value) for path, value in _leaves(item)}.items()
             ]  # fmt: skip
 
     def apply(self, plural: str, namespace: str, name: str, body: dict[str, Any], manager: str) -> dict[str, Any]:
@@ -183,8 +198,12 @@ class _Handler(JsonHandler):
             service = request.name.split(":")[1]
             path = url.path.partition("/proxy")[2]
             self.send(*cluster.network(f"{service}.{request.namespace}.svc.cluster.local", path, body))
+        elif part == "portforward":
+            port = int(request.query["ports"])
+            target = cluster.forwards.get((request.namespace, request.name, port), "connection refused")
+            port_forward.serve(self, port, target)
         elif part == "log":
-            lines = cluster.logs.get((request.name, request.query["container"]), "").splitlines(keepends=True)
+            lines = cluster.logs.get((request.name, request.query.get("container", "")), "").splitlines(keepends=True)
             self.send(200, "".join(lines[-int(request.query["tailLines"]) :]))
         elif request.verb == "watch":
             self._watch(request)
@@ -207,7 +226,9 @@ class _Handler(JsonHandler):
             cluster.delete(plural, request.namespace, request.name)
             cluster.on_delete((plural, request.namespace, request.name))
             return 200, {"kind": "Status", "status": "Success"}
-        items = cluster.select(plural, request.namespace, request.query.get("labelSelector", ""))
+        items = cluster.select(
+            plural, request.namespace, request.query.get("labelSelector", ""), request.query.get("fieldSelector", "")
+        )
         return 200, {"kind": "List", "items": items}
 
     def _watch(self, request: Request) -> None:
@@ -236,16 +257,24 @@ class _Server(JsonServer):
 
 
 @contextmanager
-def serving(cluster: Cluster, folder: Path) -> Iterator[dict[str, str]]:
-    """Serve the API on loopback; gives the environment in which clients find it, and reach the cluster's network."""
+def serving(cluster: Cluster, folder: Path, authority: Path | None = None) -> Iterator[dict[str, str]]:
+    """Serve the API on loopback, over TLS with the certificate of an authority; gives the environment in which clients
+    find it, and reach the cluster's network."""
     server = _Server(_Handler)
     server.cluster = cluster
-    with server.running() as url:
+    trust = {}
+    if authority is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(authority / "server.pem")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        trust = {"certificate-authority": str(authority / "ca.pem")}
+    with server.running() as address:
+        url = address.replace("http", "https") if trust else address
         config = {
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
-            "clusters": [{"name": "test", "cluster": {"server": url}}],
+            "clusters": [{"name": "test", "cluster": {"server": url, **trust}}],
             "users": [{"name": "test", "user": {"token": "token"}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+            "contexts": [{"name": name, "context": {"cluster": "test", "user": "test"}} for name in ("test", "other")],
         }  # fmt: skip
         (folder / "kubeconfig").write_text(json.dumps(config))
         yield {"KUBECONFIG": str(folder / "kubeconfig"), "http_proxy": url, "no_proxy": "127.0.0.1,localhost"}

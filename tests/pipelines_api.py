@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.json_server import JsonHandler, JsonServer
 
+PAGE = "<!doctype html><html></html>"  # KFP's UI, for every path that it does not know
 Steps = list[dict[str, str]]  # one look after the other: {task: state}
 
 
@@ -32,8 +33,18 @@ class Pipelines:
         self.token: str | None = None  # that requests must carry
         self.seen_headers: list[dict[str, str]] = []
         self.looks = 0
+        self.workflows: list[dict[str, Any]] = []  # Argo's, one look after the other; none where KFP shows none
+        self.logs: dict[str, str] = {}  # pod → text
+        self.is_ui = False  # whether the endpoint is that of KFP's UI, which hands most on to the API
 
     def answer(self, method: str, path: str, query: dict[str, list[str]], body: bytes, kind: str) -> tuple[int, Any]:
+        if path.startswith("/apis/v1beta1/runs/") and self.workflows:
+            workflow = self.workflows[min(self.looks, len(self.workflows)) - 1]
+            return 200, {"run": {}, "pipeline_runtime": {"workflow_manifest": json.dumps(workflow)}}
+        if path.startswith("/apis/v1alpha1/runs/"):
+            return 200, PAGE if self.is_ui else self._log(path.split("/")[-2])
+        if path == "/k8s/pod/logs":
+            return (200, self.logs[query["podname"][0]]) if self.is_ui else (404, {"message": "no such page"})
         if not path.startswith("/apis/v2beta1/"):
             return 404, {"message": "no such page"}
         name = path.removeprefix("/apis/v2beta1/")
@@ -93,15 +104,19 @@ class Pipelines:
         return version
 
     def _look(self, run_id: str) -> dict[str, Any]:
-        step = min(self.looks, len(self.steps) - 1)
+        step = min(self.looks, max(len(self.steps), len(self.workflows)) - 1)
         self.looks += 1
         seen: dict[str, str] = {}
         for tasks in self.steps[: step + 1]:
             seen |= tasks
         details = [self._task(number, *item) for number, item in enumerate(seen.items())]
-        over = step == len(self.steps) - 1
+        over = step >= max(len(self.steps), len(self.workflows)) - 1 if self.workflows else step == len(self.steps) - 1
         state = self.end if over else "RUNNING"
         return {"run_id": run_id, "state": state, "run_details": {"task_details": details}}
+
+    def _log(self, pod: str) -> Any:
+        # As KFP does: it answers 200 before it looks, and adds its error to what it has sent.
+        return self.logs.get(pod) or {"error_message": f"Failed to read logs from pod {pod}", "error_details": "gone"}
 
     def _task(self, number: int, name: str, state: str) -> dict[str, Any]:
         detail = {

@@ -1,4 +1,8 @@
-"""The champion: what serves today, or what would serve if nobody had ever fine-tuned anything."""
+"""The champion: what serves today, or what would serve if nobody had ever fine-tuned anything.
+
+A promotion moves the champion, and a deploy that fails moves it back to what serves (`components.deploy.champion`), so
+the champion is the model in service, or the one that is being put there.
+"""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -35,9 +39,18 @@ def champion_model(registry: Registry, dataset: Path, output: Path, precision: s
     """
     version = fetch_champion(registry, output)
     if version is not None:
-        return ChampionModel(version, EncoderConfig.of(output).digest)
+        return ChampionModel(_named(version, registry), EncoderConfig.of(output).digest)
     base_model = DatasetManifest.of(dataset).base_model
     config = export_for_dataset(
         base_model_directory(base_model), dataset, output, precision=precision, base_model=base_model
     )
     return ChampionModel(f"the base model ({base_model})", config.digest)
+
+
+def _named(version: str, registry: Registry) -> str:
+    """The version, and whether it is promoted only: its deploy may still run, or was killed."""
+    champion = registry.champion()
+    seen = champion.in_service if champion is not None else None
+    if champion is None or champion.version != version or seen is None or seen.version == version:
+        return version
+    return f"{version} (promoted, not in service yet)"

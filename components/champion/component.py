@@ -12,12 +12,14 @@ def champion(
     served_model: dsl.Output[dsl.Model],
 ):
     """Fetch the model that serves today; the untouched base model while nothing has been promoted."""
-    from pathlib import Path
+    from components.stage import Stage
 
-    from components.champion.champion import champion_model
-    from components.registry import open_registry
-    from components.stage import reported
+    with Stage("champion") as stage:
+        from pathlib import Path
 
-    with reported():
+        from components.champion.champion import champion_model
+        from components.registry import open_registry
+
+        stage.imported()
         found = champion_model(open_registry(), Path(dataset.path), Path(served_model.path), precision)
         served_model.metadata.update(name=found.name, digest=found.digest)

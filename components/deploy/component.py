@@ -8,10 +8,12 @@ from components.stage import DEFAULT_IMAGE
 @dsl.component(base_image=DEFAULT_IMAGE, install_kfp_package=False)
 def deploy(version: str) -> str:
     """Put a version into service, ask it a smoke query, and roll back when that fails; returns what now serves."""
-    from components.deploy.deploy import deploy as deploy_version
-    from components.registry import open_registry
-    from components.settings import ServingSettings, home_directory
-    from components.stage import reported
+    from components.stage import Stage
 
-    with reported():
-        return deploy_version(version, open_registry(), home_directory(), ServingSettings())
+    with Stage("deploy") as stage:
+        from components.deploy.champion import deploy_champion
+        from components.registry import open_registry
+        from components.settings import ServingSettings, home_directory
+
+        stage.imported()
+        return deploy_champion(version, open_registry(), home_directory(), ServingSettings())

@@ -5,6 +5,7 @@ from pathlib import Path
 from components.deploy.cluster import deploy_on_cluster
 from components.deploy.inference_service import canary_of, revision_of
 from components.deploy.local import deploy_local
+from components.deploy.outcome import Deployed
 from components.deploy.rollout import Rollout
 from components.deploy.serving import current_version
 from components.kubernetes_api import KubernetesApi
@@ -12,8 +13,10 @@ from components.registry import Registry
 from components.settings import ServingSettings
 
 
-def deploy(version: str, registry: Registry, home: Path, settings: ServingSettings, number: int | None = None) -> str:
-    """Put a version into service and prove that it answers; returns the version that is in service now.
+def deploy(
+    version: str, registry: Registry, home: Path, settings: ServingSettings, number: int | None = None
+) -> Deployed:
+    """Put a version into service and prove that it answers.
 
     Args:
         version: such as "V3".
@@ -23,24 +26,27 @@ def deploy(version: str, registry: Registry, home: Path, settings: ServingSettin
         number: of the entry that the version is to have in the champion's history; the one that it has when None.
 
     Raises:
-        RankliftError: with the reason, after what served before was put back.
+        NotDeployedError: with the reason, after what served before was put back.
+        RankliftError: when it could not even begin.
     """
     if settings.on_cluster:
         return deploy_on_cluster(version, registry, settings, number=number)
-    return deploy_local(version, registry, home)
+    return Deployed(deploy_local(version, registry, home), proven=True)
 
 
-def versions_in_service(home: Path, settings: ServingSettings) -> list[str]:
+def versions_in_service(home: Path | None, settings: ServingSettings) -> list[str]:
     """The versions that this machine or the cluster serves, tries as a canary, or would go back to.
+
+    Without a `home` this machine is not looked at: its versions are those of another registry.
 
     Raises:
         RankliftError: when the cluster cannot be asked.
     """
-    local = current_version(home)
+    local = current_version(home) if home is not None else None
     found = [local] if local else []
     if not settings.on_cluster:
         return found
-    service = Rollout(KubernetesApi.connect(), settings).read()
+    service = Rollout(KubernetesApi.connect(settings.kubernetes_context), settings).read()
     if service is None:
         return found
     revision, canary = revision_of(service), canary_of(service)

@@ -1,30 +1,23 @@
-"""What deploy reads from an InferenceService and writes into it.
+"""What deploy reads from an InferenceService; `components.deploy.patches` is what it writes into one."""
 
-KServe's schema keeps ``containers`` as an atomic list: a server-side apply replaces it whole, so it is read, changed
-in two variables, and applied with the resource version that was read. What deploy has to remember stands in further
-variables of the same container, because KServe copies labels and annotations onto every pod: an annotation of the
-canary's would restart what serves.
-"""
-
-import copy
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from components.errors import RankliftError
 from components.kubernetes_api import Manifest
 from components.registry_version import is_version_name
 
-MANAGER = "ranklift"
 CANARY = "canary"
 
-_CONTAINER = "kserve-container"
-_URI = "STORAGE_URI"
-_VERSION = "RANKLIFT_PREDICTOR_MODEL_VERSION"
-_MANIFEST = "RANKLIFT_PREDICTOR_MANIFEST_SHA256"
-_NUMBER = "RANKLIFT_CHAMPION_NUMBER"
-_HEAD = "RANKLIFT_CHAMPION_HEAD"
-_PREVIOUS = "RANKLIFT_PREVIOUS_VERSION"
-_VERSION_LABEL = "app.kubernetes.io/version"
+CONTAINER = "kserve-container"
+URI = "STORAGE_URI"
+VERSION = "RANKLIFT_PREDICTOR_MODEL_VERSION"
+MANIFEST = "RANKLIFT_PREDICTOR_MANIFEST_SHA256"
+NUMBER = "RANKLIFT_CHAMPION_NUMBER"
+HEAD = "RANKLIFT_CHAMPION_HEAD"
+PREVIOUS = "RANKLIFT_PREVIOUS_VERSION"
+VERSION_LABEL = "app.kubernetes.io/version"
+_GAVE_UP = "ProgressDeadlineExceeded"
 
 
 class Revision(NamedTuple):
@@ -36,6 +29,7 @@ class Revision(NamedTuple):
     head: str = ""  #: hash of that history
     previous: str = ""  #: the version to go back to
     manifest_sha256: str = ""  #: of the version's stored manifest: the predictor serves nothing else
+    label: str = ""  #: that its pods carry for people; empty where they have none
 
 
 def container_of(service: Manifest) -> Manifest:
@@ -49,46 +43,27 @@ def container_of(service: Manifest) -> Manifest:
 
 def revision_of(service: Manifest) -> Revision:
     """What the InferenceService asks for."""
-    return _revision(container_of(service))
+    objects = (service["spec"]["predictor"], service["metadata"])
+    labels = [(item.get("labels") or {}).get(VERSION_LABEL, "") for item in objects]
+    return _revision(container_of(service))._replace(label=next(filter(None, labels), ""))
+
+
+def canary_entry_of(service: Manifest) -> Manifest | None:
+    """The entry of deploy's canary, as it stands there; None when there is none."""
+    entries: list[Manifest] = service["spec"].get("canary") or []
+    return next((entry for entry in entries if entry["predictor"].get("name") == CANARY), None)
 
 
 def canary_of(service: Manifest) -> Revision | None:
     """What its canary asks for; None when it has none of deploy's."""
-    for canary in service["spec"].get("canary", []):
-        if canary["predictor"].get("name") == CANARY:
-            return _revision(_container(canary["predictor"], service))
-    return None
+    entry = canary_entry_of(service)
+    return _revision(_container(entry["predictor"], service)) if entry is not None else None
 
 
 def newest_number(service: Manifest) -> int:
     """The number of the latest champion that anybody deploys here or has deployed."""
     canary = canary_of(service)
     return max(revision_of(service).number, canary.number if canary else -1)
-
-
-def changed(service: Manifest, revision: Revision, canary: Revision | None = None, percent: int = 0) -> Manifest:
-    """The body of a server-side apply that asks for a revision; for a canary beside what there is when one is given."""
-    meta, containers = service["metadata"], service["spec"]["predictor"]["containers"]
-    labels = {_VERSION_LABEL: revision.version}
-    spec: dict[str, Any] = {"predictor": {"containers": _with(containers, revision)}}
-    if canary is not None:
-        # What serves must not change by a hair beside a canary, or its pods would start anew.
-        labels = {name: value for name, value in meta.get("labels", {}).items() if name == _VERSION_LABEL}
-        spec["predictor"]["containers"] = copy.deepcopy(containers)
-        # KServe takes from the stable predictor what the canary does not say; a list it takes whole.
-        predictor = {"name": CANARY, "containers": _with(containers, canary)}
-        spec["canary"] = [{"trafficPercent": percent, "predictor": predictor}]
-    return {
-        "apiVersion": service["apiVersion"],
-        "kind": service["kind"],
-        "metadata": {
-            "name": meta["name"],
-            "namespace": meta["namespace"],
-            "resourceVersion": meta["resourceVersion"],
-            "labels": labels,
-        },
-        "spec": spec,
-    }
 
 
 def is_ready(service: Manifest) -> bool:
@@ -98,8 +73,21 @@ def is_ready(service: Manifest) -> bool:
 
 def canary_is_ready(service: Manifest) -> bool:
     """Whether deploy's canary has a pod that serves."""
-    states = service.get("status", {}).get("canaryStatuses", [])
-    return any(state.get("name") == CANARY and state.get("ready") for state in states)
+    return any(state.get("name") == CANARY and state.get("ready") for state in _canary_states(service))
+
+
+def canary_is_gone(service: Manifest) -> bool:
+    """Whether KServe has removed deploy's canary."""
+    return all(state.get("name") != CANARY for state in _canary_states(service))
+
+
+def stopped_progressing(service: Manifest) -> bool:
+    """Whether the Deployment gave up: no pod of it became ready within its progress deadline.
+
+    KServe has no field for that deadline and sets back what somebody else writes into the Deployment, so it is always
+    the 10 minutes of Kubernetes. From then on KServe calls the predictor not ready, whatever pods of before serve.
+    """
+    return _condition(service, "PredictorReady").get("reason") == _GAVE_UP
 
 
 def complaint_of(service: Manifest) -> str:
@@ -137,57 +125,40 @@ def service_name(service: Manifest, canary: bool = False) -> str:
 def runs(pod: Manifest, version: str) -> bool:
     """Whether a pod was made to serve a version."""
     containers: Iterable[Manifest] = pod["spec"]["containers"]
-    return any(item["name"] == _CONTAINER and _revision(item).version == version for item in containers)
+    return any(item["name"] == CONTAINER and _revision(item).version == version for item in containers)
+
+
+def _canary_states(service: Manifest) -> list[Manifest]:
+    states: list[Manifest] = service.get("status", {}).get("canaryStatuses") or []
+    return states
 
 
 def _container(predictor: Manifest, service: Manifest) -> Manifest:
     for container in predictor.get("containers", []):
-        if container["name"] == _CONTAINER:
+        if container["name"] == CONTAINER:
             found: Manifest = container
             return found
     meta = service["metadata"]
     raise RankliftError(
-        f"InferenceService {meta['name']} in namespace {meta['namespace']} has no container named {_CONTAINER}; apply "
+        f"InferenceService {meta['name']} in namespace {meta['namespace']} has no container named {CONTAINER}; apply "
         "kserve/inference-service.yaml."
     )
 
 
 def _revision(container: Manifest) -> Revision:
     variables = {item["name"]: item.get("value", "") for item in container.get("env", [])}
-    uri = variables.get(_URI, "")
-    version = variables.get(_VERSION, "") or uri.rstrip("/").rpartition("/")[2]
-    number = variables.get(_NUMBER, "")
-    previous = variables.get(_PREVIOUS, "")
+    uri = variables.get(URI, "")
+    version = variables.get(VERSION, "") or uri.rstrip("/").rpartition("/")[2]
+    number = variables.get(NUMBER, "")
+    previous = variables.get(PREVIOUS, "")
     return Revision(
         version,
         uri,
         int(number) if number.isdigit() else -1,
-        variables.get(_HEAD, ""),
+        variables.get(HEAD, ""),
         previous if is_version_name(previous) else "",
-        variables.get(_MANIFEST, ""),
+        variables.get(MANIFEST, ""),
     )
-
-
-def _with(containers: list[Manifest], revision: Revision) -> list[Manifest]:
-    """A copy of the containers whose predictor serves the revision."""
-    values = {
-        _URI: revision.storage_uri,
-        _VERSION: revision.version,
-        _MANIFEST: revision.manifest_sha256,
-        _NUMBER: str(revision.number) if revision.number >= 0 else "",
-        _HEAD: revision.head,
-        _PREVIOUS: revision.previous,
-    }
-    copies = copy.deepcopy(containers)
-    for container in copies:
-        if container["name"] == _CONTAINER:
-            there = {item["name"]: item for item in container.get("env", [])}
-            before = {_MANIFEST} & there.keys()  # the manifest has it, empty, from the beginning
-            there |= {name: {"name": name, "value": value} for name, value in values.items()}
-            # What is no longer said is left out, so that going back gives the very pods of before.
-            empty = {name for name, value in values.items() if not value} - before
-            container["env"] = [item for name, item in there.items() if name not in empty]
-    return copies
 
 
 def _condition(service: Manifest, name: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from components.deploy.outcome import NotDeployedError
 from components.deploy.serving import (
     PredictorAddress,
     check_history,
@@ -32,7 +33,8 @@ def deploy_local(version: str, registry: Registry, home: Path) -> str:
     opened and asked here. When anything fails, what served before serves again.
 
     Raises:
-        RankliftError: with the reason, after what served before was put back.
+        NotDeployedError: with the reason, after what served before was put back.
+        RankliftError: when it could not even begin.
     """
     with one_deploy_at_a_time(home):
         champion = registry.champion()
@@ -45,7 +47,8 @@ def deploy_local(version: str, registry: Registry, home: Path) -> str:
             _prove(home, manifest)
         except RankliftError as error:
             point_current_at(home, before)
-            raise RankliftError(f"{version} was not deployed: {error} {_reverted(home, before)}") from error
+            serves, sentence = _reverted(home, before)
+            raise NotDeployedError(f"{version} was not deployed: {error} {sentence}", serves) from error
         record_proven(home, version)
         record_history(home, champion, registry.place)
         return version
@@ -86,18 +89,18 @@ def _ask_here(directory: Path, manifest: VersionManifest) -> None:
     check_answer(float(scores[best]), best, str(directory))
 
 
-def _reverted(home: Path, before: str | None) -> str:
-    """Have the predictor serve what it served before; one sentence that says what serves now."""
+def _reverted(home: Path, before: str | None) -> tuple[str, str]:
+    """Have the predictor serve what it served before; its version, and one sentence that says what serves now."""
     predictor = running_predictor(home)
     if before is None:
-        return "Nothing was in service before."
+        return "", "Nothing was in service before."
     if predictor is None:
-        return f"{before} stays in service."
+        return before, f"{before} stays in service."
     try:
         _load(predictor)
     except RankliftError as error:
-        return f"{before} was put back, but the predictor did not load it ({error}); restart `ranklift serve`."
-    return f"{before} serves again."
+        return "", f"{before} was put back, but the predictor did not load it ({error}); restart `ranklift serve`."
+    return before, f"{before} serves again."
 
 
 def _load(predictor: PredictorAddress) -> dict[str, Any]:

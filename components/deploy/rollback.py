@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from components.deploy.deploy import deploy
-from components.errors import RankliftError, StoreError
+from components.deploy.champion import check_was_champion, serve_and_move
+from components.errors import StoreError
 from components.registry import Champion, Registry
 from components.settings import ServingSettings
 
@@ -37,33 +37,13 @@ def rollback(
         raise StoreError("Nothing has been promoted yet, so there is nothing to roll back to.")
     version = version or _before(registry, champion)
     if version == champion.version:
-        raise StoreError(f"{version} is champion already; name another version, or none for the one before it.")
-    if version not in {entry.version for entry in champion.history}:
         raise StoreError(
-            f"{version} was never champion, so it cannot be rolled back to; "
-            f"these were: {', '.join(_earlier(champion)) or 'none'}."
+            f"{version} is champion already; name another version, or none for the one before it. `ranklift deploy` "
+            "puts the champion into service again."
         )
-    registry.manifest("model", version)
-    if home is not None:
-        _serve(version, registry, home, settings, len(champion.history))
-    try:
-        return registry.move_champion(
-            version, champion, action="rollback", reason=reason or f"Rolled back from {champion.version}."
-        )
-    except RankliftError:
-        now = registry.champion()
-        if home is not None and now is not None:
-            deploy(now.version, registry, home, settings, max(now.current.number, len(champion.history)))
-        raise
-
-
-def _serve(version: str, registry: Registry, home: Path, settings: ServingSettings, number: int) -> None:
-    serves = deploy(version, registry, home, settings, number)
-    if serves != version:
-        raise StoreError(
-            f"{version} was not rolled back to: another run made {serves} champion meanwhile; look at "
-            "`ranklift models history` and try again."
-        )
+    check_was_champion(version, champion, "rolled back to")
+    said = reason or f"Rolled back from {champion.version}."
+    return serve_and_move(version, champion, registry, home, settings, action="rollback", reason=said)
 
 
 def _before(registry: Registry, champion: Champion) -> str:
@@ -75,8 +55,8 @@ def _before(registry: Registry, champion: Champion) -> str:
 
 
 def _earlier(champion: Champion) -> list[str]:
-    """Versions that were champion before today's first became so, latest first."""
-    first = next(entry.number for entry in champion.history if entry.version == champion.version)
-    versions = [entry.version for entry in champion.history[:first]]
-    later = [entry.version for entry in champion.history[first:] if entry.version != champion.version]
-    return list(dict.fromkeys([*reversed(versions), *later]))
+    """Versions that served before today's champion first became so, latest first, then those that did since."""
+    moves = [entry.version for entry in champion.history if entry.moves and entry.version not in champion.undeployed]
+    first = moves.index(champion.version)
+    later = [version for version in moves[first:] if version != champion.version]
+    return list(dict.fromkeys([*reversed(moves[:first]), *later]))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from components.deploy.inference_service import (
-    MANAGER,
     Revision,
     address_of,
     canary_of,
@@ -14,9 +13,11 @@ from components.deploy.inference_service import (
     revision_of,
     service_name,
 )
+from components.deploy.patches import MANAGER
 from components.deploy.smoke import MODEL_NAME, NotAnsweredError, post, version_that_answers
 from components.errors import RankliftError
-from components.kubernetes_api import INFERENCE_SERVICES, KubernetesApi, KubernetesError, Manifest, in_a_pod
+from components.kubernetes_account import in_a_pod
+from components.kubernetes_api import INFERENCE_SERVICES, KubernetesApi, KubernetesError, Manifest
 from components.settings import ServingSettings
 
 _ANSWER_WITHIN = 10.0  # seconds
@@ -40,13 +41,24 @@ class Rollout:
         settings: namespace, name and how to reach the predictor.
         tick: seconds after which to look again when the cluster reports no change.
         inside: whether the cluster's own names can be reached from here; when this is a pod when None.
+        settle: seconds between the gateway's word that it has a route, and its proxies having it.
+        blind: seconds for both, where the Role does not allow to read routes.
     """
 
     def __init__(
-        self, api: KubernetesApi, settings: ServingSettings, *, tick: int = 5, inside: bool | None = None
+        self,
+        api: KubernetesApi,
+        settings: ServingSettings,
+        *,
+        tick: int = 5,
+        inside: bool | None = None,
+        settle: float = 5.0,
+        blind: float = 30.0,
     ) -> None:
         self.api = api
         self.settings = settings
+        self.settle = settle
+        self.blind = blind
         self._tick = tick
         self._inside = in_a_pod() if inside is None else inside
 

@@ -13,14 +13,16 @@ def evaluate(
     metrics: dsl.Output[dsl.Metrics],
 ):
     """Score one model on the frozen evaluation set, with the encoder that serves."""
-    from pathlib import Path
+    from components.stage import Stage
 
-    from components.evaluate.evaluate import evaluate as evaluate_model
-    from components.evaluate.progress import ProgressLog
-    from components.settings import cache_directory
-    from components.stage import reported
+    with Stage("evaluate") as stage:
+        from pathlib import Path
 
-    with reported():
+        from components.evaluate.evaluate import evaluate as evaluate_model
+        from components.evaluate.progress import ProgressLog
+        from components.settings import cache_directory
+
+        stage.imported()
         result = evaluate_model(
             Path(model.path),
             Path(dataset.path),

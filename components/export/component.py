@@ -13,12 +13,14 @@ def export(
     served_model: dsl.Output[dsl.Model],
 ):
     """Write the exact files that will serve."""
-    from pathlib import Path
+    from components.stage import Stage
 
-    from components.export.stage import export_for_dataset
-    from components.stage import reported
+    with Stage("export") as stage:
+        from pathlib import Path
 
-    with reported():
+        from components.export.stage import export_for_dataset
+
+        stage.imported()
         config = export_for_dataset(
             Path(model.path),
             Path(dataset.path),

@@ -22,6 +22,7 @@ from components.served_model import (
     Parity,
     Precision,
     Similarity,
+    refuse_empty_files,
 )
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def export_model(
         config = _write(source, made, precision=chosen, length=length, base_model=base_model or str(model), texts=texts)
         config.parity = check_parity(source, Encoder.open(made), texts)
         config.write(made / ENCODER_CONFIG)
+        refuse_empty_files({path: path.stat().st_size for path in made.rglob("*") if path.is_file()})
         if output.exists():
             output.rmdir()
         shutil.move(made, output)

@@ -1,5 +1,7 @@
 """int8 by post-training quantisation: weights per channel, activations calibrated on real texts."""
 
+import contextlib
+import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +27,10 @@ def quantise(graph: Any, model: "SentenceTransformer", inputs: Sequence[str], te
         return {name: features[name].numpy() for name in inputs}
 
     calibration = nncf.Dataset(list(texts[:_CALIBRATION_TEXTS]), tokens)
-    return nncf.quantize(
-        graph,
-        calibration,
-        model_type=nncf.ModelType.TRANSFORMER,
-        subset_size=min(_CALIBRATION_TEXTS, len(texts)),
-    )
+    with contextlib.redirect_stdout(io.StringIO()):  # bars, also where there is no terminal
+        return nncf.quantize(
+            graph,
+            calibration,
+            model_type=nncf.ModelType.TRANSFORMER,
+            subset_size=min(_CALIBRATION_TEXTS, len(texts)),
+        )

@@ -18,20 +18,22 @@ def gate(
     report: dsl.Output[dsl.HTML],
 ) -> str:
     """Judge two score files; returns "promote" or "hold"."""
-    from pathlib import Path
+    from components.stage import Stage
 
-    from components.gate.gate import decide
-    from components.gate.report import write_report
-    from components.gate.switches import options_with_guards
-    from components.scores import ScoreFile
-    from components.stage import reported
+    with Stage("gate") as stage:
+        from pathlib import Path
 
-    with reported():
+        from components.gate.gate import decide
+        from components.gate.report import write_report
+        from components.gate.switches import options_with_guards
+        from components.scores import ScoreFile
+
+        stage.imported()
         ours, theirs = ScoreFile.read(Path(candidate.path)), ScoreFile.read(Path(champion.path))
         record = decide(ours, theirs, options_with_guards(min_gain, alpha, guards))
         record.write(Path(decision.path))
         write_report(record, ours, theirs, Path(report.path), Path(dataset.path))
         for name in ("candidate", "champion", "delta", "p_value"):
             metrics.log_metric(name, getattr(record, name))
-        print(record.reason)
+        print(record.reason, record.line(), sep="\n")
         return record.verdict

@@ -8,13 +8,16 @@ from components.stage import DEFAULT_IMAGE
 @dsl.component(base_image=DEFAULT_IMAGE, install_kfp_package=False)
 def hold(decision: dsl.Input[dsl.Artifact]) -> str:
     """Leave champion and registry as they are, and say why."""
-    from pathlib import Path
+    from components.stage import Stage
 
-    from components.decision import Decision
-    from components.hold.hold import hold as explain
-    from components.stage import reported
+    with Stage("hold") as stage:
+        from pathlib import Path
 
-    with reported():
-        sentence = explain(Decision.read(Path(decision.path)))
-        print(sentence)
+        from components.decision import Decision
+        from components.hold.hold import hold as explain
+
+        stage.imported()
+        record = Decision.read(Path(decision.path))
+        sentence = explain(record)
+        print(sentence, record.line(), sep="\n")
         return sentence

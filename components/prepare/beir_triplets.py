@@ -4,15 +4,14 @@ from pathlib import Path
 
 from components.beir import BeirFolder
 from components.dataset import CORPUS, QRELS, QUERIES, Rule
+from components.dropped_share import refuse_large_share
 from components.evaluation_parts import convert_beir
-from components.prepare.database import Database, count, literal, scalar
+from components.prepare.database import Database, count, file_literal, scalar
 from components.prepare.readers import create_raw
 
-TRAIN_SPLIT = "train"
 
-
-def load_beir(database: Database, folder: BeirFolder, seed: int, parts: Path) -> list[Rule]:
-    """Fill the table ``raw``: one row for each relevant pair of ``qrels/train.tsv``, with a negative drawn by seed.
+def load_beir(database: Database, folder: BeirFolder, split: str, seed: int, parts: Path) -> list[Rule]:
+    """Fill the table ``raw``: one row for each relevant pair of a split of qrels, with a negative drawn by seed.
 
     Where the data set comes with triples of ids (MS MARCO), they are the rows. Else the negative is a passage that has
     no judgement above 0 for the query: a random one, which is right most of the time and never hard; mine hard
@@ -21,12 +20,11 @@ def load_beir(database: Database, folder: BeirFolder, seed: int, parts: Path) ->
     `parts` is a folder to make, for the Parquet files that are read while the database is in use.
 
     Raises:
-        DataError: when the folder has no train split or is not usable.
+        DataError: when the folder is not usable.
     """
-    folder.judgements(TRAIN_SPLIT)
     parts.mkdir()
-    dropped = convert_beir(folder, TRAIN_SPLIT, parts)
-    corpus, queries, qrels = (literal(str(parts / name)) for name in (CORPUS, QUERIES, QRELS))
+    dropped = convert_beir(folder, split, parts)
+    corpus, queries, qrels = (file_literal(parts / name) for name in (CORPUS, QUERIES, QRELS))
     create_raw(database)
     if folder.triples is None:
         _draw_negatives(database, corpus, qrels, seed)
@@ -34,14 +32,16 @@ def load_beir(database: Database, folder: BeirFolder, seed: int, parts: Path) ->
         _read_triples(database, folder.triples)
     database.execute(
         f"""
-        INSERT INTO raw (row, file, query_id, query, positive, negative)
-        SELECT row_number() OVER (ORDER BY query_id, passage_id, negative_id), 0,
+        INSERT INTO raw (row, file, line, query_id, query, positive, negative)
+        SELECT row_number() OVER (ORDER BY query_id, passage_id, negative_id) AS number, 0, number,
             query_id, query, positive.text, negative.text
         FROM drawn JOIN {queries} USING (query_id)
         JOIN {corpus} AS positive USING (passage_id)
         JOIN {corpus} AS negative ON negative.passage_id = drawn.negative_id
         """
     )
+    if folder.triples is not None:
+        _refuse_strangers(database, folder)
     expected = scalar(database, f"SELECT count(*) FROM {'triples' if folder.triples else 'relevant'}")
     without = Rule(
         name="no_such_passage",
@@ -51,10 +51,24 @@ def load_beir(database: Database, folder: BeirFolder, seed: int, parts: Path) ->
     return [
         without,
         *(
-            Rule(name=f"train_{reason.replace(' ', '_')}", description=f"{reason} (train split)", dropped=number)
-            for reason, number in dropped.items()
+            rule.model_copy(
+                update={"name": f"{split}_{rule.name}", "description": f"{rule.description} ({split} split)"}
+            )
+            for rule in dropped
         ),
     ]
+
+
+def _refuse_strangers(database: Database, folder: BeirFolder) -> None:
+    """Refuse triples of ids that mostly point nowhere, as texts or ids of another collection do."""
+    row = database.execute("SELECT * FROM drawn LIMIT 1").fetchone()
+    wanted = count(database, "drawn")
+    refuse_large_share(
+        wanted - count(database, "raw"),
+        wanted,
+        f"triples of {folder.triples}",
+        f"query, positive and negative are ids of {folder.corpus.name} and of judged queries, unlike {row}",
+    )
 
 
 def _draw_negatives(database: Database, corpus: str, qrels: str, seed: int) -> None:
@@ -86,7 +100,7 @@ def _read_triples(database: Database, path: Path) -> None:
     database.execute(
         f"""
         CREATE TEMP TABLE triples AS SELECT * FROM read_csv(
-            {literal(str(path))}, auto_detect = false, header = false, delim = '\t', quote = '', escape = '',
+            {file_literal(path)}, auto_detect = false, header = false, delim = '\t', quote = '', escape = '',
             columns = {{'query_id': 'VARCHAR', 'passage_id': 'VARCHAR', 'negative_id': 'VARCHAR'}});
         CREATE TEMP TABLE drawn AS SELECT DISTINCT * FROM triples;
         """

@@ -8,32 +8,37 @@ from components.stage import DEFAULT_IMAGE
 @dsl.component(base_image=DEFAULT_IMAGE, install_kfp_package=False)
 def prepare(
     data: str,
+    fingerprint: str,
     base_model: str,
     max_triplets: int,
     triplets_per_query: int,
     max_seq_length: int,
     evaluation_queries: float,
+    dev_queries: float,
     max_corpus: int,
     evaluation_data: str,
     evaluation_split: str,
     on_leak: str,
+    strict_passages: bool,
     languages: str,
     false_negatives: int,
     seed: int,
     dataset: dsl.Output[dsl.Dataset],
     profile: dsl.Output[dsl.HTML],
 ):
-    """Validate raw data and freeze it as a dataset version."""
-    import shutil
-    from pathlib import Path
+    """Validate raw data and freeze it as a dataset version; `fingerprint` is there for KFP's cache alone."""
+    from components.stage import Stage
 
-    from components.dataset import PROFILE
-    from components.prepare.options import prepare_options
-    from components.prepare.stage import prepare as prepare_dataset
-    from components.registry import open_registry
-    from components.stage import reported
+    with Stage("prepare") as stage:
+        import shutil
+        from pathlib import Path
 
-    with reported():
+        from components.dataset import PROFILE
+        from components.prepare.options import prepare_options
+        from components.prepare.stage import prepare as prepare_dataset
+        from components.registry import open_registry
+
+        stage.imported()
         directory = Path(dataset.path)
         options = prepare_options(
             base_model=base_model,
@@ -41,10 +46,12 @@ def prepare(
             triplets_per_query=triplets_per_query,
             max_seq_length=max_seq_length,
             evaluation_queries=evaluation_queries,
+            dev_queries=dev_queries,
             max_corpus=max_corpus,
             evaluation_source=evaluation_data,
             evaluation_split=evaluation_split,
             on_leak=on_leak,
+            strict_passages=strict_passages,
             languages=languages,
             false_negatives=false_negatives,
             seed=seed,

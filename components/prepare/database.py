@@ -7,7 +7,9 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
+from components.duckdb_path import exact_path
 from components.errors import DataError
+from components.processor import available_cpus
 
 Database = duckdb.DuckDBPyConnection
 
@@ -18,6 +20,7 @@ def scratch_database(memory_limit: str, beside: Path) -> Iterator[Database]:
     with TemporaryDirectory(prefix=".ranklift-", dir=beside) as scratch:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": memory_limit,
+            "threads": available_cpus(),
             "temp_directory": f"{scratch}/spill",
             "autoinstall_known_extensions": False,
         }
@@ -36,6 +39,11 @@ def literal(value: str | int | float) -> str:
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
     return repr(value)
+
+
+def file_literal(path: Path) -> str:
+    """The path of a file to read as an SQL literal, whatever wildcards its name has."""
+    return literal(exact_path(path))
 
 
 def identifier(name: str) -> str:

@@ -3,14 +3,14 @@
 import hashlib
 from pathlib import Path
 
-from components.prepare.database import Database, literal
+from components.prepare.database import Database, file_literal
 
 _BATCH = 100_000
 
 
 def content_sha256(database: Database, path: Path) -> str:
     """SHA-256 over the sorted SHA-256 of the rows of a Parquet file of texts, as 64 hexadecimal digits."""
-    table = literal(str(path))
+    table = file_literal(path)
     columns = [row[0] for row in database.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()]
     # Lengths go first: moving a character from one column to the next changes the row.
     fields = ", ".join(f"strlen({column}), ':', {column}" for column in columns)

@@ -25,8 +25,7 @@ def write_evaluation_set(directory: Path, split: str, output: Path) -> list[Rule
             f"{directory} holds no evaluation set; give a BEIR folder (corpus.jsonl, queries.jsonl, qrels/{split}.tsv) "
             "or a dataset version."
         )
-    dropped = convert_beir(folder, split, output)
     return [
-        Rule(name=reason.replace(" ", "_"), description=f"{reason} in {directory}", dropped=count)
-        for reason, count in dropped.items()
+        rule.model_copy(update={"description": f"{rule.description} in {directory}"})
+        for rule in convert_beir(folder, split, output)
     ]

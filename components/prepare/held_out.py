@@ -45,7 +45,13 @@ def _further(database: Database) -> str:
         "SELECT DISTINCT unnest(json_keys(columns)) AS name FROM judged JOIN raw USING (row) "
         "WHERE columns IS NOT NULL ORDER BY name"
     ).fetchall()
-    return "".join(f", json_extract_string(columns, {literal(_path(name))}) AS {identifier(name)}" for (name,) in names)
+    taken = {"query_id", "query"}
+    kept = []
+    for (name,) in names:
+        if name.casefold() not in taken:  # DuckDB takes names that differ in letter case alone for one
+            taken.add(name.casefold())
+            kept.append(f", json_extract_string(columns, {literal(_path(name))}) AS {identifier(name)}")
+    return "".join(kept)
 
 
 def _path(name: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from components.base_model_kind import own_length, positions_in, tokenizer_file
 from components.dataset import Percentiles
 from components.errors import ModelError
 
@@ -16,20 +17,32 @@ def token_lengths(model: Path, texts: Mapping[str, Sequence[str]]) -> dict[str, 
     """Lengths in tokens of the texts in each column, special tokens included, nothing cut off.
 
     Raises:
-        ModelError: when the base model's folder has no ``tokenizer.json``.
+        ModelError: when the base model has no fast tokenizer.
     """
     from tokenizers import Tokenizer
 
-    path = model / "tokenizer.json"
-    if not path.is_file():
-        raise ModelError(f"{model} has no tokenizer.json; use a base model with a fast tokenizer.")
-    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer = Tokenizer.from_file(str(tokenizer_file(model)))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return {
         name: [len(encoding) for encoding in tokenizer.encode_batch_fast(list(column))]
         for name, column in texts.items()
     }
+
+
+def check_length(model: Path, length: int) -> None:
+    """Raise a ModelError when a base model has fewer positions than it shall read tokens, or no fast tokenizer."""
+    tokenizer_file(model)
+    positions = positions_in(model)
+    if positions is not None and length > positions:
+        raise ModelError(
+            f"max_seq_length {length} is more than the {positions} positions of {model}; use at most that."
+        )
+
+
+def length_limit(model: Path, cap: int) -> int:
+    """The longest that the data may ask for: a cap, or what the base model reads where that is less."""
+    return min(cap, own_length(model) or cap)
 
 
 def percentiles(lengths: Sequence[int]) -> Percentiles:

@@ -1,8 +1,8 @@
 """What shapes a dataset version: every parameter of `prepare`, with its default."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from components.errors import DataError
 
@@ -20,6 +20,7 @@ class PrepareOptions(BaseModel):
     max_seq_length_cap: int = Field(default=256, ge=8)  #: the longest that the 99th percentile may ask for
     evaluation_queries: float = Field(default=1000, gt=0)  #: held out to evaluate on: a count, or a share when below 1
     dev_queries: float = Field(default=200, gt=0)  #: held out for the evaluator during training: a count, or a share
+    strict_passages: bool = False  #: whether a relevant passage that training and evaluation share is a leak
     max_corpus: int = Field(default=10_000, ge=0)  #: passages in the evaluation corpus; 0 for all
     training_passages_in_corpus: bool = False  #: whether positives of training may be distractors of the evaluation
     evaluation_source: str = ""  #: a BEIR folder or dataset version to evaluate on, in place of held-out queries
@@ -30,6 +31,16 @@ class PrepareOptions(BaseModel):
     languages: tuple[str, ...] = ()  #: ISO 639-1 codes to keep; empty keeps all and detects nothing
     false_negatives: int = Field(default=0, ge=0)  #: triplets to score with the base model for the report on them
     memory_limit: str = "750MB"  #: for DuckDB, which spills to disk beyond it
+
+    @model_validator(mode="after")
+    def _leave_some_to_train_on(self) -> Self:
+        shares = [share for share in (self.evaluation_queries, self.dev_queries) if share < 1]
+        if sum(shares) >= 1:
+            raise ValueError(
+                f"evaluation_queries {self.evaluation_queries} and dev_queries {self.dev_queries} leave no query to "
+                "train on; give shares that sum to less than 1"
+            )
+        return self
 
 
 def prepare_options(*, languages: str = "", **values: Any) -> PrepareOptions:
@@ -44,4 +55,5 @@ def prepare_options(*, languages: str = "", **values: Any) -> PrepareOptions:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        raise DataError(f"{name} = {first['input']!r} will not do for `prepare`: {first['msg']}.") from error
+        given = f"{name} = {first['input']!r} is invalid" if name else "The options are invalid"
+        raise DataError(f"{given} for `prepare`: {first['msg']}.") from error

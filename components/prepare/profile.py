@@ -59,12 +59,19 @@ def _head(data: ProfileData) -> str:
 
 def _rules(data: ProfileData) -> str:
     raw = max(1, data.manifest.counts["raw"])
-    rows = [(rule.description, f"{rule.dropped:,}", f"{rule.dropped / raw:.1%}") for rule in data.manifest.rules]
+    rows = [(_described(rule), f"{rule.dropped:,}", f"{rule.dropped / raw:.1%}") for rule in data.manifest.rules]
     dropped = "".join(_rule_examples(rule) for rule in data.manifest.rules if rule.examples)
     return (
         f"<h2>What was dropped</h2>{_table(('rule', 'rows', 'share of the raw rows'), rows, numbers=(1, 2))}"
         f"{dropped or '<p class=quiet>Nothing was dropped.</p>'}"
     )
+
+
+def _described(rule: Rule) -> str:
+    if not rule.kept:
+        return rule.description
+    found = "1 row was found and kept" if rule.kept == 1 else f"{rule.kept:,} rows were found and kept"
+    return f"{rule.description} ({found})"
 
 
 def _rule_examples(rule: Rule) -> str:

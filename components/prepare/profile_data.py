@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from components.dataset import QRELS, TRAIN, DatasetManifest, Triplet
-from components.prepare.database import Database, literal
+from components.prepare.database import Database, file_literal
 
 _WORD = re.compile(r"\w+")
 _SHOWN = 8  # triplets to read
@@ -31,7 +31,7 @@ def profile_data(
     database: Database, staged: Path, manifest: DatasetManifest, lengths: dict[str, list[int]], triplets: list[Triplet]
 ) -> ProfileData:
     """Measure a dataset version; `triplets` is the sample whose token lengths are in `lengths`."""
-    qrels = literal(str(staged / QRELS))
+    qrels = file_literal(staged / QRELS)
     grades = database.execute(f"SELECT relevance, count(*) FROM {qrels} GROUP BY 1 ORDER BY 1").fetchall()
     relevant = database.execute(
         f"SELECT n, count(*) FROM (SELECT count(*) FILTER (relevance > 0) AS n FROM {qrels} GROUP BY query_id) "
@@ -68,7 +68,7 @@ def common_words(texts: Iterable[str], number: int = 12) -> list[tuple[str, int]
 
 def _shown(database: Database, staged: Path) -> list[Triplet]:
     rows = database.execute(
-        f"SELECT query_id, query, positive, negative FROM {literal(str(staged / TRAIN))} LIMIT {_SHOWN}"
+        f"SELECT query_id, query, positive, negative FROM {file_literal(staged / TRAIN)} LIMIT {_SHOWN}"
     ).fetchall()
     return [Triplet(*row) for row in rows]
 

@@ -15,6 +15,8 @@ from components.errors import DataError
 from components.prepare.beir_triplets import load_beir
 from components.prepare.database import Database
 from components.prepare.docstrings import DEMO_SOURCE, demo_triplets, package_versions
+from components.prepare.options import PrepareOptions
+from components.prepare.published_splits import Side, published_sides
 from components.prepare.readers import COLUMNS, SUFFIXES, create_raw, load_triplets
 from components.text_file import bare_suffix
 
@@ -28,6 +30,7 @@ class RawData:
     files: list[Path] = field(default_factory=list)
     beir: BeirFolder | None = None
     facts: dict[str, Any] = field(default_factory=dict)  #: what the manifest's settings say about it
+    sides: tuple[Side, ...] = ()  #: of each file, where files were published as splits
     loaded_digest: str = ""
 
     @cached_property
@@ -62,7 +65,7 @@ def local_data(uri: str, path: Path) -> RawData:
             f"{uri} holds no file that could be read; put triplets there as {', '.join(SUFFIXES[:4])} "
             "(each also .gz or .zst), or a BEIR folder with corpus.jsonl, queries.jsonl and qrels/train.tsv."
         )
-    return RawData(uri, path, shards)
+    return RawData(uri, path, shards, sides=published_sides(shards, path))
 
 
 def _is_shard(path: Path) -> bool:
@@ -71,19 +74,24 @@ def _is_shard(path: Path) -> bool:
     return not is_hidden and bare_suffix(path) in SUFFIXES and bare_suffix(path) != ".json"
 
 
-def load(database: Database, raw: RawData, seed: int, scratch: Path) -> list[Rule]:
+def parts_of(staged: Path) -> Path:
+    """Where `load` puts a collection's own Parquet files while a dataset version is made: beside it."""
+    return staged.parent / "collection"
+
+
+def load(database: Database, raw: RawData, options: PrepareOptions, staged: Path) -> list[Rule]:
     """Fill the table ``raw`` of a database; returns what was dropped on the way.
 
     Raises:
         DataError: when the data cannot be used; names file, row and column.
     """
     if raw.uri == DEMO_SOURCE:
-        _load_demo(database, raw, seed)
+        _load_demo(database, raw, options.seed)
         return []
     if raw.beir is not None:
-        return load_beir(database, raw.beir, seed, scratch / "train")
-    load_triplets(database, raw.files, scratch)
-    return []
+        split = raw.beir.training_split(options.evaluation_split)
+        return load_beir(database, raw.beir, split, options.seed, parts_of(staged))
+    return load_triplets(database, raw.files)
 
 
 def _load_demo(database: Database, raw: RawData, seed: int) -> None:
@@ -95,5 +103,5 @@ def _load_demo(database: Database, raw: RawData, seed: int) -> None:
     packages = [json.dumps({"package": triplet.query_id.partition(".")[0]}) for triplet in triplets]
     table = pa.table({**texts, "columns": packages})
     database.register("demo", table)
-    database.execute("INSERT INTO raw SELECT row_number() OVER (), 0, * FROM demo")
+    database.execute("INSERT INTO raw SELECT row_number() OVER (), 0, row_number() OVER (), * FROM demo")
     database.unregister("demo")

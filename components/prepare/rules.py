@@ -127,31 +127,43 @@ def check_ids(database: Database, files: Sequence[Any]) -> None:
     """Refuse a query_id that stands for two different queries.
 
     Raises:
-        DataError: naming file and row of the second.
+        DataError: naming file and line of the second.
     """
     found = database.execute(
         "SELECT max(row) FROM keys WHERE NOT empty GROUP BY id HAVING min(q) != max(q) ORDER BY 1 LIMIT 1"
     ).fetchone()
     if found is None:
         return
-    row, file, query_id, query = database.execute(
-        "SELECT raw.row - (SELECT min(row) FROM raw r WHERE r.file = raw.file) + 1, file, query_id, query "
-        "FROM raw WHERE row = $row",
-        {"row": found[0]},
+    line, file, query_id, query = database.execute(
+        "SELECT line, file, query_id, query FROM raw WHERE row = $row", {"row": found[0]}
     ).fetchall()[0]
     raise DataError(
-        f"{files[file]}, row {row}, column 'query_id' is {query_id!r} for the query {query[:80]!r}, and another row "
+        f"{files[file]}, line {line}, column 'query_id' is {query_id!r} for the query {query[:80]!r}, and another row "
         "has the same id for another query; give every query an id of its own."
     )
 
 
+def count_kept(database: Database, criterion: Criterion) -> Rule:
+    """Count what a criterion finds, drop nothing, and say what it was."""
+    found = _find(database, criterion)
+    return _rule(criterion, kept=found, examples=_examples(database) if found else [])
+
+
 def _apply(database: Database, table: str, criterion: Criterion) -> Rule:
-    database.execute(f"CREATE OR REPLACE TEMP TABLE doomed AS {criterion.statement}")
-    dropped = count(database, "doomed")
+    dropped = _find(database, criterion)
     examples = _examples(database) if dropped else []
     if dropped:
         database.execute(f"DELETE FROM {table} WHERE row IN (SELECT row FROM doomed)")
-    return Rule(name=criterion.name, description=criterion.description, dropped=dropped, examples=examples)
+    return _rule(criterion, dropped=dropped, examples=examples)
+
+
+def _find(database: Database, criterion: Criterion) -> int:
+    database.execute(f"CREATE OR REPLACE TEMP TABLE doomed AS {criterion.statement}")
+    return count(database, "doomed")
+
+
+def _rule(criterion: Criterion, *, examples: list[dict[str, Any]], dropped: int = 0, kept: int = 0) -> Rule:
+    return Rule(name=criterion.name, description=criterion.description, dropped=dropped, kept=kept, examples=examples)
 
 
 def _examples(database: Database) -> list[dict[str, Any]]:

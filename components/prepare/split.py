@@ -1,6 +1,6 @@
 """The split: queries that share a query text or a positive passage, however indirectly, stay on one side."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -9,81 +9,68 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from components.errors import DataError
-from components.prepare.database import Database
+from components.prepare.database import Database, count
 
 SIDES = ("train", "evaluation", "dev")
-LARGEST_EVALUATION = 0.25  # share of all queries
+LARGEST_EVALUATION = 0.25  # share of all queries that a count may come to
 LARGEST_DEV = 0.1
 _Hashes = NDArray[np.uint64]
 
 
 class Sizes(NamedTuple):
-    """How many queries to hold out."""
+    """How many queries to hold out; 0 for a side that is not to be filled."""
 
     evaluation: int
     dev: int
 
 
-def sizes_of(queries: int, evaluation: float | None, dev: float) -> Sizes:
-    """Counts from counts or shares; evaluation gets at most a quarter of the queries, dev a tenth."""
-    held_out = 0 if evaluation is None else _size(queries, evaluation, LARGEST_EVALUATION)
-    return Sizes(held_out, _size(queries, dev, LARGEST_DEV))
+def sizes_of(queries: int, evaluation: float | None, dev: float | None) -> Sizes:
+    """Numbers of queries from counts or shares; a count comes to at most a quarter for evaluation, a tenth for dev."""
+    return Sizes(_size(queries, evaluation, LARGEST_EVALUATION), _size(queries, dev, LARGEST_DEV))
 
 
-def split_queries(database: Database, evaluation: float | None, dev: float) -> None:
-    """Make the table ``sides(q, side)`` for the queries in ``keys``; see `SIDES`.
+def split_queries(
+    database: Database, evaluation: float | None, dev: float | None, *, table: str = "keys", may_share: bool = False
+) -> None:
+    """Add to the table ``sides(q, side)`` the queries of a table of keys; see `SIDES`.
 
     Groups of queries that hang together are dealt out in a seeded order. A group that is larger than what a side still
-    needs goes to training, so that a side may stay a little smaller than asked for and never grows larger.
+    needs goes elsewhere, so that a side may stay a little smaller than asked for; it grows larger only where it would
+    be empty otherwise.
 
-    With `evaluation` None nothing is held out for evaluation: the user brought a set of their own.
+    Args:
+        database: the working database.
+        evaluation: queries to hold out, a count or a share; None where evaluation queries come from elsewhere.
+        dev: the same for the evaluator during training.
+        table: of keys, with clusters.
+        may_share: whether queries on two sides may have a positive in common.
 
     Raises:
-        DataError: when no query can be held out, or none is left to train on.
+        DataError: when no query can be held out, or none is left to train on; says what joins the queries.
     """
     found = database.execute(
-        "SELECT qc AS q, min(ticket) AS ticket, count(DISTINCT q) AS members FROM keys GROUP BY qc ORDER BY qc"
+        f"SELECT qc AS q, min(ticket) AS ticket, count(DISTINCT q) AS members FROM {table} GROUP BY qc ORDER BY qc"
     ).fetchnumpy()
     queries, tickets, members = (np.asarray(found[name]) for name in ("q", "ticket", "members"))
-    groups = _groups(database, queries)
+    groups = np.arange(len(queries), dtype=np.int32) if may_share else _groups(database, table, queries)
     sides = deal(groups, tickets, members, sizes_of(int(members.sum()), evaluation, dev))
-    needed = [place for place, side in enumerate(SIDES) if side != "evaluation" or evaluation is not None]
+    needed = [place for place, wanted in enumerate((1.0, evaluation, dev)) if wanted is not None]
     if not all((sides == place).any() for place in needed):
-        raise DataError(
-            f"{len(queries)} queries cannot be split into train, dev and evaluation with nothing shared between them: "
-            f"they form {len(np.unique(groups))} groups that share positives; give more queries, at least three "
-            "that share none."
-        )
+        raise DataError(_why(database, table, groups, members, [SIDES[place] for place in needed]))
     database.register("dealt", pa.table({"q": queries, "side": sides}))
     names = ", ".join(f"'{name}'" for name in SIDES)
     database.execute(
-        f"CREATE TABLE sides AS SELECT DISTINCT keys.q, [{names}][side + 1] AS side "
-        "FROM keys JOIN dealt ON qc = dealt.q"
+        f"INSERT INTO sides SELECT DISTINCT keys.q, [{names}][side + 1] AS side "
+        f"FROM {table} AS keys JOIN dealt ON qc = dealt.q"
     )
     database.unregister("dealt")
 
 
-def _groups(database: Database, queries: _Hashes) -> NDArray[np.int32]:
-    """The connected component of each query, over near duplicates and over positives that more than one query has."""
-    shared = database.execute(
-        "SELECT DISTINCT qc AS q, pc AS p FROM keys "
-        "SEMI JOIN (SELECT pc FROM keys GROUP BY pc HAVING min(qc) != max(qc)) USING (pc)"
-    ).fetchnumpy()
-    rows = np.searchsorted(queries, np.asarray(shared["q"]))
-    passages, columns = np.unique(np.asarray(shared["p"]), return_inverse=True)
-    nodes = len(queries) + len(passages)
-    edges = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns + len(queries))), shape=(nodes, nodes))
-    labels: NDArray[np.int32] = connected_components(edges, directed=False)[1]
-    return np.unique(labels[: len(queries)], return_inverse=True)[1].astype(np.int32)
-
-
-def _size(queries: int, wanted: float, largest: float) -> int:
-    asked = wanted * queries if wanted < 1 else wanted
-    return max(1, min(round(asked), int(queries * largest)))
-
-
 def deal(groups: NDArray[np.int32], order: _Hashes, members: NDArray[np.int64], sizes: Sizes) -> NDArray[np.int8]:
     """Deal groups out: for each query its side, as a place in `SIDES`.
+
+    Every side gets a group wherever there are as many groups as sides: the last of the largest ones is kept for
+    training, and a side that no group fits gets the smallest one that is left.
 
     Args:
         groups: the group of each query, numbered from 0.
@@ -94,15 +81,74 @@ def deal(groups: NDArray[np.int32], order: _Hashes, members: NDArray[np.int64], 
     total = np.bincount(groups, weights=members).astype(np.int64)
     first = np.full(len(total), np.iinfo(np.uint64).max, dtype=np.uint64)
     np.minimum.at(first, groups, order)
+    turns = np.argsort(first, kind="stable")
+    kept = turns[np.flatnonzero(total[turns] == total.max())[-1]] if len(turns) else -1
+    open_turns = turns[turns != kept]
     side_of_group = np.zeros(len(total), dtype=np.int8)
-    wanted = [(side, size) for side, size in ((1, sizes.evaluation), (2, sizes.dev)) if size]
-    for group in np.argsort(first, kind="stable"):
-        if not wanted:
-            break
-        side, room = wanted[0]
-        if total[group] <= room:
-            side_of_group[group] = side
-            wanted[0] = (side, room - int(total[group]))
-            if wanted[0][1] == 0:
-                wanted.pop(0)
+    wanted = [(place, size) for place, size in ((1, sizes.evaluation), (2, sizes.dev)) if size]
+    for place, size in wanted:
+        _fill(side_of_group, total, open_turns, place, size)
+    for place, _ in wanted:
+        if not (side_of_group == place).any():
+            _take_smallest(side_of_group, total, open_turns, place)
     return side_of_group[groups]
+
+
+def _fill(sides: NDArray[np.int8], total: NDArray[np.int64], turns: NDArray[Any], place: int, room: int) -> None:
+    for group in turns:
+        if room == 0:
+            return
+        if sides[group] == 0 and total[group] <= room:
+            sides[group] = place
+            room -= int(total[group])
+
+
+def _take_smallest(sides: NDArray[np.int8], total: NDArray[np.int64], turns: NDArray[Any], place: int) -> None:
+    """Give a side the smallest group: of training's, or of another side's that has several."""
+    free = turns[sides[turns] == 0]
+    others = turns[(sides[turns] != 0) & (np.bincount(sides, minlength=len(SIDES))[sides[turns]] > 1)]
+    candidates = free if len(free) else others
+    if len(candidates):
+        sides[candidates[np.argmin(total[candidates])]] = place
+
+
+def _groups(database: Database, table: str, queries: _Hashes) -> NDArray[np.int32]:
+    """The connected component of each query, over near duplicates and over positives that more than one query has."""
+    shared = database.execute(
+        f"SELECT DISTINCT qc AS q, pc AS p FROM {table} "
+        f"SEMI JOIN (SELECT pc FROM {table} GROUP BY pc HAVING min(qc) != max(qc)) USING (pc)"
+    ).fetchnumpy()
+    rows = np.searchsorted(queries, np.asarray(shared["q"]))
+    passages, columns = np.unique(np.asarray(shared["p"]), return_inverse=True)
+    nodes = len(queries) + len(passages)
+    edges = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns + len(queries))), shape=(nodes, nodes))
+    labels: NDArray[np.int32] = connected_components(edges, directed=False)[1]
+    return np.unique(labels[: len(queries)], return_inverse=True)[1].astype(np.int32)
+
+
+def _size(queries: int, wanted: float | None, largest: float) -> int:
+    if wanted is None:
+        return 0
+    most = wanted * queries if wanted < 1 else min(wanted, int(queries * largest))
+    return max(1, round(most))
+
+
+def _why(
+    database: Database, table: str, groups: NDArray[np.int32], members: NDArray[np.int64], needed: list[str]
+) -> str:
+    """What keeps queries from being split, and what to do."""
+    total = np.bincount(groups, weights=members).astype(np.int64)
+    text = (
+        f"{members.sum()} queries cannot be split into {', '.join(needed)} with nothing shared between them: they form "
+        f"{len(total)} groups that share positives or near duplicates, and {len(needed)} are needed"
+    )
+    if len(total) == count(database, f"(SELECT DISTINCT qc FROM {table})"):
+        return f"{text}; give more queries."
+    passage, queries = database.execute(
+        f"SELECT left(any_value(positive), 60), count(DISTINCT qc) AS queries FROM {table} JOIN raw USING (row) "
+        "GROUP BY pc ORDER BY queries DESC, pc LIMIT 1"
+    ).fetchall()[0]
+    return (
+        f"{text}. The largest has {total.max()} queries; the passage {passage!r} alone answers {queries}. Give queries "
+        "about other passages, or an evaluation set with --evaluation-data."
+    )

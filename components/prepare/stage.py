@@ -23,32 +23,30 @@ from components.digest import tree_sha256
 from components.errors import DataError
 from components.evaluation_set import open_evaluation_set
 from components.prepare.base_encoder import base_encoders
-from components.prepare.database import Database, count, literal, scalar, scratch_database
+from components.prepare.database import Database, count, file_literal, scalar, scratch_database
 from components.prepare.digests import content_sha256
+from components.prepare.docstrings import DEMO_SOURCE
 from components.prepare.evaluation import write_evaluation_set
 from components.prepare.false_negatives import find_false_negatives
-from components.prepare.held_out import write_held_out
 from components.prepare.language import find_foreign
-from components.prepare.leaks import check_leaks, remove_leaks
-from components.prepare.lengths import SAMPLE, chosen_length, percentiles, token_lengths
+from components.prepare.lengths import SAMPLE, check_length, chosen_length, length_limit, percentiles, token_lengths
 from components.prepare.near_duplicates import define_words, find_alike
 from components.prepare.options import PrepareOptions
 from components.prepare.parquet import write_parquet
 from components.prepare.profile import write_profile
 from components.prepare.profile_data import profile_data
-from components.prepare.raw_data import RawData, load
+from components.prepare.published_leaks import remember_sides, remove_published_leaks
+from components.prepare.raw_data import RawData, load, local_data
 from components.prepare.rules import (
     NEAR_DUPLICATE,
     add_clusters,
     apply_criteria,
     check_ids,
     make_keys,
-    one_triplet_per_query,
     row_criteria,
-    sample,
 )
+from components.prepare.sides import divide, leaks_found
 from components.prepare.sources import fetch
-from components.prepare.split import split_queries
 from components.scratch_folder import scratch_folder
 
 __all__ = ["PrepareOptions", "prepare"]
@@ -71,7 +69,11 @@ def prepare(source: str, output: Path, options: PrepareOptions | None = None) ->
         ModelError: when the base model cannot be found.
     """
     chosen = options or PrepareOptions()
-    chosen = chosen.model_copy(update={"base_model": resolve_base_model(chosen.base_model, _tell)})
+    if "://" not in source:
+        local_data(source, Path(source).expanduser())  # a path that is wrong is told before the hub is asked
+    base_model = resolve_base_model(chosen.base_model, _tell, fallback=source == DEMO_SOURCE)
+    chosen = chosen.model_copy(update={"base_model": base_model})
+    check_length(base_model_directory(chosen.base_model), chosen.max_seq_length)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise DataError(f"{output} is not empty; a dataset version is written once and never over: name a new folder.")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -97,18 +99,21 @@ def _evaluation_brought(raw: RawData, options: PrepareOptions, scratch: Path) ->
             return evaluation.directory
     if options.evaluation_source:
         return Path(options.evaluation_source).expanduser()
-    return raw.directory if raw.beir is not None and options.evaluation_split in raw.beir.qrels else None
+    return raw.directory if raw.beir is not None and raw.beir.brings_evaluation(options.evaluation_split) else None
 
 
 def _prepare(
     database: Database, raw: RawData, staged: Path, options: PrepareOptions, brought: Path | None
 ) -> DatasetManifest:
     started = time.perf_counter()
-    rules = load(database, raw, options.seed, staged.parent)
+    rules = load(database, raw, options, staged)
     if brought is not None:
         rules += write_evaluation_set(brought, options.evaluation_split, staged)
         open_evaluation_set(staged)  # refuses what is broken before anything is compared with it
     make_keys(database, options.seed)
+    remember_sides(database, raw.sides)
+    if brings_both := bool(raw.sides) and brought is None:
+        rules += remove_published_leaks(database, "q", options)
     rules += apply_criteria(database, "keys", row_criteria(options.max_characters))
     check_ids(database, raw.files)
     if count(database, "keys") == 0:
@@ -118,10 +123,13 @@ def _prepare(
         )
     rules += apply_criteria(database, "keys", [find_foreign(database, _texts("p", "positive"), options.languages)])
     _cluster(database, staged if brought is not None else None, options.near_duplicates)
+    if brings_both:
+        rules += remove_published_leaks(database, "qc", options)
     rules += apply_criteria(database, "keys", [NEAR_DUPLICATE])
-    rules += _split(database, staged, options, is_brought=brought is not None)
+    rules += divide(database, raw, staged, options, is_brought=brought is not None)
     write_triplets(database, staged)
-    leaks = check_leaks(database, staged)
+    leaks = leaks_found(database, raw, staged, options, is_brought=brought is not None)
+    _tell_of_shared(leaks)
     triplets = _sample(database)
     lengths = token_lengths(base_model_directory(options.base_model), _columns(triplets))
     measured = {name: percentiles(column) for name, column in lengths.items()}
@@ -134,12 +142,18 @@ def _prepare(
     return manifest
 
 
+def _tell_of_shared(rules: list[Rule]) -> None:
+    for rule in rules:
+        if rule.kept:
+            _tell(f"{rule.kept:,} training triplets were counted and kept: {rule.description} (see --strict-passages)")
+
+
 def _cluster(database: Database, evaluation: Path | None, threshold: float) -> None:
     """Find near duplicates among queries, those of a set that the user brought included, and among positives."""
     define_words(database)
     queries = _texts("q", "query")
     if evaluation is not None:
-        brought = f"SELECT hash(normal(query)) AS h, normal(query) AS text FROM {literal(str(evaluation / QUERIES))}"
+        brought = f"SELECT hash(normal(query)) AS h, normal(query) AS text FROM {file_literal(evaluation / QUERIES)}"
         queries = f"SELECT h, any_value(text) AS text FROM ({queries} UNION ALL {brought}) GROUP BY h"
     positives = _texts("p", "positive")
     find_alike(database, queries, "alike_queries", threshold)
@@ -153,21 +167,6 @@ def _texts(key: str, column: str) -> str:
         f"SELECT h, normal({column}) AS text FROM (SELECT {key} AS h, min(row) AS row FROM keys GROUP BY {key}) "
         "JOIN raw USING (row)"
     )
-
-
-def _split(database: Database, staged: Path, options: PrepareOptions, *, is_brought: bool) -> list[Rule]:
-    """Make the tables ``train`` and ``dev`` and, unless the user brought one, the evaluation set."""
-    rules = remove_leaks(database, staged, options.on_leak) if is_brought else []
-    split_queries(database, None if is_brought else options.evaluation_queries, options.dev_queries)
-    for side in ("train", "dev"):
-        database.execute(f"CREATE TABLE {side} AS SELECT keys.* FROM keys JOIN sides USING (q) WHERE side = '{side}'")
-    rules += apply_criteria(database, "train", [one_triplet_per_query("train", options.triplets_per_query)])
-    if options.max_triplets:
-        rules += apply_criteria(database, "train", [sample("train", options.max_triplets)])
-    apply_criteria(database, "dev", [one_triplet_per_query("dev", 1)])
-    if not is_brought:
-        write_held_out(database, staged, options.max_corpus, options.training_passages_in_corpus)
-    return rules
 
 
 def write_triplets(database: Database, staged: Path) -> None:
@@ -214,10 +213,11 @@ def _manifest(
     rules: list[Rule],
     measured: dict[str, Percentiles],
 ) -> DatasetManifest:
+    limit = length_limit(base_model_directory(options.base_model), options.max_seq_length_cap)
     evaluation_digest = open_evaluation_set(staged).digest
     digests = {name: content_sha256(database, staged / name) for name in (TRAIN, DEV)}
     counts = {
-        name.removesuffix(".parquet"): scalar(database, f"SELECT count(*) FROM {literal(str(staged / name))}")
+        name.removesuffix(".parquet"): scalar(database, f"SELECT count(*) FROM {file_literal(staged / name)}")
         for name in (TRAIN, DEV, CORPUS, QUERIES, QRELS)
     }
     settings: dict[str, Any] = options.model_dump(mode="json") | raw.facts | {"token_length_sample": SAMPLE}
@@ -228,7 +228,7 @@ def _manifest(
         source_digest=raw.digest,
         seed=options.seed,
         base_model=options.base_model,
-        max_seq_length=options.max_seq_length or chosen_length(measured, options.max_seq_length_cap),
+        max_seq_length=options.max_seq_length or chosen_length(measured, limit),
         counts={"raw": count(database, "raw"), **counts},
         token_lengths=measured,
         rules=rules,

@@ -13,15 +13,18 @@ def promote(
     run: str,
 ) -> str:
     """Register the candidate as a new version and make it the champion; returns the version, such as "V3"."""
-    from pathlib import Path
+    from components.stage import Stage
 
-    from components.decision import Decision
-    from components.promote.promote import lineage_of
-    from components.promote.promote import promote as promote_model
-    from components.registry import open_registry
-    from components.stage import reported
+    with Stage("promote") as stage:
+        from pathlib import Path
 
-    with reported():
+        from components.decision import Decision
+        from components.promote.promote import lineage_of
+        from components.promote.promote import promote as promote_model
+        from components.registry import open_registry
+
+        stage.imported()
         record = Decision.read(Path(decision.path))
+        print(record.reason, record.line(), sep="\n")
         lineage = lineage_of(Path(model.path), Path(dataset.path), dataset.metadata["version"], run)
         return promote_model(Path(model.path), record, open_registry(), lineage)

@@ -105,7 +105,7 @@ def checkpoint_place() -> CheckpointPlace | None:
             "http://127.0.0.1:9000), AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or RANKLIFT_CHECKPOINTS=off."
         )
     bucket, _, prefix = chosen.removeprefix("s3://").partition("/") if chosen != "store" else (settings.bucket, "", "")
-    changed = {"bucket": bucket, "attempts": min(settings.attempts, _ATTEMPTS)}
+    changed = {"bucket": bucket, "attempts": min(settings.attempts, _ATTEMPTS), "patience": 0}
     return CheckpointPlace(
         ObjectStore(settings.model_copy(update=changed)), f"{prefix.strip('/')}/training/".lstrip("/")
     )

@@ -35,7 +35,8 @@ __all__ = [
 _STATE = "trainer_state.json"  #: the trainer writes it last
 _PACKED = ("optimizer.pt", "scheduler.pt")
 _ABANDONED_SECONDS = 7 * 24 * 3600
-_SAVE_EVERY = 300.0  # seconds: what is lost at most when the machine goes away
+#: Seconds: what is lost at most when the machine goes away, and when a pod is deleted, which leaves no time to save.
+_SAVE_EVERY = 300.0
 _STOP = 2  # what outdoes the wish to save
 
 

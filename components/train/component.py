@@ -20,14 +20,16 @@ def train(
     curve: dsl.Output[dsl.HTML],
 ):
     """Fine-tune the base model on the dataset's triplets."""
-    from pathlib import Path
+    from components.stage import Stage
 
-    from components.stage import reported
-    from components.train.curve import write_curve
-    from components.train.launch import train as train_here_or_on_nodes
-    from components.train.report import TrainOptions
+    with Stage("train") as stage:
+        from pathlib import Path
 
-    with reported():
+        from components.train.curve import write_curve
+        from components.train.launch import train as train_here_or_on_nodes
+        from components.train.report import TrainOptions
+
+        stage.imported()
         options = TrainOptions(
             recipe=recipe,
             epochs=epochs,

@@ -78,10 +78,11 @@ class DevEvaluator(BaseEvaluator):
     ) -> dict[str, float]:
         """Measure a model: the share of triplets whose positive is nearer than the negative, and NDCG@10."""
         once: Any = EncodeOnce(model)
-        accuracy = self._triplets(once)
+        # The library names a measure after the model's similarity; here it has one name for every model.
+        accuracy, ranking = self._triplets(once), self._retrieval(once)
         return {
-            DEV_ACCURACY: float(accuracy[DEV_ACCURACY]),
-            DEV_NDCG: float(self._retrieval(once)[DEV_NDCG]),
+            DEV_ACCURACY: float(accuracy[f"{_NAME}_{model.similarity_fn_name}_accuracy"]),
+            DEV_NDCG: float(ranking[f"{_NAME}_{model.similarity_fn_name}_ndcg@10"]),
         }
 
 

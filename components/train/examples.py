@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from components.dataset import TRAIN
+from components.duckdb_path import exact_path
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -61,13 +62,13 @@ def _examples_database(path: Path, all_triplets: bool, scratch: Path) -> Iterato
     }
     with duckdb.connect(config=settings) as database:
         # Examples are formed by numbers alone; the texts of millions of triplets would not fit in memory.
-        database.execute(_KEYS, {"path": str(path)})
+        database.execute(_KEYS, {"path": exact_path(path)})
         database.execute(_ALL if all_triplets else _FIRST)
         yield database
 
 
 def _examples(database: "DuckDBPyConnection", path: Path) -> Iterator[Example]:
-    found = database.execute(_TEXTS, {"path": str(path)})
+    found = database.execute(_TEXTS, {"path": exact_path(path)})
     rows = chain.from_iterable(iter(lambda: found.fetchmany(_FETCHED), []))
     for _, triplets in groupby(rows, key=itemgetter(0)):
         members = list(triplets)

@@ -141,12 +141,6 @@ def open_base_model(task: Task) -> "SentenceTransformer":
         ModelError: when it cannot be opened, or has fewer positions than it shall read when it serves.
     """
     model = open_model(task.base)
-    kinds = [type(module).__name__ for module in model]
-    if not hasattr(model[0], "config") or "Pooling" not in kinds:
-        raise ModelError(
-            f"{task.base_model} cannot be fine-tuned: its modules are {', '.join(kinds)}, and a transformer and a "
-            "pooling are needed; choose another base model, or add the module Pooling of sentence-transformers to it."
-        )
     check_length(model, task.max_seq_length, task.base_model)
     model.max_seq_length = task.training_length
     return model

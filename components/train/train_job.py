@@ -81,11 +81,12 @@ def processes_per_node(options: TrainOptions, settings: TrainJobSettings) -> int
 
 
 def _resources(settings: TrainJobSettings) -> dict[str, dict[str, str]]:
-    asked = {"cpu": settings.cpu, "memory": settings.memory}
+    asked = {"memory": settings.memory}
     if settings.accelerator is not None and settings.accelerators:
         asked[settings.accelerator] = str(settings.accelerators)
-    found = {name: value for name, value in asked.items() if value}
-    return {"requests": found, "limits": found} if found else {}
+    kinds = {"requests": {**asked, "cpu": settings.cpu}, "limits": {**asked, "cpu": settings.cpu_limit}}
+    found = {kind: {name: value for name, value in sorted(values.items()) if value} for kind, values in kinds.items()}
+    return {kind: values for kind, values in found.items() if values}
 
 
 def _environment(settings: TrainJobSettings, store: ObjectStoreSettings, checkpoints: str) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from components.base_model import PACKAGE_SCHEME, base_model_directory
+from components.base_model import base_model_directory
 from components.dataset import DEV, MANIFEST, TRAIN, DatasetManifest
 from components.digest import directory_files, tree_sha256
 from components.errors import RankliftError, StoppedError, StoreError
@@ -21,6 +21,7 @@ from components.kubernetes_api import TRAIN_JOBS, KubernetesApi, KubernetesError
 from components.object_store import ObjectStore
 from components.object_store_settings import ObjectStoreSettings
 from components.registry_version import inventory
+from components.store_folder import SCHEME
 from components.train.checkpoint_store import checkpoint_setting
 from components.train.handover import BASE_MODEL, DATASET, Handover
 from components.train.launch import check_shares
@@ -97,7 +98,7 @@ def _store() -> ObjectStore:
 def _inputs(dataset: Path, base_model: str) -> tuple[dict[str, Path], str]:
     """The files to hand over by name, and what tells the base model from others."""
     files = {f"{DATASET}/{name}": dataset / name for name in (TRAIN, DEV, MANIFEST)}
-    if base_model.startswith(PACKAGE_SCHEME) or not Path(base_model).is_dir():
+    if not (base_model.startswith(SCHEME) or Path(base_model).is_dir()):
         return files, base_model  # it is in the image, or every node gets it from the hub
     folder = base_model_directory(base_model)
     files |= {f"{BASE_MODEL}/{name}": folder / name for name in inventory(folder)}

@@ -23,7 +23,8 @@ class TrainJobSettings(BaseModel):
     namespace: str = Field(default_factory=lambda: pod_namespace() or "kubeflow")
     runtime: str = "torch-distributed"  #: the ClusterTrainingRuntime
     deadline: int = Field(6 * 3600, ge=1)  #: seconds that the nodes may train
-    cpu: str | None = None
+    cpu: str | None = None  #: requested
+    cpu_limit: str | None = None
     memory: str | None = None
     accelerator: str | None = None  #: the resource's name, such as nvidia.com/gpu
     accelerators: int = Field(0, ge=0)  #: on each node

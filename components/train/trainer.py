@@ -65,7 +65,7 @@ def build_trainer(
         args=arguments,
         train_dataset=cast(Any, examples),
         loss=PackedMultipleNegativesRankingLoss(
-            model, gather_across_devices=ranks.count > 1, directions=recipe.directions
+            model, gather_across_devices=ranks.count > 1, directions=recipe.directions, **_comparison(model)
         ),
         evaluator=evaluator,
         data_collator=cast(Any, TokenCollator(model, recipe.negatives)),
@@ -74,6 +74,19 @@ def build_trainer(
     if recipe.patience:
         trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=recipe.patience))
     return trainer
+
+
+def _comparison(model: "SentenceTransformer") -> dict[str, Any]:
+    """How the loss compares embeddings: as the model does when it serves.
+
+    A dot product of vectors of any length is its own logit; a cosine, or one of unit vectors, is at most 1 and scaled.
+    """
+    from sentence_transformers.sentence_transformer.modules import Normalize
+    from sentence_transformers.util import dot_score
+
+    if model.similarity_fn_name != "dot" or isinstance(model[-1], Normalize):
+        return {}
+    return {"similarity_fct": dot_score, "scale": 1.0}
 
 
 def uses_bf16(precision: str) -> bool:

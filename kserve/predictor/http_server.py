@@ -29,11 +29,6 @@ from predictor.routing import faults
 from predictor.switchboard import Switchboard
 from predictor.versions import DIGEST_HEADER, VERSION_HEADER
 
-app.include_router(pages.router)
-app.mount("/page", pages.page_files)
-app.mount("/docs/files", pages.docs_files)
-
-
 _KERNEL_BUFFER = 1 << 17  # bytes of a connection, in each direction
 
 
@@ -106,6 +101,7 @@ class RestServer(RESTServer):
         app.description = "Ranks documents by their similarity to a query, and embeds texts."
         app.state.switchboard = self._switchboard
         app.state.data_plane = self.dataplane
+        (pages.add if self._switchboard.settings.pages else pages.leave_out)(app)
         self._register_endpoints(app)
         add_handlers(app)
 
@@ -119,7 +115,10 @@ class RestServer(RESTServer):
             "/v2/health/ready", two.ready, response_model=v2.ServerReadyResponse, responses=faults(503)
         )
         application.include_router(probes)
-        application.add_api_route("/metrics", metrics_handler, tags=["operations"], response_class=PlainTextResponse)
+        if not self._switchboard.settings.metrics_port:
+            application.add_api_route(
+                "/metrics", metrics_handler, tags=["operations"], response_class=PlainTextResponse
+            )
         application.include_router(router)
 
 

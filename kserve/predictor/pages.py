@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import fastapi_offline
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
@@ -19,8 +19,25 @@ _PAGE = Path(__file__).parent / "page"
 _SWAGGER = Path(fastapi_offline.__file__).parent / "static"
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
-page_files = StaticFiles(directory=_PAGE)
-docs_files = StaticFiles(directory=_SWAGGER)
+
+def add(application: FastAPI) -> None:
+    """Serve people: the page, and the documentation of the API."""
+    application.include_router(router)
+    application.mount("/page", StaticFiles(directory=_PAGE))
+    application.mount("/docs/files", StaticFiles(directory=_SWAGGER))
+
+
+def leave_out(application: FastAPI) -> None:
+    """Serve programs alone: the sign of life stays, and the API's description, which FastAPI makes by itself, goes."""
+    application.add_api_route("/", alive, include_in_schema=False)
+    application.router.routes[:] = [
+        route for route in application.router.routes if getattr(route, "path", "") != application.openapi_url
+    ]
+
+
+async def alive() -> Response:
+    """kserve's answer, which its v1 client reads as a sign of life."""
+    return JsonResponse({"status": "alive"}, headers={"Vary": "Accept"})
 
 
 @router.get("/")
@@ -28,7 +45,7 @@ async def page(request: Request) -> Response:
     """The page for a browser; for everything else kserve's answer, which its v1 client reads as a sign of life."""
     if "text/html" in request.headers.get("accept", ""):
         return FileResponse(_PAGE / "index.html", headers={"Vary": "Accept"})
-    return JsonResponse({"status": "alive"}, headers={"Vary": "Accept"})
+    return await alive()
 
 
 @router.get("/docs")

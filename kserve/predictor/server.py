@@ -21,6 +21,7 @@ from predictor.drain import Drain
 from predictor.files_limit import allow_connections
 from predictor.grpc_server import GrpcServer
 from predictor.http_server import RestServer
+from predictor.metrics_server import metrics_served
 from predictor.model import RankModel
 from predictor.refusal import RefusalError
 from predictor.settings import PredictorSettings, add_arguments, read_settings
@@ -104,6 +105,10 @@ class RankServer(ModelServer):
             runner.run(self._run())
 
     async def _run(self) -> None:
+        async with metrics_served(self._settings) as metrics:
+            await self._serve_until_stopped(metrics)
+
+    async def _serve_until_stopped(self, metrics: str) -> None:
         switchboard = Switchboard(self._settings)
         self.register_model(RankModel(self._settings.model_name, switchboard))
         data_plane = RankDataPlane(switchboard, model_registry=self.registered_models)
@@ -121,6 +126,8 @@ class RankServer(ModelServer):
         if grpc is not None:
             await grpc.listen()
             addresses["grpc"] = f"{self._settings.host}:{grpc.port}"
+        if metrics:
+            addresses["metrics"] = metrics
         logger.info("ready", extra={"fields": {"listening": addresses}})
         await asyncio.gather(rest.start(), *([grpc.run()] if grpc else []))
         await switchboard.close(drain.seconds_left)

@@ -26,6 +26,8 @@ class PredictorSettings(BaseSettings):
         description="SHA-256 that the version's manifest must have (the champion's record says it); empty asks none.",
     )
     host: str = Field("0.0.0.0", description="Address to listen on; 127.0.0.1 for this machine only.")  # noqa: S104 - in a pod
+    metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics alone; 0: it is on the HTTP port.")
+    pages: bool = Field(True, description="Serve people too: / in a browser, /docs and /openapi.json.")
     threads: int = Field(0, ge=0, description="CPU threads for inference; 0: what this process may use.")
 
     max_body_bytes: int = Field(4 << 20, gt=0, description="Largest request body, bytes, after it was decompressed.")

@@ -6,7 +6,8 @@ import typer
 
 from components.errors import RankliftError
 from pipeline.commands import options
-from pipeline.console import AsJson, answer, progress_display, table, tell
+from pipeline.commands.following import place_of, show_run
+from pipeline.console import AsJson, answer, tell
 
 
 def submit(
@@ -47,31 +48,13 @@ def submit(
         answer(document, f"{what} {run.run_id} is at {run.url}", as_json)
         return
     tell(f"ranklift: run {run.run_id} is at {run.url}")
-    from pipeline.follow import follow as follow_run
-
-    try:
-        with progress_display() as show:
-            root = chosen.pipeline_root if chosen else None
-            ended = follow_run(api, run, show, root=root, timeout=timeout * 3600)
-    except KeyboardInterrupt:
-        tell(f"No longer followed; the run goes on, see {run.url}")
-        raise typer.Exit(130) from None
-    rows = [(stage.stage, stage.seconds) for stage in ended.stages]
-    tell("\n" + table(("stage", "seconds"), rows) + "\n")
-    document |= {
-        "verdict": ended.verdict,
-        "reason": ended.reason,
-        "stages": [stage._asdict() for stage in ended.stages],
-    }
-    answer(document, f"{'Promoted' if ended.verdict == 'promote' else 'Held'}. {ended.reason}", as_json)
-    raise typer.Exit(0 if ended.verdict == "promote" else 1)
+    raise typer.Exit(show_run(api, run, place_of(chosen, given.namespace), timeout, document, as_json))
 
 
 def doctor(
     endpoint: Annotated[str | None, typer.Option(help="Kubeflow Pipelines' URL; or RANKLIFT_KFP_ENDPOINT.")] = None,
-    namespace: Annotated[
-        str | None, typer.Option(help="Where the InferenceService is; ranklift when left out.")
-    ] = None,
+    context: options.Context = None,
+    namespace: options.Namespace = None,
     settings: options.SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -80,7 +63,7 @@ def doctor(
     Example: ranklift doctor --endpoint http://127.0.0.1:8888 --namespace ranklift
     """
     from components.settings import ServingSettings, home_directory
-    from pipeline.doctor.cluster import Place
+    from pipeline.cluster_store import Place
     from pipeline.doctor.examine import examine
     from pipeline.pipelines_api import PipelinesSettings
     from pipeline.settings import PipelineSettings
@@ -89,9 +72,15 @@ def doctor(
     serving, given = ServingSettings(), PipelinesSettings()
     if endpoint:
         given = given.model_copy(update={"endpoint": endpoint})
-    place = Place(namespace or serving.namespace, serving.name, given.namespace or "kubeflow")
-    named = namespace is not None or serving.kubernetes_namespace is not None
-    results = examine(home_directory(), place, chosen, given, named)
+    context = context or serving.kubernetes_context
+    there = chosen.serving
+    place = Place(
+        namespace or serving.kubernetes_namespace or (there.namespace if there else serving.namespace),
+        serving.inference_service or (there.inference_service if there else serving.name),
+        given.namespace or "kubeflow",
+    )
+    named = namespace is not None or context is not None or serving.kubernetes_namespace is not None
+    results = examine(home_directory(), place, chosen, given, named, context=context)
     signs = {"ok": "ok     ", "wrong": "WRONG  ", "skipped": "-      "}
     lines = []
     for result in results:

@@ -7,16 +7,20 @@ import typer
 
 from components.errors import RankliftError
 
-BaseModelName = Annotated[str, typer.Option(help="Folder, hub id or package://…; auto is the best to be had here.")]
+BaseModelName = Annotated[str, typer.Option(help="Folder, hub id, s3://… or package://…; auto: the hub's default.")]
 MaxTriplets = Annotated[int, typer.Option(min=0, help="Train on at most so many triplets; 0 keeps all.")]
 TripletsPerQuery = Annotated[int, typer.Option(min=1, help="Train on at most so many triplets of one query_id.")]
 MaxSeqLength = Annotated[int, typer.Option(min=0, help="Tokens; 0 takes the 99th percentile of the data.")]
 EvaluationQueries = Annotated[float, typer.Option(help="Queries held out for the gate: a count, or a share below 1.")]
+DevQueries = Annotated[float, typer.Option(help="Queries held out to choose checkpoints by: a count, or a share.")]
 MaxCorpus = Annotated[int, typer.Option(min=0, help="Passages in the evaluation corpus; 0 keeps all.")]
 EvaluationData = Annotated[str, typer.Option(help="A BEIR folder or dataset version to judge on, in place of a split.")]
 EvaluationSplit = Annotated[str, typer.Option(help="Which qrels of a BEIR folder.")]
 Split = Annotated[str, typer.Option(help="Which qrels of a BEIR folder; a dataset version has but one.")]
 OnLeak = Annotated[str, typer.Option(help="When training and evaluation share texts: error, or drop from training.")]
+StrictPassages = Annotated[
+    bool, typer.Option(help="Whether a relevant passage that training and evaluation share is a leak, too.")
+]
 Languages = Annotated[str, typer.Option(help="Keep texts of these languages alone, such as en,de; empty keeps all.")]
 FalseNegatives = Annotated[
     int, typer.Option(min=0, help="Score so many triplets with the base model and report negatives that look right.")
@@ -36,6 +40,16 @@ Guards = Annotated[
 ]
 SettingsFile = Annotated[
     Path | None, typer.Option("--settings", help="Images, resources and secrets of the stages; see stages.yaml.")
+]
+Context = Annotated[
+    str | None, typer.Option("--context", help="Of kubectl's configuration: the registry is that cluster's.")
+]
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", help="Of an InferenceService: the registry is that of its cluster.")
+]
+StoreSettings = Annotated[
+    Path | None,
+    typer.Option("--settings", help="Like stages.yaml: the registry is the cluster's that its object_store names."),
 ]
 ImageTag = Annotated[
     str,

@@ -1,16 +1,16 @@
 """What the registry holds: models, datasets, who is champion, and going back."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from pipeline.commands.options import Context, Namespace, StoreSettings
+from pipeline.commands.registry_place import Where, registry_at
 from pipeline.console import AsJson, answer, open_page, table, tell
 
 if TYPE_CHECKING:
-    from components.registry import Registry, VersionManifest
+    from components.registry import VersionManifest
 
 models = typer.Typer(help="Model versions and the champion.", no_args_is_help=True)
 datasets = typer.Typer(help="Dataset versions.", no_args_is_help=True)
@@ -18,38 +18,41 @@ datasets = typer.Typer(help="Dataset versions.", no_args_is_help=True)
 VersionName = Annotated[str, typer.Argument(help="A version, such as V3.")]
 
 
-@contextmanager
-def _registry() -> Iterator["Registry"]:
-    from components.registry import open_registry
-    from components.settings import home_directory
-    from pipeline.run import configured_store
-
-    with configured_store(home_directory()):
-        yield open_registry()
-
-
 @models.command("list")
-def list_models(as_json: AsJson = False) -> None:
+def list_models(
+    context: Context = None,
+    namespace: Namespace = None,
+    settings: StoreSettings = None,
+    as_json: AsJson = False,
+) -> None:
     """List every model version, and who is champion.
 
     Example: ranklift models list
     """
-    with _registry() as registry:
+    from components.deploy.standing import standing_of_versions
+
+    with registry_at(Where(context, namespace, settings)) as registry:
         champion = registry.champion()
         manifests = registry.list_versions("model")
-    rows = [_model_row(manifest, champion.version if champion else "") for manifest in manifests]
+    standings = standing_of_versions(champion)
+    rows = [_model_row(manifest, standings.get(manifest.version, "")) for manifest in manifests]
     header = ("version", "created", "NDCG@10", "gain and 95% interval", "dataset", "champion")
     text = table(header, [tuple(row.values()) for row in rows]) if rows else "No model has been promoted yet."
     answer(rows, text, as_json)
 
 
 @models.command("history")
-def list_champions(as_json: AsJson = False) -> None:
+def list_champions(
+    context: Context = None,
+    namespace: Namespace = None,
+    settings: StoreSettings = None,
+    as_json: AsJson = False,
+) -> None:
     """List every move of the champion, oldest first, with its reason.
 
     Example: ranklift models history
     """
-    with _registry() as registry:
+    with registry_at(Where(context, namespace, settings)) as registry:
         champion = registry.champion()
     moves = champion.history if champion else []
     lines = [f"{move.moved:%Y-%m-%d %H:%M}  {move.version:5} {move.action}: {move.reason}" for move in moves]
@@ -57,18 +60,27 @@ def list_champions(as_json: AsJson = False) -> None:
 
 
 @models.command("show")
-def show_model(version: VersionName, as_json: AsJson = False) -> None:
+def show_model(
+    version: VersionName,
+    context: Context = None,
+    namespace: Namespace = None,
+    settings: StoreSettings = None,
+    as_json: AsJson = False,
+) -> None:
     """Show where a model version came from and why it was promoted.
 
     Example: ranklift models show V3
     """
-    _show("model", version, as_json)
+    _show("model", version, Where(context, namespace, settings), as_json)
 
 
 @models.command("diff")
 def diff(
     left: VersionName,
     right: VersionName,
+    context: Context = None,
+    namespace: Namespace = None,
+    settings: StoreSettings = None,
     as_json: AsJson = False,
 ) -> None:
     """Show how two model versions differ: in data, settings and scores.
@@ -77,7 +89,7 @@ def diff(
     """
     from components.registry_diff import diff_models
 
-    with _registry() as registry:
+    with registry_at(Where(context, namespace, settings)) as registry:
         found = diff_models(registry, left, right)
     parts = {"data": found.data, "settings": found.settings, "scores": found.scores}
     rows = [(part, item.name, item.left, item.right) for part, items in parts.items() for item in items]
@@ -89,7 +101,12 @@ def diff(
 
 @models.command("push")
 def push(
-    version: VersionName, uri: Annotated[str, typer.Argument(help="hf://owner/name")], as_json: AsJson = False
+    version: VersionName,
+    uri: Annotated[str, typer.Argument(help="hf://owner/name")],
+    context: Context = None,
+    namespace: Namespace = None,
+    settings: StoreSettings = None,
+    as_json: AsJson = False,
 ) -> None:
     """Upload a model version to the model hub.
 
@@ -97,18 +114,23 @@ def push(
     """
     from components.registry_push import push_model
 
-    with _registry() as registry:
+    with registry_at(Where(context, namespace, settings)) as registry:
         url = push_model(registry, version, uri)
     answer({"url": url}, f"{version} is at {url}.", as_json)
 
 
 @datasets.command("list")
-def list_datasets(as_json: AsJson = False) -> None:
+def list_datasets(
+    context: Context = None,
+    namespace: Namespace = None,
+    settings: StoreSettings = None,
+    as_json: AsJson = False,
+) -> None:
     """List every dataset version.
 
     Example: ranklift datasets list
     """
-    with _registry() as registry:
+    with registry_at(Where(context, namespace, settings)) as registry:
         manifests = registry.list_versions("dataset")
     rows = [
         {
@@ -128,24 +150,27 @@ def list_datasets(as_json: AsJson = False) -> None:
 def show_dataset(
     version: VersionName,
     open_: Annotated[bool, typer.Option("--open", help="Fetch it and open its profile in the browser.")] = False,
+    context: Context = None,
+    namespace: Namespace = None,
+    settings: StoreSettings = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what a dataset version consists of.
 
     Example: ranklift datasets show V0 --open
     """
-    _show("dataset", version, as_json)
+    where = Where(context, namespace, settings)
+    _show("dataset", version, where, as_json)
     if open_:
-        _open_profile(version)
+        _open_profile(version, where)
 
 
 def rollback(
     version: Annotated[str | None, typer.Argument(help="A version; the champion before today's when left out.")] = None,
     reason: Annotated[str, typer.Option(help="One sentence for the history.")] = "",
-    namespace: Annotated[
-        str | None,
-        typer.Option(help="Of the InferenceService, when a cluster serves."),
-    ] = None,
+    context: Context = None,
+    namespace: Namespace = None,
+    settings: StoreSettings = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an earlier version champion again, and have this machine, or the cluster, serve it.
@@ -153,18 +178,43 @@ def rollback(
     Example: ranklift rollback V2 --namespace ranklift
     """
     from components.deploy.rollback import rollback as roll_back
-    from components.settings import ServingSettings, home_directory
+    from components.settings import home_directory
 
-    settings = ServingSettings()
-    if namespace is not None:
-        settings = settings.model_copy(update={"serving": "cluster", "kubernetes_namespace": namespace})
-    with _registry() as registry:
-        champion = roll_back(registry, home_directory(), version, reason, settings)
+    where = Where(context, namespace, settings).moved()
+    with registry_at(where) as registry:
+        champion = roll_back(registry, home_directory(), version, reason, where.serving())
     answer(champion.current.model_dump(mode="json"), f"{champion.version} is champion and serves again.", as_json)
+
+
+def deploy(
+    version: Annotated[str | None, typer.Argument(help="A version; the champion when left out.")] = None,
+    reason: Annotated[str, typer.Option(help="One sentence for the history.")] = "",
+    context: Context = None,
+    namespace: Namespace = None,
+    settings: StoreSettings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put the champion into service, or another version that was promoted and becomes champion once it answers.
+
+    For a deploy that failed, was stopped, or never ran: the champion is meant to be what serves.
+
+    Example: ranklift deploy V3 --namespace ranklift
+    """
+    from components.deploy.champion import deploy_again
+    from components.settings import home_directory
+
+    where = Where(context, namespace, settings).moved()
+    with registry_at(where) as registry:
+        champion = deploy_again(registry, home_directory(), version, reason, where.serving())
+    said = "serves" if champion.current.served else "is to be served once its InferenceService is applied"
+    answer(champion.current.model_dump(mode="json"), f"{champion.version} is champion and {said}.", as_json)
 
 
 def prune(
     keep: Annotated[int, typer.Option(min=0, help="How many of the newest versions stay in any case.")] = 5,
+    context: Context = None,
+    namespace: Namespace = None,
+    settings: StoreSettings = None,
     as_json: AsJson = False,
 ) -> None:
     """Remove old versions and what interrupted runs left; never the champion, nor what serves or is referenced.
@@ -173,24 +223,30 @@ def prune(
     """
     from components.deploy.deploy import versions_in_service
     from components.registry_prune import prune as prune_registry
-    from components.settings import ServingSettings, home_directory
+    from components.settings import home_directory
 
-    serving = versions_in_service(home_directory(), ServingSettings())
-    with _registry() as registry:
+    where = Where(context, namespace, settings).moved()
+    serving = versions_in_service(None if where.on_cluster else home_directory(), where.serving())
+    with registry_at(where) as registry:
         report = prune_registry(registry, keep, serving)
     lines = [f"removed {name}" for name in (*report.removed, *report.unfinished)]
     lines += [f"kept {name}: {why}" for name, why in report.kept.items()]
     answer(report.model_dump(mode="json"), "\n".join([*lines, f"{report.bytes:,} bytes freed."]), as_json)
 
 
-def verify(as_json: AsJson = False) -> None:
+def verify(
+    context: Context = None,
+    namespace: Namespace = None,
+    settings: StoreSettings = None,
+    as_json: AsJson = False,
+) -> None:
     """Read every byte of the registry again and compare it with what was published; status 1 when it is damaged.
 
     Example: ranklift verify
     """
     from components.registry_verify import verify as verify_registry
 
-    with _registry() as registry:
+    with registry_at(Where(context, namespace, settings)) as registry:
         report = verify_registry(registry)
     lines = [f"{finding.fault}: {finding.sentence}" for finding in report.findings]
     summary = f"{report.versions} versions, {report.objects} objects, {report.bytes:,} bytes read; "
@@ -199,8 +255,8 @@ def verify(as_json: AsJson = False) -> None:
     raise typer.Exit(0 if report.sound else 1)
 
 
-def _show(kind: Literal["model", "dataset"], version: str, as_json: bool) -> None:
-    with _registry() as registry:
+def _show(kind: Literal["model", "dataset"], version: str, where: Where, as_json: bool) -> None:
+    with registry_at(where) as registry:
         manifest = registry.manifest(kind, version)
     lines = [f"{kind} {manifest.version}, {manifest.created:%Y-%m-%d %H:%M} UTC, digest {manifest.digest}"]
     lines += [f"  {name}: {value}" for name, value in manifest.lineage.model_dump().items() if value]
@@ -210,19 +266,22 @@ def _show(kind: Literal["model", "dataset"], version: str, as_json: bool) -> Non
     answer(manifest.model_dump(mode="json", exclude={"card"}), "\n".join(lines), as_json)
 
 
-def _open_profile(version: str) -> None:
+def _open_profile(version: str, where: Where) -> None:
     from components.dataset import PROFILE
     from components.settings import home_directory
 
     directory: Path = home_directory() / "datasets" / version
-    with _registry() as registry:
+    with registry_at(where) as registry:
+        if where.on_cluster:  # whose V0 is not the V0 of this machine
+            digest = registry.manifest("dataset", version).digest
+            directory = home_directory() / "clusters" / "datasets" / f"{version}-{digest[:12]}"
         registry.download("dataset", version, directory)
     page = directory / PROFILE
     tell(f"The profile is at {page}.")
     open_page(page)
 
 
-def _model_row(manifest: "VersionManifest", champion: str) -> dict[str, Any]:
+def _model_row(manifest: "VersionManifest", standing: str) -> dict[str, Any]:
     decision = manifest.decision
     gain = ""
     if decision is not None:
@@ -234,5 +293,5 @@ def _model_row(manifest: "VersionManifest", champion: str) -> dict[str, Any]:
         "ndcg@10": f"{decision.candidate:.4f}" if decision else "",
         "gain": gain,
         "dataset": manifest.lineage.dataset_version or "",
-        "champion": "champion" if manifest.version == champion else "",
+        "champion": standing,
     }

@@ -1,50 +1,66 @@
 """Who may reach the object store: the Secrets and ServiceAccounts of each namespace, and KFP's launcher."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
-from urllib3.exceptions import HTTPError
-
-from components.object_store import ObjectStore
-from components.object_store_faults import KEY_CODES, RefusedError
-from pipeline.doctor.cluster import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, Cluster
+from components.errors import RankliftError
+from components.kubernetes_kinds import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
+from components.manifest_fields import items, table, text
+from pipeline.cluster_store import KEYS, PIPELINE_SECRET, S3, Attached, StorePlace, store_place
+from pipeline.doctor.cluster import Cluster
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
 
-_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-_ENDPOINT = "serving.kserve.io/s3-endpoint"
-_HTTPS = "serving.kserve.io/s3-usehttps"
+_ENDPOINT = f"{S3}endpoint"
+_HTTPS = f"{S3}usehttps"
 _APPLY = "`kubectl apply -k` the overlay of manifests/ again"
+_PROBE = "ranklift-doctor"
 
 
 def check_runs_secret(cluster: Cluster) -> Result:
     """Whether the pipeline's pods find the object store's keys."""
-    store, namespace = cluster.settings.object_store, cluster.place.runs
-    name = store.secret if store is not None else "ranklift-object-store"
-    keys = tuple(store.keys) if store is not None else _KEYS
-    names = dict(store.keys) if store is not None else dict(zip(_KEYS, _KEYS, strict=True))
-    return _secret(cluster, namespace, name, keys, names)
+    stated, namespace = cluster.settings.object_store, cluster.place.runs
+    name = stated.secret if stated is not None else PIPELINE_SECRET
+    keys = dict(stated.keys) if stated is not None else dict(zip(KEYS, KEYS, strict=True))
+    values = _values(cluster, namespace, name, keys)
+    if isinstance(values, Result):
+        return values
+    try:
+        where = store_place(cluster.api, cluster.place, cluster.settings, cluster.service)
+    except RankliftError as error:
+        return skipped(f"whether the store takes the keys of Secret {namespace}/{name}, which are there: {error}")
+    return cluster.try_keys(where.settings(*values), f"{namespace}/{name}", "champion.json")
 
 
 def check_serving_account(cluster: Cluster) -> Result:
     """Whether the predictor's ServiceAccount leads KServe's storage initializer to the object store."""
     namespace = cluster.place.serving
     if cluster.service is None:
-        return skipped(f"There is no InferenceService {cluster.place.name} in namespace {namespace} yet.")
-    name = cluster.service["spec"].get("predictor", {}).get("serviceAccountName", "default")
+        return skipped(f"there is no InferenceService {cluster.place.name} in namespace {namespace} yet")
+    name = text(cluster.service, "spec", "predictor", "serviceAccountName", default="default")
     account = cluster.api.find(SERVICE_ACCOUNTS, namespace, name)
     if account is None:
         return wrong(f"there is no ServiceAccount {name} in namespace {namespace}", _APPLY)
-    attached = [item["name"] for item in account.get("secrets", [])]
-    for secret in attached:
+    for secret in filter(None, (text(item, "name") for item in items(account, "secrets"))):
         found = cluster.api.find(SECRETS, namespace, secret)
         if found is None:
             return wrong(f"ServiceAccount {name} names a Secret {secret} that is not there", _APPLY)
-        notes = {**account["metadata"].get("annotations", {}), **found["metadata"].get("annotations", {})}
-        if _ENDPOINT in notes:
-            return _annotations(cluster, secret, notes)
+        notes = {**table(account, "metadata", "annotations"), **table(found, "metadata", "annotations")}
+        if notes.get(_ENDPOINT):
+            return _annotations(cluster, Attached(name, secret, notes))
     return wrong(
         f"ServiceAccount {name} in namespace {namespace} has no Secret with the annotation {_ENDPOINT}",
         f"attach one under `secrets:` and annotate it, or {_APPLY}",
     )
+
+
+def check_runs_account(cluster: Cluster) -> Result:
+    """Whether the account that the runs' pods have is there: without it no pod of a run is made."""
+    namespace, name = cluster.place.runs, cluster.settings.service_account
+    if name is None:
+        return skipped("which ServiceAccount the runs have: --settings names it (service_account)")
+    if cluster.api.find(SERVICE_ACCOUNTS, namespace, name) is None:
+        return wrong(f"there is no ServiceAccount {name} in namespace {namespace}, which service_account names", _APPLY)
+    return ok(f"ServiceAccount {name} is in namespace {namespace}")
 
 
 def check_launcher(cluster: Cluster) -> Result:
@@ -57,46 +73,63 @@ def check_launcher(cluster: Cluster) -> Result:
         return wrong(
             f"there is no ConfigMap kfp-launcher in namespace {namespace}: artifacts go to KFP's own store", _APPLY
         )
-    root = found.get("data", {}).get("defaultPipelineRoot", "")
+    root = text(found, "data", "defaultPipelineRoot")
     if not root.startswith("s3://"):
         return wrong(f"defaultPipelineRoot of ConfigMap kfp-launcher is {root!r}", "set it to s3://ranklift/runs")
     try:
-        providers = yaml.safe_load(found["data"].get("providers", "")) or {}
+        providers = yaml.safe_load(text(found, "data", "providers"))
     except yaml.YAMLError:
         return wrong("providers of ConfigMap kfp-launcher is not YAML", _APPLY)
-    return _provider(cluster, namespace, root, providers.get("s3", {}).get("default", {}))
+    return _provider(cluster, namespace, root, table(providers, "s3", "default"))
 
 
 def _provider(cluster: Cluster, namespace: str, root: str, provider: dict[str, Any]) -> Result:
-    endpoint = provider.get("endpoint", "")
+    endpoint = text(provider, "endpoint")
     if not endpoint:
         return wrong("ConfigMap kfp-launcher names no endpoint for s3: runs look for AWS itself", _APPLY)
-    reference = provider.get("credentials", {}).get("secretRef", {})
-    if not reference.get("secretName"):
+    reference = table(provider, "credentials", "secretRef")
+    name = text(reference, "secretName")
+    if not name:
         return wrong("ConfigMap kfp-launcher names no Secret with the keys (credentials.secretRef)", _APPLY)
-    keys = (reference.get("accessKeyKey", ""), reference.get("secretKeyKey", ""))
-    result = _secret(cluster, namespace, reference["secretName"], keys, dict(zip(keys, _KEYS, strict=True)))
-    return ok(f"artifacts of runs go to {root} at {endpoint}") if result.state == "ok" else result
+    keys = dict(zip((text(reference, "accessKeyKey"), text(reference, "secretKeyKey")), KEYS, strict=True))
+    values = _values(cluster, namespace, name, keys)
+    if isinstance(values, Result):
+        return values
+    if "://" not in endpoint:
+        endpoint = f"{'http' if provider.get('disableSSL') is True else 'https'}://{endpoint}"
+    bucket, folder = urlsplit(root).netloc, urlsplit(root).path.strip("/")
+    where = StorePlace(endpoint, bucket, text(provider, "region", default="us-east-1"))
+    key = f"{folder}/{_PROBE}".lstrip("/")
+    result = cluster.try_keys(where.settings(*values), f"{namespace}/{name}", key)
+    if result.state != "ok":
+        return result
+    return ok(f"artifacts of runs go to {root} at {endpoint}, which takes its keys")
 
 
-def _annotations(cluster: Cluster, secret: str, notes: dict[str, str]) -> Result:
-    endpoint = notes[_ENDPOINT]
+def _annotations(cluster: Cluster, attached: Attached) -> Result:
+    endpoint, secret = attached.notes[_ENDPOINT], attached.secret
     if "://" in endpoint:
         return wrong(
             f"annotation {_ENDPOINT} of Secret {secret} is {endpoint}, and KServe puts a scheme before it",
             f"write it as {endpoint.split('://')[1]}, and say in {_HTTPS} whether it is https (1 or 0)",
         )
     store = cluster.settings.object_store
-    if store is not None and store.endpoint.startswith("http://") and notes.get(_HTTPS, "1") == "1":
+    if store is not None and store.endpoint.startswith("http://") and attached.endpoint.startswith("https://"):
         return wrong(
             f"Secret {secret} has no {_HTTPS}: 0, so KServe speaks https to {endpoint}, which speaks http",
             f'annotate it with {_HTTPS}: "0"',
         )
-    result = _secret(cluster, cluster.place.serving, secret, _KEYS, dict(zip(_KEYS, _KEYS, strict=True)))
+    namespace = cluster.place.serving
+    values = _values(cluster, namespace, secret, dict(zip(KEYS, KEYS, strict=True)))
+    if isinstance(values, Result):
+        return values
+    settings = attached.place(cluster.bucket).settings(*values)
+    result = cluster.try_keys(settings, f"{namespace}/{secret}", f"models/{_PROBE}")
     return ok(f"the predictor reads {endpoint} with Secret {secret}") if result.state == "ok" else result
 
 
-def _secret(cluster: Cluster, namespace: str, name: str, keys: tuple[str, ...], names: dict[str, str]) -> Result:
+def _values(cluster: Cluster, namespace: str, name: str, keys: dict[str, str]) -> tuple[str, str] | Result:
+    """Both keys of a Secret; what is wrong when it lacks them. `keys` says which key is which variable."""
     data = cluster.secret(namespace, name)
     if data is None:
         return wrong(
@@ -106,33 +139,18 @@ def _secret(cluster: Cluster, namespace: str, name: str, keys: tuple[str, ...], 
         )
     missing = [key for key in keys if not data.get(key)]
     if missing:
-        return wrong(f"Secret {name} in namespace {namespace} has no {', '.join(missing)}", "add what is missing")
-    return _tried(cluster, namespace, name, {names[key]: data[key] for key in keys})
-
-
-def _tried(cluster: Cluster, namespace: str, name: str, values: dict[str, str]) -> Result:
-    """Whether the store takes the keys of a Secret."""
-    if cluster.store is None:
-        return ok(f"Secret {name} in namespace {namespace} has the keys (not tried: RANKLIFT_S3_ENDPOINT is not set)")
-    fields = {"access_key": values["AWS_ACCESS_KEY_ID"], "secret_key": values["AWS_SECRET_ACCESS_KEY"]}
-    settings = type(cluster.store).of(**{**cluster.store.model_dump(exclude={"session_token"}), **fields})
-    try:
-        ObjectStore(settings).request("GET", "champion.json")
-    except RefusedError as error:
-        # Keys that the store knows may well not be allowed to read this: the predictor's see models alone.
-        if error.code in KEY_CODES:
-            return wrong(
-                f"the object store at {settings.endpoint} does not know the keys of Secret {name} in namespace "
-                f"{namespace} ({error.code})",
-                "write the keys that the store has into it",
-            )
-    except HTTPError as error:
-        return skipped(f"The keys of Secret {name} were not tried: {settings.endpoint} did not answer ({error}).")
-    return ok(f"the object store takes the keys of Secret {name} in namespace {namespace}")
+        named = ", ".join(filter(None, missing)) or "key by the names that kfp-launcher should say"
+        return wrong(f"Secret {name} in namespace {namespace} has no {named}", "add what is missing")
+    named_values = {variable: data[key] for key, variable in keys.items()}
+    lacking = [variable for variable in KEYS if variable not in named_values]
+    if lacking:
+        return wrong(f"the settings name no key of Secret {name} for {', '.join(lacking)}", "add it under `keys:`")
+    return named_values[KEYS[0]], named_values[KEYS[1]]
 
 
 CHECKS = (
     Check("keys for the runs", check_runs_secret),
+    Check("account of the runs", check_runs_account),
     Check("keys for the predictor", check_serving_account),
     Check("KFP's launcher", check_launcher),
 )

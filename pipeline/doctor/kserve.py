@@ -4,16 +4,20 @@ import json
 import re
 from typing import Any
 
-from components.deploy.inference_service import complaint_of, is_ready, revision_of
+from components.deploy.inference_service import complaint_of, is_ready, revision_of, service_name
 from components.deploy.pods import find_fault
-from components.kubernetes_api import Kind
-from pipeline.doctor.cluster import CONFIG_MAPS, DEPLOYMENTS, Cluster
+from components.deploy.smoke import NotAnsweredError, version_that_answers
+from components.kubernetes_api import Kind, KubernetesError
+from components.kubernetes_kinds import CONFIG_MAPS, DEPLOYMENTS
+from components.manifest_fields import condition, items, name_of, table, text
+from pipeline.doctor.cluster import Cluster
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
 
 _NAMESPACE = "kserve"
 _MODE = "serving.kserve.io/deploymentMode"
 _STANDARD = {"Standard", "RawDeployment"}
 _OLDEST = (0, 21)  # the first with a canary in Standard mode
+_ANSWER_WITHIN = 10.0  # seconds
 _UP = "`make kind-up` installs it; on another cluster follow manifests/README.md"
 
 _CERTIFICATES = Kind("cert-manager.io", "v1", "certificates")
@@ -31,9 +35,9 @@ def check_mode(cluster: Cluster) -> Result:
     """Whether KServe makes Deployments of it, which needs no Knative."""
     if cluster.service is None:
         return skipped(_absent(cluster))
-    told = cluster.service.get("status", {}).get("deploymentMode")
-    noted = cluster.service["metadata"].get("annotations", {}).get(_MODE)
-    mode = told or noted or _config(cluster, "deploy").get("defaultDeploymentMode", "Serverless")
+    told = text(cluster.service, "status", "deploymentMode")
+    noted = text(cluster.service, "metadata", "annotations", _MODE)
+    mode = told or noted or text(_config(cluster, "deploy"), "defaultDeploymentMode", default="Serverless")
     if mode not in _STANDARD:
         return wrong(
             f"the InferenceService runs in mode {mode}, which needs Knative",
@@ -50,24 +54,25 @@ def check_mode(cluster: Cluster) -> Result:
 
 def check_certificates(cluster: Cluster) -> Result:
     """Whether cert-manager gave KServe's webhooks a certificate, and the API server knows its authority."""
-    found = cluster.api.select(_CERTIFICATES, _NAMESPACE)
+    found = cluster.listed(_CERTIFICATES, _NAMESPACE)
     if not found:
         return wrong(f"namespace {_NAMESPACE} has no cert-manager Certificate", f"install cert-manager first: {_UP}")
     for item in found:
-        condition = _condition(item.get("status", {}).get("conditions", []), "Ready")
-        if condition.get("status") != "True":
-            name, said = item["metadata"]["name"], condition.get("message", "no condition yet")
+        ready, name = condition(item, "Ready"), name_of(item)
+        if text(ready, "status") != "True":
+            said = text(ready, "message", default="no condition yet")
             return wrong(f"Certificate {name} is not ready: {said}", f"`kubectl describe certificate -n kserve {name}`")
-    for hook in cluster.api.select(_WEBHOOKS):
-        name = hook["metadata"]["name"]
-        if name.endswith("serving.kserve.io") and not all(
-            item["clientConfig"].get("caBundle") for item in hook["webhooks"]
-        ):
+    hooks = [hook for hook in cluster.api.select(_WEBHOOKS) if name_of(hook).endswith("serving.kserve.io")]
+    if not hooks:
+        return wrong("there is no validating webhook of KServe: it takes whatever is applied", _UP)
+    for hook in hooks:
+        calls = items(hook, "webhooks")
+        if not calls or not all(text(item, "clientConfig", "caBundle") for item in calls):
             return wrong(
-                f"webhook {name} has no caBundle: every apply of an InferenceService fails on its certificate",
+                f"webhook {name_of(hook)} has no caBundle: every apply of an InferenceService fails on its certificate",
                 "restart what injects it: `kubectl rollout restart -n cert-manager deploy/cert-manager-cainjector`",
             )
-    return ok("the webhooks have certificates that the API server trusts")
+    return ok("the webhooks have certificates, and the API server was told their authority")
 
 
 def check_gateway(cluster: Cluster) -> Result:
@@ -78,13 +83,14 @@ def check_gateway(cluster: Cluster) -> Result:
             "enableGatewayApi is off, and KServe calls an Ingress ready even with no controller behind it",
             f"turn it on in ConfigMap inferenceservice-config of namespace {_NAMESPACE}: {_UP}",
         )
-    namespace, _, name = ingress.get("kserveIngressGateway", "kserve/kserve-ingress-gateway").partition("/")
+    told = text(ingress, "kserveIngressGateway", default="kserve/kserve-ingress-gateway")
+    namespace, _, name = told.partition("/")
     gateway = cluster.api.find(_GATEWAYS, namespace, name)
     if gateway is None:
         return wrong(f"there is no Gateway {namespace}/{name}", _UP)
-    condition = _condition(gateway.get("status", {}).get("conditions", []), "Programmed")
-    if condition.get("status") != "True":
-        said = condition.get("message", "its controller has not looked at it: is Envoy Gateway running?")
+    programmed = condition(gateway, "Programmed")
+    if text(programmed, "status") != "True":
+        said = text(programmed, "message", default="its controller has not looked at it: is Envoy Gateway running?")
         return wrong(
             f"Gateway {namespace}/{name} is not programmed: {said}", "`kubectl get pods -n envoy-gateway-system`"
         )
@@ -102,12 +108,12 @@ def check_route(cluster: Cluster) -> Result:
             f"there is no HTTPRoute {place.name} in namespace {place.serving}",
             f"look at what KServe says: `kubectl describe isvc -n {place.serving} {place.name}`",
         )
-    parents = route.get("status", {}).get("parents", [])
+    parents = items(route, "status", "parents")
     for kind in ("Accepted", "ResolvedRefs"):
-        conditions = [_condition(parent.get("conditions", []), kind) for parent in parents]
-        bad = next((item for item in conditions if item.get("status") != "True"), None)
-        if not conditions or bad is not None:
-            said = bad.get("message", "no controller looked at it") if bad else "no gateway looked at it"
+        found = [condition(parent, kind, "conditions") for parent in parents]
+        bad = next((item for item in found if text(item, "status") != "True"), None)
+        if not found or bad is not None:
+            said = text(bad, "message", default="no controller looked at it" if found else "no gateway looked at it")
             return wrong(
                 f"HTTPRoute {place.name} is not {kind}: {said}",
                 "the Gateway must allow routes from this namespace (allowedRoutes)",
@@ -119,12 +125,41 @@ def check_service(cluster: Cluster) -> Result:
     """Whether the InferenceService serves."""
     if cluster.service is None:
         return wrong(_absent(cluster), "after the first promotion, `kubectl apply -f kserve/inference-service.yaml`")
-    version = revision_of(cluster.service).version
+    version = revision_of(cluster.service).version or "no version"
     finding = find_fault(cluster.api, cluster.service, version)
     if is_ready(cluster.service) and not finding.hopeless:
-        return ok(f"{version} is in service")
+        unseen = finding.refused or finding.sentence  # what could not be looked at, or is not there yet
+        return ok(f"KServe calls {version} ready{f'. {unseen}' if unseen else ''}")
     said = finding.sentence or complaint_of(cluster.service) or "KServe has not looked at it yet"
-    return wrong(f"{version} does not serve: {said}", "`ranklift rollback` goes back to the champion before")
+    back = f"`ranklift rollback{cluster.options}` goes back to the champion before"
+    return wrong(f"{version} does not serve: {said}", back)
+
+
+def check_answer(cluster: Cluster) -> Result:
+    """Whether the predictor answers a query, with the version that the InferenceService names."""
+    if cluster.service is None or not is_ready(cluster.service):
+        return skipped("there is no InferenceService that is ready")
+    asked, name = revision_of(cluster.service).version, service_name(cluster.service)
+
+    def post(path: str, document: Any) -> dict[str, Any]:
+        try:
+            return cluster.api.post_to_service(cluster.place.serving, name, path, document, _ANSWER_WITHIN)
+        except KubernetesError as error:
+            if error.status == 403:
+                raise
+            raise NotAnsweredError(str(error)) from error
+
+    try:
+        answered = version_that_answers(post, f"Service {name}")
+    except NotAnsweredError as error:
+        look = f"`kubectl get pods,endpointslices -n {cluster.place.serving}`, and read the pods' logs"
+        return wrong(str(error), look)
+    if answered != asked:
+        return wrong(
+            f"{answered} answers, where the InferenceService names {asked}: a rollout is on its way, or stands still",
+            f"`kubectl rollout status -n {cluster.place.serving} deploy/{name}` says which",
+        )
+    return ok(f"{answered} answers a query")
 
 
 def version_of(cluster: Cluster, namespace: str, name: str, what: str, oldest: tuple[int, int]) -> Result:
@@ -132,32 +167,30 @@ def version_of(cluster: Cluster, namespace: str, name: str, what: str, oldest: t
     found = cluster.api.find(DEPLOYMENTS, namespace, name)
     if found is None:
         return wrong(f"{what} is not installed (no Deployment {name} in namespace {namespace})", _UP)
-    images = [container.get("image", "") for container in found["spec"]["template"]["spec"]["containers"]]
+    images = [text(container, "image") for container in items(found, "spec", "template", "spec", "containers")]
     tags = [re.search(r":v?(\d+)\.(\d+)[^/]*$", image) for image in images]
     tag = next(filter(None, tags), None)
     if tag is None:
-        return skipped(f"{what} runs from {', '.join(images)}, whose version its name does not tell.")
+        return skipped(f"{what} runs from {', '.join(filter(None, images)) or 'no image'}, which tells no version")
     if (int(tag[1]), int(tag[2])) < oldest:
         return wrong(f"{what} {tag[1]}.{tag[2]}", f"upgrade it to {oldest[0]}.{oldest[1]} or newer")
+    available = condition(found, "Available")
+    if text(available, "status") == "False":
+        said = text(available, "message", default="no pod of it is available")
+        return wrong(f"{what} does not run: {said}", f"`kubectl describe pods -n {namespace}` says why")
     return ok(f"{what} {tag[1]}.{tag[2]}")
 
 
 def _config(cluster: Cluster, part: str) -> dict[str, Any]:
     found = cluster.api.find(CONFIG_MAPS, _NAMESPACE, "inferenceservice-config")
-    text = (found or {}).get("data", {}).get(part, "{}")
     try:
-        parsed: dict[str, Any] = json.loads(text)
+        return table({"part": json.loads(text(found, "data", part, default="{}"))}, "part")
     except ValueError:
         return {}
-    return parsed
-
-
-def _condition(conditions: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    return next((item for item in conditions if item.get("type") == kind), {})
 
 
 def _absent(cluster: Cluster) -> str:
-    return f"There is no InferenceService {cluster.place.name} in namespace {cluster.place.serving} yet."
+    return f"there is no InferenceService {cluster.place.name} in namespace {cluster.place.serving} yet"
 
 
 CHECKS = (
@@ -167,4 +200,5 @@ CHECKS = (
     Check("gateway", check_gateway),
     Check("route", check_route),
     Check("InferenceService", check_service),
+    Check("query", check_answer),
 )

@@ -30,7 +30,7 @@ def check_extras(home: Path) -> Result:
     """Which of ranklift's parts can run here."""
     missing = [extra for extra, module in _EXTRAS.items() if find_spec(module) is None]
     if missing:
-        return skipped(f"Without {', '.join(missing)}; `pip install 'ranklift[{','.join(missing)}]'` adds them.")
+        return skipped(f"without {', '.join(missing)}; `pip install 'ranklift[{','.join(missing)}]'` adds them")
     return ok("every part of ranklift can run here")
 
 
@@ -47,7 +47,7 @@ def check_predictor(home: Path) -> Result:
 
     predictor = running_predictor(home)
     if predictor is None:
-        return skipped("No predictor runs here; `ranklift serve` starts one.")
+        return skipped("no predictor runs here; `ranklift serve` starts one")
     try:
         version = ask(predictor.url, 10.0, proxies=False)
     except NotAnsweredError as error:

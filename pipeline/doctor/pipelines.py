@@ -16,7 +16,7 @@ def check_version(cluster: Cluster) -> Result:
 def check_endpoint(settings: PipelinesSettings) -> Result:
     """Whether `ranklift submit` can speak to it from here."""
     if settings.endpoint is None:
-        return skipped("No --endpoint was given; `kubectl port-forward -n kubeflow svc/ml-pipeline 8888` opens one.")
+        return skipped("no --endpoint was given; `kubectl port-forward -n kubeflow svc/ml-pipeline 8888` opens one")
     return ok(f"{PipelinesApi(settings).endpoint} answers")
 
 

@@ -39,8 +39,8 @@ def wrong(finding: str, fix: str = "") -> Result:
 
 
 def skipped(why: str) -> Result:
-    """Not checked."""
-    return Result("", "skipped", why)
+    """Not checked, which is neither well nor wrong."""
+    return Result("", "skipped", f"not checked: {why}")
 
 
 def run_checks(checks: Iterable[Check[_C]], context: _C) -> list[Result]:

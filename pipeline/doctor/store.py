@@ -5,21 +5,22 @@ from components.object_store import ObjectStore, ObjectStoreSettings
 from components.registry import Registry
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
 
-_PROBE = "ranklift-doctor"
+PROBE = "ranklift-doctor"  #: a key that never is
 
 
 def store_settings() -> ObjectStoreSettings | None:
     """The configured object store, asked once and without much patience; None when none is configured."""
     settings = ObjectStoreSettings.from_environment()
-    return settings.model_copy(update={"attempts": 1, "timeout": min(settings.timeout, 10.0)}) if settings else None
+    hasty = {"attempts": 1, "patience": 0, "timeout": min(settings.timeout, 10.0)} if settings else {}
+    return settings.model_copy(update=hasty) if settings else None
 
 
 def check_reachable(settings: ObjectStoreSettings | None) -> Result:
     """Whether the endpoint answers, knows the keys and has the bucket."""
     if settings is None:
-        return skipped("RANKLIFT_S3_ENDPOINT is not set: ranklift keeps a store of its own under .ranklift.")
+        return skipped("RANKLIFT_S3_ENDPOINT is not set: ranklift keeps a store of its own under .ranklift")
     # Read, not looked at: only an answer with a body says that it is the bucket which is missing.
-    ObjectStore(settings).find(_PROBE)
+    ObjectStore(settings).find(PROBE)
     return ok(f"bucket {settings.bucket} at {settings.endpoint} can be read")
 
 
@@ -27,12 +28,16 @@ def check_writable(settings: ObjectStoreSettings | None) -> Result:
     """Whether the keys may write, and the store honours conditions: the registry stands on both."""
     if settings is None:
         return skipped("no object store is configured")
-    store = ObjectStore(settings)
+    return check_conditions(ObjectStore(settings))
+
+
+def check_conditions(store: ObjectStore) -> Result:
+    """Whether a store honours conditional writes, and its keys may write."""
     # On the condition that an object is there which is not: nothing is written, but who may not write is refused.
-    if store.put_if_match(_PROBE, b"{}", "0" * 32) is not None:
-        store.delete(_PROBE)
+    if store.put_if_match(PROBE, b"{}", "0" * 32) is not None:
+        store.delete(PROBE)
         return wrong(
-            f"{settings.endpoint} ignores If-Match, so two runs at once could lose a promotion",
+            f"{store.settings.endpoint} ignores If-Match, so two runs at once could lose a promotion",
             "use a store with conditional writes: MinIO, SeaweedFS 4, AWS S3, Ceph 19",
         )
     return ok("the keys may write, and conditional writes are honoured")

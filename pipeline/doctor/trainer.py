@@ -1,6 +1,7 @@
 """Kubeflow Trainer, where a run may train on several nodes."""
 
-from components.kubernetes_api import Kind, KubernetesError
+from components.kubernetes_api import Kind
+from components.manifest_fields import name_of
 from pipeline.doctor.cluster import Cluster
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
 
@@ -11,13 +12,11 @@ def check_runtime(cluster: Cluster) -> Result:
     """Whether Kubeflow Trainer is there, and has the runtime that the nodes are to have."""
     wanted = cluster.settings.train_job
     if wanted is None:
-        return skipped("No run may train on several nodes: the settings have no train_job.")
-    try:
-        names = [runtime["metadata"]["name"] for runtime in cluster.api.select(_RUNTIMES)]
-    except KubernetesError as error:
-        if error.status != 404:
-            raise
+        return skipped("no run may train on several nodes: the settings have no train_job")
+    found = cluster.listed(_RUNTIMES)
+    if found is None:
         return wrong("the settings have train_job, and Kubeflow Trainer is not installed", "install 2.3 or newer")
+    names = [name_of(runtime) for runtime in found]
     if wanted.runtime not in names:
         there = f"there are {', '.join(sorted(names))}" if names else "there is none at all"
         return wrong(

@@ -23,7 +23,7 @@ from components.errors import ModelError
 RESOLVE = """
 import sys
 from components.base_model import resolve_base_model
-print(resolve_base_model("auto", lambda line: print(line, file=sys.stderr)))
+print(resolve_base_model("auto", lambda line: print(line, file=sys.stderr), fallback=True))
 """
 HTML = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\nConnection: close\r\n\r\n<html></html>"
 REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -81,6 +81,15 @@ def test_auto_is_the_packaged_model_without_a_hub_and_says_why(variable, answer,
     assert resolved.stderr.startswith(f"The model hub does not give {HUB_DEFAULT} (")
     assert resolved.stderr.count("\n") == 1
     assert PACKAGED_DEFAULT in resolved.stderr
+
+
+def test_auto_without_a_hub_fails_for_data_that_is_not_the_demo_and_says_what_to_name(hub):
+    hub.refuse = 503
+    with pytest.raises(
+        ModelError, match=r"does not give .*503.*Name a base model that needs no hub: a folder"
+    ) as caught:
+        resolve_base_model("auto", print)
+    assert "base_model=/models/base" in str(caught.value)
 
 
 def test_offline_mode_is_honoured(tmp_path):

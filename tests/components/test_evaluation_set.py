@@ -108,14 +108,75 @@ def test_qrels_of_other_tools_are_read_as_they_are(tmp_path, text):
     assert open_evaluation_set(folder).qrels == {"q1": {"d1": 2}, "q2": {"d2": 1, "d3": 0}}
 
 
-def test_a_passage_without_text_is_dropped_and_counted_unless_it_is_relevant(tmp_path):
+def test_a_passage_without_text_is_dropped_and_counted(tmp_path):
     passages = {**PASSAGES, "d4": {"title": " ", "text": ""}}
     opened = open_evaluation_set(beir(tmp_path, passages=passages))
     assert opened.corpus_size == 3
     assert opened.dropped == {"empty passages": 1}
 
-    with pytest.raises(DataError, match=r"corpus\.jsonl, row 4, column 'text' is empty"):
-        open_evaluation_set(beir(tmp_path, name="b", passages=passages, qrels=[*QRELS, ("q1", "d4", 1)]))
+
+MANY = [(f"q{number}", f"d{number}", 1) for number in range(40)]
+
+
+def many(tmp_path, qrels):
+    """A collection of 40 queries and passages; d5 has no text."""
+    passages = {f"d{number}": {"text": "" if number == 5 else f"passage {number}"} for number in range(40)}
+    queries = {f"q{number}": {"text": f"query {number}"} for number in range(40)}
+    return open_evaluation_set(beir(tmp_path, passages=passages, queries=queries, qrels=qrels))
+
+
+def test_open_evaluation_set_drops_a_judgement_that_points_nowhere_and_counts_it(tmp_path):
+    opened = many(tmp_path, [*MANY, ("q3", "nowhere", 1)])
+    assert opened.dropped == {
+        "empty passages": 1,
+        "judgements of empty passages (test.tsv row 7)": 1,
+        "judgements of missing passages, which corpus.jsonl does not have (test.tsv row 42)": 1,
+    }
+    assert opened.qrels["q3"] == {"d3": 1}
+    assert "q5" not in opened.queries
+
+
+def test_open_evaluation_set_refuses_many_judgements_that_point_nowhere_with_the_share(tmp_path):
+    with pytest.raises(DataError, match=r"3 of 42 judgements of .*test\.tsv \(7%\).*at most 5%"):
+        many(tmp_path, [*MANY, ("q3", "nowhere", 1), ("q4", "nowhere", 1)])
+
+
+@pytest.mark.parametrize(
+    ("qrels", "hint"),
+    [
+        ([(passage, query, 1) for query, passage, _ in MANY], "its columns look swapped"),
+        ([(query, "a passage about wheels", 1) for query, _, _ in MANY], "that is a text where an id belongs"),
+    ],
+    ids=["swapped", "texts"],
+)
+def test_open_evaluation_set_says_what_ids_that_do_not_resolve_look_like(tmp_path, qrels, hint):
+    with pytest.raises(DataError, match=hint):
+        many(tmp_path, qrels)
+
+
+@pytest.mark.parametrize(
+    ("header", "order"),
+    [
+        ("corpus-id\tquery-id\tscore", (1, 0, 2)),
+        ("score\tquery_id\tcorpus_id", (2, 0, 1)),
+        ("docid iter qid rel", (1, None, 0, 2)),
+        ("topic\titeration\tdocno\tnote\trelevance", (0, None, 1, None, 2)),
+    ],
+    ids=["passage first", "score first", "four by name", "five by name"],
+)
+def test_read_qrels_finds_columns_by_the_names_in_the_header(tmp_path, header, order):
+    folder = beir(tmp_path)
+    separator = "\t" if "\t" in header else " "
+    lines = [header, *(separator.join("x" if n is None else str(row[n]) for n in order) for row in QRELS)]
+    (folder / "qrels" / "test.tsv").write_text("\n".join(lines) + "\n")
+    assert open_evaluation_set(folder).qrels == {"q1": {"d1": 2}, "q2": {"d2": 1, "d3": 0}}
+
+
+def test_read_qrels_with_a_header_that_lacks_a_column_is_refused(tmp_path):
+    folder = beir(tmp_path)
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tweight\nq1\td1\t1\n")
+    with pytest.raises(DataError, match=r"test\.tsv, row 1 names the columns .* none for the relevance"):
+        open_evaluation_set(folder)
 
 
 def test_a_judgement_given_twice_counts_once(tmp_path):
@@ -131,15 +192,18 @@ def test_a_set_of_one_query_is_a_set(tmp_path):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"qrels": [("q1", "d9", 1)]}, r"qrels/test\.tsv, row 2, column 'corpus-id' is 'd9', which corpus\.jsonl"),
-        ({"qrels": [("q9", "d1", 1)]}, r"qrels/test\.tsv, row 2, column 'query-id' is 'q9', which queries\.jsonl"),
+        ({"qrels": [("q1", "d9", 1)]}, r"qrels/test\.tsv \(100%\).*corpus\.jsonl.* row 2, column 'corpus-id': 'd9'"),
+        ({"qrels": [("q9", "d1", 1)]}, r"qrels/test\.tsv \(100%\).*queries\.jsonl.* row 2, column 'query-id': 'q9'"),
         ({"qrels": [("q1", "d1", "high")]}, r"qrels/test\.tsv, row 2, column 'score' is 'high'"),
         ({"qrels": [("q1", "d1", "0.5")]}, r"qrels/test\.tsv, row 2, column 'score' is '0\.5'"),
         ({"qrels": [("q1", "d1", "nan")]}, r"qrels/test\.tsv, row 2, column 'score' is 'nan'"),
         ({"qrels": [("q1", "d1")]}, r"qrels/test\.tsv, row 2 has 2 values"),
         ({"qrels": [*QRELS, ("q1", "d1", 1)]}, r"qrels/test\.tsv, row 5, column 'score' is 1 where row 2"),
         ({"qrels": []}, r"test\.tsv has no judgement"),
-        ({"queries": {**QUERIES, "q1": {"text": " "}}}, r"queries\.jsonl, row 1, column 'text' is empty"),
+        (
+            {"queries": {**QUERIES, "q1": {"text": " "}}},
+            r"1 of 3 .*\(33%\).*empty queries, such as row 2, column 'query-id': 'q1'",
+        ),
         ({"queries": {"q1": {"title": "no text"}}}, r"queries\.jsonl, row 1 has no column 'text'; it has _id, title"),
         ({"passages": {"d1": {"text": 7}}}, r"corpus\.jsonl, row 1, column 'text' is 7 and not a text"),
         ({"passages": {"": {"text": "a"}}}, r"corpus\.jsonl, row 1, column '_id' is ''"),

@@ -2,17 +2,12 @@
 
 import datetime
 import hashlib
-import ipaddress
 import logging
 import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +15,7 @@ from components.errors import StoreError
 from components.object_store import ObjectStore, ObjectStoreSettings
 from components.object_store_faults import pauses
 from components.object_store_transfer import parts_of
+from tests.authority import make_authority
 from tests.faults.proxy import Proxy
 
 VARIABLES = ("RANKLIFT_S3_", "AWS_", "SSL_CERT_FILE")
@@ -151,36 +147,7 @@ def test_pauses_are_bounded_and_differ():
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
     """A private authority's certificate, and a server's certificate and key signed by it."""
-    folder = tmp_path_factory.mktemp("authority")
-    now = datetime.datetime.now(datetime.UTC)
-
-    def certificate(name, issuer, key, issuer_key, is_authority):
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(issuer)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-            )
-        )
-        return builder.sign(issuer_key, hashes.SHA256())
-
-    root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A private authority")])
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    root = certificate(root_name, root_name, root_key, root_key, True)
-    server = certificate(name, root_name, key, root_key, False)
-    (folder / "ca.pem").write_bytes(root.public_bytes(serialization.Encoding.PEM))
-    (folder / "server.pem").write_bytes(
-        server.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return folder
+    return make_authority(tmp_path_factory.mktemp("authority"))
 
 
 class TestTls:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from components.processor import available_cpus
+from components.processor import available_cpus, limit_threads
 
 ALL = len(os.sched_getaffinity(0))
 
@@ -37,3 +37,24 @@ def test_the_quota_bounds_the_threads(tmp_path, files, cpus):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content + "\n")
     assert available_cpus(tmp_path) == cpus
+
+
+@pytest.mark.parametrize(
+    ("request_", "cpus"),
+    [("", 64), ("0.2", 1), ("0.5", 2), ("2", 8), ("100", 64)],
+    ids=["no request", "a fifth", "a half", "two", "more than there are"],
+)
+def test_available_cpus_without_a_limit_are_four_of_the_request(tmp_path, monkeypatch, request_, cpus):
+    monkeypatch.setattr("components.processor._affinity", lambda: 64)
+    monkeypatch.setenv("RANKLIFT_CPU_REQUEST", request_)
+    assert available_cpus(tmp_path) == cpus
+
+
+def test_limit_threads_tells_libraries_what_they_cannot_know_and_keeps_what_is_set(monkeypatch):
+    monkeypatch.setattr("components.processor._affinity", lambda: 64)
+    monkeypatch.setenv("RANKLIFT_CPU_REQUEST", "0.5")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("RAYON_NUM_THREADS", "")
+    monkeypatch.delenv("RAYON_NUM_THREADS")
+    limit_threads()
+    assert (os.environ["OMP_NUM_THREADS"], os.environ["RAYON_NUM_THREADS"]) == ("7", "2")

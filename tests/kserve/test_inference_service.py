@@ -58,7 +58,8 @@ def test_a_field_that_kserve_does_not_know_is_found(service, path, value, fault)
 def test_the_deployment_that_kserve_makes_of_it_is_one_that_kubernetes_takes(service, version):
     predictor = dict(service["spec"]["predictor"])
     strategy = predictor.pop("deploymentStrategy")
-    for field in ("minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"):
+    annotations = predictor.pop("annotations")
+    for field in ("minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "timeout"):
         predictor.pop(field)
     labels = {"serving.kserve.io/inferenceservice": service["metadata"]["name"], "component": "predictor"}
     validate(
@@ -69,7 +70,7 @@ def test_the_deployment_that_kserve_makes_of_it_is_one_that_kubernetes_takes(ser
             "spec": {
                 "selector": {"matchLabels": labels},
                 "strategy": strategy,
-                "template": {"metadata": {"labels": labels}, "spec": predictor},
+                "template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": predictor},
             },
         },
         version,
@@ -92,11 +93,13 @@ def test_a_new_version_is_ready_before_an_old_pod_goes(service):
 def test_its_image_is_of_this_release(container):
     release = tomllib.loads((MANIFEST.parents[1] / "pyproject.toml").read_text())["project"]["version"]
     assert container["image"] == f"ranklift-predictor:{release}"
+    assert container["imagePullPolicy"] == "IfNotPresent", "a node that has the image needs no registry"
 
 
 def test_its_variables_are_settings_of_the_predictor(container):
     variables = {item["name"]: item["value"] for item in container["env"]}
     assert variables["STORAGE_URI"].startswith("s3://")
+    assert variables["STORAGE_URI"].endswith("/"), "it is a prefix: without the slash V1 is V10 as well"
     prefix = "RANKLIFT_PREDICTOR_"
     named = {name.removeprefix(prefix).lower() for name in variables if name.startswith(prefix)}
     assert named <= PredictorSettings.model_fields.keys()

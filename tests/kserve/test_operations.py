@@ -1,10 +1,15 @@
 """What operators and API users read: metrics, log lines, and the OpenAPI document."""
 
+import socket
+import subprocess
+from collections.abc import Iterator
+
 import httpx
 import pytest
 
 from components.served_model import EncoderConfig
 from tests.kserve.conftest import TEXTS
+from tests.kserve.running import RunningPredictor, command, running
 
 BODY = {"query": "sort", "documents": TEXTS}
 
@@ -88,3 +93,55 @@ def test_the_example_of_a_route_works(document, client, path):
         schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
     answer = client.post(path.format(model_name="ranklift"), json=schema["example"])
     assert answer.status_code == 200, answer.text
+
+
+@pytest.fixture(scope="module")
+def in_a_cluster(exported_tiny_model, tmp_path_factory) -> Iterator[tuple[RunningPredictor, str]]:
+    """A predictor with the flags that kserve/inference-service.yaml has, and where its metrics are."""
+    flags = (f"--metrics_port={free_port()}", "--pages=false")
+    with running(exported_tiny_model, tmp_path_factory.mktemp("in-a-cluster"), *flags) as started:
+        (ready,) = [line for line in started.log_lines() if line["message"] == "ready"]
+        yield started, f"http://{ready['listening']['metrics']}"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_metrics_port_serves_the_metrics_and_nothing_else(in_a_cluster):
+    predictor, metrics = in_a_cluster
+    httpx.post(f"{predictor.url}/find_similar", json=BODY).raise_for_status()
+    answer = httpx.get(f"{metrics}/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert 'ranklift_requests_total{route="/find_similar",status="200"}' in answer.text
+    for path in ("/", "/find_similar", "/v2/health/ready", "/docs", "/openapi.json"):
+        assert httpx.get(f"{metrics}{path}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/docs", "/openapi.json", "/page/page.js", "/docs/files/swagger-ui.css", "/redoc"]
+)
+def test_routed_port_without_pages_has_nothing_for_people(in_a_cluster, path):
+    predictor, _ = in_a_cluster
+    assert httpx.get(f"{predictor.url}{path}", headers={"Accept": "text/html"}).status_code == 404
+
+
+def test_routed_port_without_pages_gives_a_sign_of_life(in_a_cluster):
+    predictor, _ = in_a_cluster
+    answer = httpx.get(predictor.url, headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
+    assert httpx.get(f"{predictor.url}/v2/health/ready").status_code == 200
+
+
+def test_metrics_port_that_is_taken_is_one_sentence_that_names_it(exported_tiny_model):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        flags = command(exported_tiny_model, f"--metrics_port={port}")
+        ended = subprocess.run(flags, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert f"Cannot listen on 127.0.0.1:{port} for the metrics" in ended.stderr
+    assert "give another --metrics_port" in ended.stderr

@@ -14,7 +14,6 @@ RENDERED = ("overlays/kind", "overlays/cluster", "overlays/kind with seaweedfs")
 LINES = {
     "": ("", ""),
     "seaweedfs": ("- ../../store/minio ", "- ../../store/seaweedfs "),
-    "pod-reasons": ("# - ../../pod-reasons ", "- ../../pod-reasons "),
     "train-jobs": ("# - ../../train-jobs ", "- ../../train-jobs "),
 }
 

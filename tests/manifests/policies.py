@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 
 from tests.manifests.rendering import Document
 
-DEPLOYING = "ranklift-deploy"
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
 
 
@@ -102,42 +101,63 @@ def namespaces_are_restricted(documents: list[Document]) -> list[str]:
     ]
 
 
-_DEPLOYING_RULE = {
-    "apiGroups": ["serving.kserve.io"],
-    "resources": ["inferenceservices"],
-    "verbs": ["get", "patch", "watch"],
+#: (account, namespace) → what it may do: (API group, resource, names, verbs). Nobody of ours may do anything else.
+RIGHTS = {
+    ("ranklift-pipeline", "kubeflow"): {
+        ("", "configmaps", ("kfp-launcher",), ("get",)),
+        ("", "secrets", ("mlpipeline-minio-artifact",), ("get",)),
+    },
+    ("ranklift-executor", "kubeflow"): {("argoproj.io", "workflowtaskresults", (), ("create", "patch"))},
+    ("ranklift-deploy", "ranklift"): {
+        ("serving.kserve.io", "inferenceservices", ("ranklift",), ("get", "patch", "watch")),
+        ("gateway.networking.k8s.io", "httproutes", ("ranklift", "ranklift-predictor"), ("get",)),
+        ("", "pods", (), ("get", "list")),
+        ("", "events", (), ("get", "list")),
+        ("", "pods/log", (), ("get",)),
+    },
 }
 
 
-def pipeline_changes_one_kind(documents: list[Document]) -> list[str]:
-    """Where the predictor serves, the pipeline may get, patch and watch InferenceServices, and nothing else."""
-    broken = []
-    for document in documents:
-        kind, name = document["kind"], document["metadata"]["name"]
-        if kind in ("ClusterRole", "ClusterRoleBinding"):
-            broken.append(f"{kind} {name} reaches every namespace")
-        if kind == "Role" and document["metadata"]["namespace"] == "ranklift":
-            known = name == DEPLOYING and document["rules"] == [_DEPLOYING_RULE]
-            broken += [] if known else [f"Role {name}: {document['rules']}"]
-        if kind in ("Role", "ClusterRole"):
-            rules = document["rules"]
-            words = [word for rule in rules for key in ("apiGroups", "resources", "verbs") for word in rule[key]]
-            broken += [f"{kind} {name} has a wildcard"] if "*" in words else []
-            broken += _unnamed_secrets(name, rules)
+def accounts_have_their_rights_alone(documents: list[Document]) -> list[str]:
+    """Each account may do what is listed above, in the namespace that is listed, and nothing else anywhere."""
+    broken = [
+        f"{document['kind']} {document['metadata']['name']} reaches every namespace"
+        for document in documents
+        if document["kind"] in ("ClusterRole", "ClusterRoleBinding")
+    ]
+    granted = _granted(documents)
+    for account, place in sorted({*granted, *RIGHTS}):
+        found, wanted = granted.get((account, place), set()), RIGHTS.get((account, place), set())
+        broken += [f"{account} may not do {right} in {place}, which it needs" for right in sorted(wanted - found)]
+        broken += [f"{account} may do {right} in {place}" for right in sorted(found - wanted)]
     return broken
 
 
-def _unnamed_secrets(name: str, rules: list[Document]) -> list[str]:
-    return [
-        f"Role {name} reads every {resource}"
-        for rule in rules
-        for resource in ("secrets", "configmaps")
-        if resource in rule["resources"] and (not rule.get("resourceNames") or rule["verbs"] != ["get"])
-    ]
+def _granted(
+    documents: list[Document],
+) -> dict[tuple[str, str], set[tuple[str, str, tuple[str, ...], tuple[str, ...]]]]:
+    roles = {
+        (document["metadata"]["namespace"], document["metadata"]["name"]): document["rules"]
+        for document in documents
+        if document["kind"] == "Role"
+    }
+    granted: dict[tuple[str, str], set[tuple[str, str, tuple[str, ...], tuple[str, ...]]]] = {}
+    for binding in (document for document in documents if document["kind"] == "RoleBinding"):
+        place = binding["metadata"]["namespace"]
+        for subject in binding["subjects"]:
+            rights = granted.setdefault((subject["name"], place), set())
+            rights |= {right for rule in roles[place, binding["roleRef"]["name"]] for right in _rights(rule)}
+    return granted
+
+
+def _rights(rule: Document) -> Iterator[tuple[str, str, tuple[str, ...], tuple[str, ...]]]:
+    for group in rule["apiGroups"]:
+        for resource in rule["resources"]:
+            yield group, resource, tuple(rule.get("resourceNames", ())), tuple(rule["verbs"])
 
 
 def tokens_are_not_mounted(documents: list[Document]) -> list[str]:
-    """Only who speaks to Kubernetes has a token: the pipeline."""
+    """Only the account of the runs has one in its pods: Kubeflow's launcher, in every stage's container, needs it."""
     return [
         f"ServiceAccount {document['metadata']['name']}"
         for document in documents
@@ -145,6 +165,30 @@ def tokens_are_not_mounted(documents: list[Document]) -> list[str]:
         and document["metadata"]["name"] != "ranklift-pipeline"
         and document.get("automountServiceAccountToken") is not False
     ]
+
+
+def long_lived_tokens_are_few(documents: list[Document]) -> list[str]:
+    """Tokens that do not expire: those of the two accounts that not every pod of a run may act as."""
+    tokens = {
+        document["metadata"]["annotations"]["kubernetes.io/service-account.name"]
+        for document in documents
+        if document["kind"] == "Secret" and document.get("type") == "kubernetes.io/service-account-token"
+    }
+    return [f"ServiceAccount {name}" for name in sorted(tokens ^ {"ranklift-executor", "ranklift-deploy"})]
+
+
+def allowed_traffic_names_both_ends(documents: list[Document]) -> list[str]:
+    """A policy that lets pods of a namespace speak to each other says which; an open port says its number."""
+    broken = []
+    for document in documents:
+        if document["kind"] != "NetworkPolicy":
+            continue
+        name = f"NetworkPolicy {document['metadata']['name']} in {document['metadata'].get('namespace')}"
+        rules = [*document["spec"].get("ingress", ()), *document["spec"].get("egress", ())]
+        peers = [peer for rule in rules for peer in [*rule.get("from", ()), *rule.get("to", ())]]
+        broken += [f"{name} means every pod" for peer in peers if peer.get("podSelector") == {}]
+        broken += [f"{name} means every port anywhere" for rule in rules if not rule]
+    return broken
 
 
 POLICIES: Mapping[str, Callable[[list[Document]], list[str]]] = {
@@ -156,7 +200,9 @@ POLICIES: Mapping[str, Callable[[list[Document]], list[str]]] = {
         servers_have_probes,
         namespaces_deny_by_default,
         namespaces_are_restricted,
-        pipeline_changes_one_kind,
+        accounts_have_their_rights_alone,
         tokens_are_not_mounted,
+        long_lived_tokens_are_few,
+        allowed_traffic_names_both_ends,
     )
 }

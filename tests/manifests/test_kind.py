@@ -7,11 +7,13 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.manifests.rendering import KUBERNETES, MANIFESTS, PROJECT
 
@@ -20,17 +22,25 @@ PROGRAM = """#!/bin/bash
 folder=${0%/*}
 call="${0##*/} $*"
 printf '%s\\n' "$call" >>"$folder/calls"
+[[ $call =~ ' -k '(.*)$ && -f ${BASH_REMATCH[1]}/kustomization.yaml ]] &&
+    printf '%s\\n' "$(<"${BASH_REMATCH[1]}/kustomization.yaml")" >>"$folder/kustomizations"
 while IFS=$'\\t' read -r number status times pattern output; do
     [[ $call =~ $pattern ]] || continue
     answered=0
     [[ -f $folder/answered-$number ]] && read -r answered <"$folder/answered-$number"
     ((times == 0 || answered < times)) || continue
     echo $((answered + 1)) >"$folder/answered-$number"
+    if ((status == 77)); then
+        read -rt "$output" <> <(:) &
+        echo "$!" >"$folder/sleeping"
+        wait
+    fi
     ((status)) && exec >&2
     printf '%b\\n' "$output"
     exit "$status"
 done <"$folder/answers"
 """
+SLEEPS = 77  #: a status: the program starts another one, which sleeps so many seconds, and waits for it
 #: Answers: the pattern of a call, the status, what is printed, how often (0: always). The first that fits is given.
 USUAL = [["^kind version", 0, "kind v0.32.0 go1.25.1 linux/amd64", 0], ["^docker info", 0, "29.0.1", 0]]
 
@@ -135,6 +145,55 @@ def test_what_passes_is_tried_again(machine):
     result = machine.run("up", answers=[["apply .*overlays/kind/kserve", 1, webhook, 2]])
     assert result.returncode == 0, result.stderr
     assert machine.applied.count("overlays/kind/kserve") == 3
+
+
+def test_until_with_no_time_left_tells_the_last_real_error(machine):
+    webhook = "Internal error occurred: failed calling webhook: no endpoints available"
+    result = machine.run(
+        "up",
+        "--timeout=1",
+        answers=[
+            ["apply .*overlays/kind/kserve", 1, webhook, 2],
+            ["apply .*overlays/kind/kserve", SLEEPS, "30", 0],
+        ],
+    )
+    assert result.returncode == 1
+    assert "KServe did not come up within 1 s" in result.stderr
+    assert webhook in result.stderr
+    assert "the last attempt: `kubectl --context kind-ranklift apply" in result.stderr
+
+
+def test_run_when_its_time_is_over_ends_what_the_program_started(machine):
+    result = machine.run("up", "--timeout=1", answers=[["apply .*upstream/cert-manager", SLEEPS, "30", 0]])
+    assert result.returncode == 1
+    assert "timed out after 1 s" in result.stderr
+    started = int((machine.programs / "sleeping").read_text())
+    state = Path(f"/proc/{started}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z", "a child of kubectl goes on"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'Error from server (NotFound): namespaces "ranklift-store" not found',
+        "Error from server (Forbidden): roles is forbidden: User cannot\nerror: no matches for kind Gateway\n1\n2",
+    ],
+    ids=["a namespace of ours", "a right beside what passes"],
+)
+def test_until_with_an_error_that_cannot_pass_stops_at_once(machine, said):
+    result = machine.run("up", answers=[["apply .*overlays/kind$", 1, said, 0]])
+    assert result.returncode == 1
+    assert machine.applied.count("overlays/kind") == 1
+    assert "object store, roles and policies cannot come up" in result.stderr
+
+
+@pytest.mark.parametrize(("given", "passed"), [(900, range(800, 901)), (1800, range(1700, 1801))])
+def test_the_time_for_a_step_reaches_the_fetch_of_a_remote_kustomization(machine, given, passed):
+    machine.run("up", f"--timeout={given}")
+    found = re.findall(r"timeout=(\d+)s", (machine.programs / "kustomizations").read_text())
+    assert len(found) == 2, "Kubeflow's kinds, and Kubeflow Pipelines"
+    assert all(int(seconds) in passed for seconds in found)
+    assert not list(Path(tempfile.gettempdir()).glob("ranklift-*/manifests")), "the copy was left behind"
 
 
 def test_what_does_not_pass_is_not_tried_again(machine):
@@ -252,3 +311,9 @@ def test_the_node_is_pinned_to_a_kubernetes_that_is_tested(kind_config):
 def test_ports_are_open_on_this_machine_alone(kind_config):
     (node,) = kind_config["nodes"]
     assert {port["listenAddress"] for port in node["extraPortMappings"]} == {"127.0.0.1"}
+
+
+def test_a_host_with_cgroup_v1_is_no_reason_not_to_start(kind_config):
+    (node,) = kind_config["nodes"]
+    (patch,) = map(yaml.safe_load, node["kubeadmConfigPatches"])
+    assert (patch["kind"], patch["failCgroupV1"]) == ("KubeletConfiguration", False)

@@ -41,9 +41,9 @@ def drop(kind, name, namespace=None):
     return change
 
 
-def change_role(**fields):
+def change_role(name="ranklift-deploy", **fields):
     def change(documents):
-        find(documents, "Role", "ranklift-deploy")["rules"][0].update(fields)
+        find(documents, "Role", name)["rules"][0].update(fields)
 
     return change
 
@@ -51,6 +51,29 @@ def change_role(**fields):
 def every_secret(documents):
     (rule,) = (rule for rule in find(documents, "Role", "ranklift-run")["rules"] if rule["resources"] == ["secrets"])
     del rule["resourceNames"]
+
+
+def bind_to_every_stage(documents):
+    find(documents, "RoleBinding", "ranklift-deploy")["subjects"][0]["name"] = "ranklift-pipeline"
+
+
+def without_reasons(documents):
+    documents.remove(find(documents, "RoleBinding", "ranklift-pod-reasons"))
+
+
+def another_token(documents):
+    copied = copy.deepcopy(find(documents, "Secret", "ranklift-deploy-token"))
+    copied["metadata"]["annotations"]["kubernetes.io/service-account.name"] = "ranklift-pipeline"
+    documents.append(copied)
+
+
+def within_the_namespace(documents):
+    policy = find(documents, "NetworkPolicy", "servers-to-each-other", "kubeflow")
+    policy["spec"]["egress"][0]["to"] = [{"podSelector": {}}]
+
+
+def anything(documents):
+    find(documents, "NetworkPolicy", "database", "kubeflow")["spec"]["ingress"] = [{}]
 
 
 def cluster_wide(documents):
@@ -94,11 +117,17 @@ def with_a_token(documents):
         pytest.param("namespaces_deny_by_default", drop("NetworkPolicy", "default-deny", "ranklift"), id="no-policy"),
         pytest.param("namespaces_deny_by_default", open_policy, id="policy-that-lets-all-in"),
         pytest.param("namespaces_are_restricted", unlabelled, id="no-pod-security"),
-        pytest.param("pipeline_changes_one_kind", change_role(verbs=["get", "patch", "watch", "list"]), id="verb-more"),
-        pytest.param("pipeline_changes_one_kind", change_role(resources=["inferenceservices", "pods"]), id="kind-more"),
-        pytest.param("pipeline_changes_one_kind", change_role(verbs=["*"]), id="wildcard"),
-        pytest.param("pipeline_changes_one_kind", cluster_wide, id="every-namespace"),
-        pytest.param("pipeline_changes_one_kind", every_secret, id="every-secret"),
+        pytest.param("accounts_have_their_rights_alone", change_role(verbs=["get", "patch", "list"]), id="verb-more"),
+        pytest.param("accounts_have_their_rights_alone", change_role(resources=["pods"]), id="kind-more"),
+        pytest.param("accounts_have_their_rights_alone", change_role(resourceNames=[]), id="every-object"),
+        pytest.param("accounts_have_their_rights_alone", change_role(verbs=["*"]), id="wildcard"),
+        pytest.param("accounts_have_their_rights_alone", cluster_wide, id="every-namespace"),
+        pytest.param("accounts_have_their_rights_alone", every_secret, id="every-secret"),
+        pytest.param("accounts_have_their_rights_alone", bind_to_every_stage, id="every-stage"),
+        pytest.param("accounts_have_their_rights_alone", without_reasons, id="right-that-is-missing"),
+        pytest.param("long_lived_tokens_are_few", another_token, id="another-token"),
+        pytest.param("allowed_traffic_names_both_ends", within_the_namespace, id="every-pod"),
+        pytest.param("allowed_traffic_names_both_ends", anything, id="every-port"),
         pytest.param("tokens_are_not_mounted", with_a_token, id="token"),
     ],
 )  # fmt: skip

@@ -120,6 +120,11 @@ def references(documents):
         namespace = document["metadata"].get("namespace")
         for secret in document.get("secrets", ()):
             yield "Secret", namespace, secret["name"], None
+        notes = document["metadata"].get("annotations", {})
+        if name := notes.get("workflows.argoproj.io/service-account-token.name"):
+            yield "Secret", namespace, name, None
+        if name := notes.get("kubernetes.io/service-account.name"):
+            yield "ServiceAccount", namespace, name, None
         if document["kind"] in ("StatefulSet", "Job"):
             pod = document["spec"]["template"]["spec"]
             yield "ServiceAccount", namespace, pod["serviceAccountName"], None
@@ -165,16 +170,6 @@ def test_the_disruption_budget_is_for_the_predictors_pods(rendered, inference_se
 
 
 @pytest.mark.parametrize("overlay", ["overlays/kind", "overlays/cluster"])
-def test_the_pipeline_reads_pods_only_where_an_overlay_says_so(rendered, overlay):
-    name = "ranklift-pod-reasons"
-    assert not any(document["metadata"]["name"] == name for document in rendered(overlay))
-    role = find(rendered(f"{overlay} with pod-reasons"), "Role", name, "ranklift")
-    validate(role, KUBERNETES[-1])
-    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list"}
-    assert {resource for rule in role["rules"] for resource in rule["resources"]} == {"pods", "pods/log"}
-
-
-@pytest.mark.parametrize("overlay", ["overlays/kind", "overlays/cluster"])
 def test_the_pipeline_makes_train_jobs_only_where_an_overlay_says_so(rendered, overlay):
     name = "ranklift-train-jobs"
     assert not any(document["metadata"]["name"] == name for document in rendered(overlay))
@@ -187,4 +182,7 @@ def test_the_pipeline_makes_train_jobs_only_where_an_overlay_says_so(rendered, o
         *((verb, "trainjobs") for verb in ("create", "get", "watch", "delete")), ("list", "pods"), ("get", "pods/log"),
     }  # fmt: skip
     (subject,) = binding["subjects"]
-    find(documents, "ServiceAccount", subject["name"], subject["namespace"])
+    account = find(documents, "ServiceAccount", subject["name"], subject["namespace"])
+    token = find(documents, "Secret", "ranklift-train-token", "kubeflow")
+    assert token["metadata"]["annotations"]["kubernetes.io/service-account.name"] == account["metadata"]["name"]
+    assert account["automountServiceAccountToken"] is False, "train gets it by the Secret, no other stage does"

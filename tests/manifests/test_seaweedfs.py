@@ -1,6 +1,5 @@
 """The scripts of store/seaweedfs, run as the pods run them, with the real server: who may do what."""
 
-import io
 import os
 import shutil
 import socket
@@ -15,6 +14,7 @@ from minio.error import S3Error
 
 from components.embedded_store import weed_binary
 from tests.manifests.rendering import MANIFESTS
+from tests.manifests.store_calls import ALLOWED, REFUSED, Keys, made_by_the_tests
 
 SCRIPTS = MANIFESTS / "store" / "seaweedfs"
 KEYS = {
@@ -84,55 +84,26 @@ def wait_until_it_answers(port, server, log):
 
 
 @pytest.fixture(scope="module")
-def as_user(address):
-    def client(user):
+def keys_of(address):
+    def of(user):
         prefix = user.upper()
-        return Minio(address, KEYS[f"{prefix}_KEY"], KEYS[f"{prefix}_SECRET"], secure=False, region="us-east-1")
+        return Keys(address, KEYS[f"{prefix}_KEY"], KEYS[f"{prefix}_SECRET"])
 
-    pipeline = client("pipeline")
-    for key in ("models/V0/model", "champion.json", "datasets/V0/train"):
-        pipeline.put_object("ranklift", key, io.BytesIO(b"written"), 7)
-    return client
+    made_by_the_tests(of("pipeline").store())
+    return of
 
 
-@pytest.mark.parametrize(
-    ("user", "bucket", "key"),
-    [
-        ("pipeline", "ranklift", "models/V1/model"),
-        ("pipeline", "ranklift", "champion.json"),
-        ("kubeflow", "ranklift", "runs/a/artifact"),
-        ("kubeflow", "mlpipeline", "pipelines/a"),
-    ],
-)
-def test_it_may_write(as_user, user, bucket, key):
-    as_user(user).put_object(bucket, key, io.BytesIO(b"again"), 5)
-    assert as_user(user).get_object(bucket, key).data == b"again"
+@pytest.mark.parametrize("call", ALLOWED, ids=lambda call: call.name)
+def test_a_client_may_do_what_it_does(keys_of, call):
+    call.run(keys_of(call.user))
 
 
-@pytest.mark.parametrize(
-    ("user", "bucket", "key"),
-    [
-        ("predictor", "ranklift", "models/V0/model"),
-        ("predictor", "ranklift", "champion.json"),
-        ("kubeflow", "ranklift", "models/V0/model"),
-        ("kubeflow", "ranklift", "champion.json"),
-        ("pipeline", "mlpipeline", "pipelines/b"),
-    ],
-)
-def test_it_may_not_write(as_user, user, bucket, key):
+@pytest.mark.parametrize("call", REFUSED, ids=lambda call: call.name)
+def test_a_client_may_not_do_more(keys_of, call):
     with pytest.raises(S3Error, match="AccessDenied"):
-        as_user(user).put_object(bucket, key, io.BytesIO(b"other"), 5)
+        call.run(keys_of(call.user))
 
 
-def test_the_predictor_reads_models_and_nothing_else(as_user):
-    predictor = as_user("predictor")
-    assert [item.object_name for item in predictor.list_objects("ranklift", "models/V0/", recursive=True)]
-    assert predictor.get_object("ranklift", "models/V0/model").data == b"written"
-    for key in ("champion.json", "datasets/V0/train"):
-        with pytest.raises(S3Error, match="AccessDenied"):
-            predictor.get_object("ranklift", key)
-
-
-def test_a_stranger_reads_nothing(as_user, address):
+def test_a_stranger_reads_nothing(keys_of, address):
     with pytest.raises(S3Error, match="AccessDenied"):
         Minio(address, secure=False, region="us-east-1").get_object("ranklift", "models/V0/model")

@@ -174,6 +174,31 @@ def test_argo_keeps_logs_in_our_store(patched):
     assert config["executor"], "what is not ours stays"
 
 
+def test_argo_gives_its_executor_an_account_of_its_own_and_keeps_the_defaults_of_the_release(patched, rendered):
+    ours = find(patched("upstream/pipelines"), "ConfigMap", "workflow-controller-configmap")["data"]
+    released = next(
+        document["data"]
+        for document in yaml.safe_load_all((STANDINS / "pipelines.yaml").read_text())
+        if document["metadata"]["name"] == "workflow-controller-configmap"
+    )
+    defaults = yaml.safe_load(ours["workflowDefaults"])["spec"]
+    account = defaults.pop("executor")["serviceAccountName"]
+    assert defaults == yaml.safe_load(released["workflowDefaults"])["spec"], "what is not ours stays"
+    find(rendered("overlays/kind"), "ServiceAccount", account, "kubeflow")
+
+
+def test_argo_looks_at_a_workflow_every_second(patched):
+    assert environment(patched("upstream/pipelines"), "workflow-controller")["DEFAULT_REQUEUE_TIME"] == "1s"
+
+
+@pytest.mark.parametrize("folder", ["upstream/kserve", "upstream/pipelines"])
+def test_images_of_a_release_are_pulled_once(patched, folder):
+    deployments = [document for document in patched(folder) if document["kind"] == "Deployment"]
+    containers = [item for document in deployments for item in document["spec"]["template"]["spec"]["containers"]]
+    policies = {item["name"]: item.get("imagePullPolicy", "IfNotPresent") for item in containers if "image" in item}
+    assert len(policies) >= 1 and set(policies.values()) == {"IfNotPresent"}
+
+
 # The ConfigMap kfp-launcher, against what KFP reads of it.
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from components.errors import RankliftError
 from components.object_store import ObjectStore
 from pipeline.cli import app
-from pipeline.follow import follow
+from pipeline.follow import Place, follow
 from pipeline.pipelines_api import PipelinesApi, PipelinesSettings
 from pipeline.settings import PipelineSettings
 from pipeline.submit import six_fields, submit, typed
@@ -153,13 +153,13 @@ class TestFollow:
         store.ensure_bucket()
         decision = make_decision(verdict="hold", reason="Held: the gain is too small.")
         store.put(f"runs/ranklift/{run.run_id}/gate/1234/decision", decision.to_json().encode())
-        ended = follow(api, run, lambda line: None, root="s3://decisions/runs", poll=0.01)
+        ended = follow(api, run, lambda line: None, Place(root="s3://decisions/runs"), poll=0.01)
         assert ended.reason == "Held: the gain is too small."
 
     def test_a_stage_that_fails_is_named_with_what_it_said(self, api, pipelines):
         pipelines.end, pipelines.errors = "FAILED", {"train": "OOMKilled"}
         with pytest.raises(
-            RankliftError, match=r"Stage train failed: OOMKilled; its log is at http://.*#/runs/details"
+            RankliftError, match=r"Stage train failed: OOMKilled\. Its log is at http://.*#/runs/details"
         ):
             self.followed(api, pipelines, [{"prepare": "SUCCEEDED"}, {"train": "FAILED"}])
 

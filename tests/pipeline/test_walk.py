@@ -37,7 +37,7 @@ def test_a_real_gain_is_promoted_and_deployed(walks):
     assert first.decision.p_value < first.decision.alpha
     assert "the base model" in first.decision.champion_model
     assert {stage.stage for stage in first.stages} == {
-        "prepare", "train", "export", "evaluate", "champion", "evaluate-2", "gate", "promote", "deploy",
+        "source", "prepare", "train", "export", "evaluate", "champion", "evaluate-2", "gate", "promote", "deploy",
     }  # fmt: skip
     assert registry.champion().version == "V0"
 

@@ -1,4 +1,7 @@
 # Run by the StatefulSet object-store: writes who may do what, then becomes the server.
+# KServe's storage initializer asks for the bucket itself (HeadBucket) before it lists, which SeaweedFS takes for reading
+# the bucket. `Read:ranklift` would be all objects in it; a pattern means what it matches, and `ranklif?` matches the
+# bucket alone, with or without the slash that releases put behind it.
 umask 077
 cat >"$HOME/identities.json" <<IDENTITIES
 {"identities": [
@@ -10,7 +13,7 @@ cat >"$HOME/identities.json" <<IDENTITIES
    "credentials": [{"accessKey": "$KUBEFLOW_KEY", "secretKey": "$KUBEFLOW_SECRET"}]},
   {"name": "pipeline", "actions": ["Read:ranklift", "List:ranklift", "Write:ranklift", "Tagging:ranklift"],
    "credentials": [{"accessKey": "$PIPELINE_KEY", "secretKey": "$PIPELINE_SECRET"}]},
-  {"name": "predictor", "actions": ["List:ranklift", "Read:ranklift/models/*"],
+  {"name": "predictor", "actions": ["List:ranklift", "Read:ranklif?", "Read:ranklif?/", "Read:ranklift/models/*"],
    "credentials": [{"accessKey": "$PREDICTOR_KEY", "secretKey": "$PREDICTOR_SECRET"}]}
 ]}
 IDENTITIES

@@ -60,7 +60,7 @@ def kserve(cluster, history):
     """KServe, with the manifest of the repository applied and V0 in service."""
     kserve = KServe(cluster, {name: history.manifest("model", name).digest for name in VERSIONS})
     service = yaml.safe_load(MANIFEST.read_text())
-    container_of(service)["env"][0]["value"] = f"s3://{history.store.settings.bucket}/models/V0"
+    container_of(service)["env"][0]["value"] = f"s3://{history.store.settings.bucket}/models/V0/"
     kserve.install(service)
     return kserve
 
@@ -72,8 +72,8 @@ def deploy(history, kserve):
 
     def run(version, inside=True, **settings):
         chosen = serving_settings(**settings)
-        rollout = Rollout(KubernetesApi.connect(), chosen, tick=1, inside=inside)
-        return deploy_on_cluster(version, history, chosen, rollout=rollout, tell=told.append)
+        rollout = Rollout(KubernetesApi.connect(), chosen, tick=1, inside=inside, settle=0, blind=0)
+        return deploy_on_cluster(version, history, chosen, rollout=rollout, tell=told.append).version
 
     run.told = told
     return run

@@ -9,11 +9,13 @@ from typer.testing import CliRunner
 
 from components.deploy.component import deploy as stage
 from components.deploy.deploy import versions_in_service
-from components.deploy.inference_service import Revision, canary_of, changed, revision_of
+from components.deploy.inference_service import Revision, canary_of, revision_of
+from components.deploy.patches import canary_beside, changed
 from components.deploy.rollback import rollback
 from components.errors import RankliftError, StoreError
 from components.settings import ServingSettings
 from pipeline.cli import app
+from pipeline.settings import Serving
 from tests.components.deploy.conftest import MANIFEST, applies, make_history, service_of, serving_settings
 
 
@@ -22,11 +24,12 @@ class TestThatItServes:
         before = service_of(cluster)
         assert deploy("V1") == "V1"
         service = service_of(cluster)
-        assert revision_of(service).storage_uri == f"s3://{history.store.settings.bucket}/models/V1"
+        assert revision_of(service).storage_uri == f"s3://{history.store.settings.bucket}/models/V1/"
         assert (revision_of(service).number, revision_of(service).previous) == (1, "V0")
         assert revision_of(service).manifest_sha256 == history.stored_manifest("model", "V1").sha256
         assert service["metadata"]["labels"]["app.kubernetes.io/version"] == "V1"
         assert {version for _, version in kserve.asked[-6:]} == {"V1"}
+        assert service["spec"]["predictor"]["labels"] == {"app.kubernetes.io/version": "V1"}
         assert without_env(service) == without_env(before), "nothing else of the manifest changes"
 
     def test_doing_it_again_changes_nothing_and_proves_it_again(self, deploy, kserve, cluster):
@@ -88,14 +91,17 @@ class TestACanary:
         assert revision_of(service).version == "V1"
 
     def test_what_kserve_is_asked_for_is_what_it_accepts(self, deploy, cluster, kserve):
-        """KServe refuses a canary without a name, or with a `maxReplicas`."""
+        """KServe refuses a canary without a name, or with a `maxReplicas`; and it derives replicas from the share, and
+        leaves the autoscaler of a canary behind, where nothing is said of them."""
         seen = []
         reconcile = cluster.on_apply
         cluster.on_apply = lambda key, item: (seen.append(item), reconcile(key, item))
         deploy("V1", canary_percent=10, canary_seconds=0)
         (canary,) = seen[0]["spec"]["canary"]
         assert canary["trafficPercent"] == 10
-        assert set(canary["predictor"]) == {"name", "containers"}
+        assert set(canary["predictor"]) == {"name", "containers", "minReplicas", "labels", "annotations"}
+        assert canary["predictor"]["minReplicas"] == 1
+        assert canary["predictor"]["annotations"] == {"serving.kserve.io/autoscalerClass": "none"}
         assert seen[0]["spec"]["predictor"] == yaml_predictor(deploy, cluster, "V0", seen[0])
 
     def test_one_that_crashes_is_removed_and_nothing_else_changes(self, deploy, cluster, kserve):
@@ -141,8 +147,10 @@ class TestFromItsEnvironment:
         assert stage.python_func("V2") == "V2"
         assert revision_of(service_of(cluster)).version == "V2"
 
-    def test_the_command_rolls_back_on_a_cluster_and_prints_json_alone(self, history, cluster, kserve):
-        result = CliRunner().invoke(app, ["rollback", "--namespace", "ranklift", "--json"])
+    def test_the_command_rolls_back_on_a_cluster_and_prints_json_alone(self, history, cluster, kserve, monkeypatch):
+        """With the environment's registry; `tests/pipeline/test_cluster_registry.py` has the cluster's own."""
+        monkeypatch.setenv("RANKLIFT_KUBERNETES_NAMESPACE", "ranklift")
+        result = CliRunner().invoke(app, ["rollback", "--json"])
         assert result.exit_code == 0, result.exception
         assert json.loads(result.stdout)["version"] == "V1"
         assert "deploy: V1 answers at InferenceService ranklift in namespace ranklift" in result.stderr
@@ -181,6 +189,13 @@ class TestRollback:
         assert history.champion().version == revision_of(service_of(cluster)).version == "V0"
 
 
+def test_a_deploy_ends_before_kubernetes_gives_up_the_deployment():
+    """From then on KServe calls the predictor not ready and leaves the routes as they are, a canary's too."""
+    progress_deadline = 600.0  # Kubernetes' default, which KServe lets nobody change
+    assert ServingSettings().deploy_within < progress_deadline
+    assert Serving().ready_within == f"{ServingSettings().deploy_within / 60:.0f}m"
+
+
 class TestWhereItDeploys:
     @pytest.mark.parametrize(
         ("environment", "on_cluster"),
@@ -200,7 +215,9 @@ class TestWhereItDeploys:
 
 
 def without_env(service):
+    """The spec without what deploy writes: the container's variables and the version's label."""
     copied = copy.deepcopy(service["spec"])
+    copied["predictor"].pop("labels", None)
     copied["predictor"]["containers"][0].pop("env")
     return copied
 
@@ -218,6 +235,7 @@ class TestWhatPruneMustKeep:
         deploy("V1")
         assert versions_in_service(tmp_path, serving_settings()) == ["V1", "V0"]
         kserve.faults["V2"] = "slow"
-        body = changed(service_of(cluster), revision_of(service_of(cluster)), Revision("V2", "s3://b/models/V2", 2), 10)
+        service, canary = service_of(cluster), Revision("V2", "s3://b/models/V2/", 2, label="V2")
+        body = changed(service, None, canary_beside(service, canary, 10))
         cluster.apply("inferenceservices", "ranklift", "ranklift", body, "ranklift")
         assert versions_in_service(tmp_path, serving_settings()) == ["V1", "V0", "V2"]

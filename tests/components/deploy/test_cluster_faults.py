@@ -62,6 +62,55 @@ class TestWhenItDoesNot:
         with pytest.raises(RankliftError, match=f"did not answer within 2 s.*{rule}.*V0 serves again"):
             deploy("V1", deploy_within=2)
 
+    def test_where_pods_may_not_be_read_the_latest_event_says_why(self, deploy, cluster, kserve):
+        kserve.faults["V1"] = "slow"
+        cluster.denied.add(("list", "pods"))
+        for number, (kind, name, message, when) in enumerate(
+            [
+                ("Pod", "ranklift-predictor-1", "0/3 nodes are available: 3 Insufficient cpu.", "2099-01-01T00:00:02Z"),
+                ("Pod", "ranklift-predictor-1", "0/2 nodes are available.", "2099-01-01T00:00:01Z"),
+                ("Pod", "another-1", "not of ours", "2099-01-01T00:00:03Z"),
+                ("Pod", "ranklift-predictor-0", "of a deploy of before", "2020-01-01T00:00:00Z"),
+            ]
+        ):
+            about = {"kind": kind, "name": name}
+            event = {"type": "Warning", "reason": "FailedScheduling", "message": message, "lastTimestamp": when}
+            meta = {"name": f"event-{number}", "namespace": "ranklift"}
+            cluster.put("events", {"metadata": meta, "involvedObject": about, **event})
+        sentence = "Pod ranklift-predictor-1: FailedScheduling: 0/3 nodes are available: 3 Insufficient cpu"
+        with pytest.raises(RankliftError, match=f"did not answer within 2 s. {sentence}") as failure:
+            deploy("V1", deploy_within=2)
+        assert "needs the rule" not in str(failure.value)
+
+    def test_where_pods_may_not_be_read_the_inference_service_says_why(self, deploy, cluster, kserve):
+        kserve.faults["V1"] = "slow"
+        kserve.complaint = {"reason": "FailedCreate", "message": "exceeded quota: cpu"}
+        cluster.denied.add(("list", "pods"))
+        with pytest.raises(RankliftError, match="PredictorReady is False: FailedCreate exceeded quota: cpu") as failure:
+            deploy("V1", deploy_within=2)
+        assert "needs the rule" not in str(failure.value)
+
+    def test_a_deployment_that_gave_up_is_not_waited_for(self, deploy, kserve):
+        """KServe calls the predictor not ready then, and follows no change of the routes, whatever serves."""
+        kserve.faults["V1"] = "slow"
+        kserve.complaint = {"reason": "ProgressDeadlineExceeded", "message": "has timed out progressing"}
+        with pytest.raises(RankliftError, match=r"ProgressDeadlineExceeded has timed out progressing\. V0 serves"):
+            deploy("V1", deploy_within=60)
+
+    def test_what_kserve_said_of_the_version_before_does_not_end_a_deploy(self, deploy, cluster, kserve):
+        """The Deployment gave up on V1; that stands there until KServe has looked at V2."""
+        kserve.faults["V1"] = "slow"
+        kserve.complaint = {"reason": "ProgressDeadlineExceeded", "message": "has timed out progressing"}
+        with pytest.raises(RankliftError, match="ProgressDeadlineExceeded"):
+            deploy("V1", deploy_within=60)
+        kserve.report_failure(("inferenceservices", "ranklift", "ranklift"))
+        assert deploy("V2") == "V2"
+
+    def test_pods_of_another_version_that_still_serve_are_waited_for(self, deploy, cluster, kserve):
+        kserve.pods_linger = True
+        with pytest.raises(RankliftError, match=r"did not answer within 2 s\. Pods of another version still serve"):
+            deploy("V1", deploy_within=2)
+
     def test_a_version_that_answers_nonsense_is_taken_out(self, deploy, kserve):
         kserve.faults["V1"] = "wrong answers"
         with pytest.raises(RankliftError, match=r"no usable answer to a smoke query: document 7.*V0 serves again"):
@@ -189,15 +238,29 @@ class TestAnUnreliableApi:
         with pytest.raises(RankliftError, match=f"{sentence}.*Nothing was changed"):
             deploy("V1")
 
-    def test_a_webhook_that_refuses_is_quoted(self, deploy, cluster):
+    @pytest.mark.parametrize(
+        ("code", "message"),
+        [
+            pytest.param(
+                403, 'admission webhook "kserve" denied the request: canary is only supported in Standard', id="webhook"
+            ),
+            pytest.param(
+                403, "is forbidden: ValidatingAdmissionPolicy 'a' denied request: canary is only supported", id="policy"
+            ),
+            pytest.param(
+                422,
+                "is invalid: : ValidatingAdmissionPolicy 'a' denied request: canary is only supported",
+                id="invalid",
+            ),
+        ],
+    )
+    def test_deploy_that_an_admission_refuses_quotes_it(self, deploy, cluster, code, message):
         def refuse(request):
             if request.verb == "patch":
-                raise RefusalError(
-                    403, 'admission webhook "kserve" denied the request: canary is only supported in Standard'
-                )
+                raise RefusalError(code, message)
 
         cluster.before_answer = refuse
-        with pytest.raises(RankliftError, match="denied the request: canary is only supported"):
+        with pytest.raises(RankliftError, match=r"denied .*request: canary is only supported"):
             deploy("V1", canary_percent=10)
 
     def test_a_cluster_that_is_not_there_is_named(self, tmp_path, monkeypatch):

@@ -68,7 +68,9 @@ def base_model(tmp_path_factory) -> str:
     tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.save(str(directory / "tokenizer.json"))
-    (directory / "modules.json").write_text("[]")
+    kinds = {"": "models.Transformer", "1_Pooling": "models.Pooling"}
+    modules = [{"path": path, "type": f"sentence_transformers.{kind}"} for path, kind in kinds.items()]
+    (directory / "modules.json").write_text(json.dumps(modules))
     return str(directory)
 
 

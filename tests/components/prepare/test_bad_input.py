@@ -10,11 +10,12 @@ from pathlib import Path
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from components.beir import read_qrels
 from components.errors import DataError
 from components.evaluation_set import open_evaluation_set
 from components.prepare.database import scratch_database
+from components.prepare.options import PrepareOptions
 from components.prepare.raw_data import load, local_data
+from components.qrels import read_qrels
 from components.text_file import numbered_lines
 
 COLUMNS = ("query_id", "query", "positive", "negative")
@@ -35,7 +36,7 @@ def read(content, name):
         path = Path(folder) / name
         path.write_bytes(content)
         with scratch_database("256MB", path.parent) as database:
-            load(database, local_data(str(path), path), seed=1, scratch=path.parent)
+            load(database, local_data(str(path), path), PrepareOptions(seed=1), path.parent / "staged")
             return database.execute(f"SELECT {', '.join(COLUMNS)} FROM raw ORDER BY row").fetchall()
 
 
@@ -111,7 +112,9 @@ def test_another_encoding_is_refused_or_says_the_same(text, encoding):
     document = "\n".join([",".join(COLUMNS), '1,"' + text.replace('"', '""') + '",p,n', ""])
     content = document.encode(encoding, "replace")
     found = read_or_refuse(content, "raw.csv")
-    if found is not None:
+    if found is not None and encoding.startswith("utf"):  # whose byte order marks say what they are
+        assert found == [("1", text, "p", "n")]
+    elif found is not None:
         assert content.decode("utf-8").endswith("p,n\n")
 
 

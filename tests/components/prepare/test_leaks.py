@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.dataset import DEV, QUERIES, TRAIN
+from components.dataset import DEV, PROFILE, QUERIES, TRAIN
 from components.errors import DataError
 from components.evaluation_set import open_evaluation_set
 from components.prepare.stage import prepare
@@ -45,7 +45,7 @@ def test_a_planted_leak_is_an_error_that_shows_it(tmp_path, options, evaluation,
     source = str(write_rows(tmp_path / "raw.csv", rows))
 
     with pytest.raises(DataError, match=r"^1 training rows share .*--on-leak drop") as caught:
-        prepare(source, tmp_path / "V0", options(evaluation_source=str(evaluation)))
+        prepare(source, tmp_path / "V0", options(evaluation_source=str(evaluation), strict_passages=True))
     assert f"{rows[17]['query']!r}" in str(caught.value)
     partner = (
         f"passage 'Volume 7 {sentence(7)[:50]}" if "positive" in plant else "query 'which volume tells about the old"
@@ -60,16 +60,30 @@ def test_every_planted_leak_is_dropped_when_asked_and_nothing_else(tmp_path, opt
         rows[number * 7].update(plant)
     source = str(write_rows(tmp_path / "raw.csv", rows))
     manifest = prepare(
-        source, tmp_path / "V0", options(evaluation_source=str(evaluation), on_leak="drop", near_duplicates=0.8)
+        source,
+        tmp_path / "V0",
+        options(evaluation_source=str(evaluation), on_leak="drop", near_duplicates=0.8, strict_passages=True),
     )
 
     kept = {row["query_id"] for name in (TRAIN, DEV) for row in table_of(tmp_path / "V0" / name)}
     leaked = {rows[number * 7]["query_id"] for number in range(len(PLANTS))}
     assert kept == {row["query_id"] for row in rows} - leaked
     dropped = {rule.name: rule.dropped for rule in manifest.rules if rule.dropped}
-    assert dropped == {"leaked_query": 2, "leaked_positive": 2, "leaked_near_duplicate": 2}
+    assert dropped == {"leaked_query": 2, "shared_passage": 2, "leaked_near_duplicate": 2}
     examples = [example for rule in manifest.rules for example in rule.examples]
     assert all(example["evaluation"] for example in examples)
+
+
+def test_prepare_a_passage_that_training_and_evaluation_share_is_counted_and_kept(tmp_path, options, evaluation):
+    rows = rows_of(60)
+    rows[17].update(PLANTS["the same positive"])
+    source = str(write_rows(tmp_path / "raw.csv", rows))
+    manifest = prepare(source, tmp_path / "V0", options(evaluation_source=str(evaluation)))
+
+    assert manifest.counts["train"] + manifest.counts["dev"] == 60
+    shared = next(rule for rule in manifest.rules if rule.name == "shared_passage")
+    assert (shared.dropped, shared.kept, shared.examples[0]["query_id"]) == (0, 1, "017")
+    assert "1 row was found and kept" in (tmp_path / "V0" / PROFILE).read_text()
 
 
 def test_an_evaluation_set_that_is_brought_stays_as_it_is(tmp_path, options, evaluation):
@@ -86,7 +100,7 @@ def test_a_broken_evaluation_set_is_refused_before_anything_else(tmp_path, optio
     with pytest.raises(DataError, match="holds no evaluation set"):
         prepare(source, tmp_path / "V0", options(evaluation_source=str(tmp_path)))
     (evaluation / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\ne0\tnowhere\t1\n")
-    with pytest.raises(DataError, match="column 'corpus-id' is 'nowhere'"):
+    with pytest.raises(DataError, match="column 'corpus-id': 'nowhere'"):
         prepare(source, tmp_path / "V0", options(evaluation_source=str(evaluation)))
 
 

@@ -4,7 +4,7 @@ import random
 import pytest
 
 from components.dataset import CORPUS, DEV, PROFILE, QRELS, QUERIES, TRAIN, DatasetManifest
-from components.errors import DataError
+from components.errors import DataError, ModelError
 from components.evaluation_set import open_evaluation_set
 from components.prepare.stage import prepare
 from tests.components.prepare.conftest import COLUMNS, rows_of, table_of, write_rows
@@ -115,6 +115,16 @@ def test_max_seq_length_follows_the_99th_percentile(tmp_path, options):
     assert prepare(source, tmp_path / "V2", options(max_seq_length=48)).max_seq_length == 48
 
 
+def test_prepare_reads_no_more_tokens_than_the_base_model(tmp_path, options, tiny_model):
+    rows = rows_of(60)
+    for row in rows:
+        row["positive"] += " word" * 300
+    source = str(write_rows(tmp_path / "raw.csv", rows))
+    assert prepare(source, tmp_path / "V0", options(base_model=str(tiny_model))).max_seq_length == 64
+    with pytest.raises(ModelError, match="max_seq_length 65 is more than the 64 positions of"):
+        prepare("nowhere.csv", tmp_path / "V1", options(base_model=str(tiny_model), max_seq_length=65))
+
+
 def test_drops_are_counted_with_examples(tmp_path, options):
     rows = rows_of(60)
     rows[0]["negative"] = " "
@@ -146,12 +156,27 @@ def test_further_columns_stay_with_the_held_out_queries(tmp_path, options, kind)
     assert opened.query_columns['odd "name"'] == {query_id: str(int(query_id)) for query_id in opened.queries}
 
 
+def test_prepare_further_columns_that_differ_in_letter_case_alone_are_one(tmp_path, options):
+    rows = [{**row, "Market": "de", "market": "fr", "QUERY": "shouted"} for row in rows_of(60)]
+    prepare(str(write_rows(tmp_path / "raw.csv", rows)), tmp_path / "V0", options())
+    assert set(open_evaluation_set(tmp_path / "V0").query_columns) == {"Market"}
+
+
+def test_prepare_into_a_folder_whose_name_is_a_pattern_reads_its_own_files(tmp_path, options):
+    source = str(write_rows(tmp_path / "raw.csv", rows_of(60)))
+    (tmp_path / "out1").mkdir()
+    first = prepare(source, tmp_path / "out1" / "V0", options())
+    second = prepare(source, tmp_path / "out[1]" / "V*", options(seed=7))
+    assert second.digest != first.digest
+    assert open_evaluation_set(tmp_path / "out[1]" / "V*").digest == second.evaluation_digest
+
+
 def test_one_id_for_two_queries_is_an_error_that_names_the_row(tmp_path, options):
     rows = rows_of(20)
     rows[7]["query_id"] = rows[2]["query_id"]
     source = write_rows(tmp_path / "raw.csv", rows)
 
-    with pytest.raises(DataError, match=r"raw\.csv, row 8, column 'query_id' is '002'"):
+    with pytest.raises(DataError, match=r"raw\.csv, line 9, column 'query_id' is '002'"):
         prepare(str(source), tmp_path / "V0", options())
     assert not (tmp_path / "V0").exists()
 

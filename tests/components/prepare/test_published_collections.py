@@ -84,6 +84,14 @@ def test_ms_marco_triples_of_texts_are_read_without_quoting(tmp_path, options):
     assert manifest.counts["train"] + manifest.counts["dev"] + manifest.counts["queries"] == 60
 
 
+@pytest.mark.parametrize("query", ["a real question {}", "{}"], ids=["texts and ids", "ids alone"])
+def test_read_ids_where_texts_belong_is_refused(tmp_path, options, query):
+    lines = [f"{query.format(number)}\t{7_000_000 + number}\tdoc-{number}\n" for number in range(60)]
+    (tmp_path / "triples.tsv").write_text("".join(lines))
+    with pytest.raises(DataError, match=r"triples\.tsv holds ids such as '7000000' where texts belong; bring the coll"):
+        prepare(str(tmp_path / "triples.tsv"), tmp_path / "V0", options())
+
+
 def test_beir_training_pairs_get_a_negative_that_is_not_judged_relevant(tmp_path, options):
     rows = rows_of(60)
     folder = write_beir(
@@ -100,14 +108,16 @@ def test_beir_training_pairs_get_a_negative_that_is_not_judged_relevant(tmp_path
     assert all(row["negative"] != row["positive"] for row in table_of(tmp_path / "V0" / TRAIN))
 
 
-def test_a_collection_without_a_training_split_says_what_it_has(tmp_path, options):
+def test_a_collection_with_several_splits_and_none_to_train_on_says_what_it_has(tmp_path, options):
     folder = write_beir(
         tmp_path / "beir",
         passages={"p": {"text": "a passage"}},
         queries={"q": {"text": "a query"}},
         qrels={"test": [("q", "p", 1)]},
     )
-    with pytest.raises(DataError, match="no split 'train'; it has test"):
+    (folder / "qrels" / "dev.tsv").write_text("q\tp\t1\n")
+    (folder / "qrels" / "other.tsv").write_text("q\tp\t1\n")
+    with pytest.raises(DataError, match="no split 'train'; it has dev, other, test"):
         prepare(str(folder), tmp_path / "V0", options())
 
 

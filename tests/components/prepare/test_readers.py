@@ -2,6 +2,7 @@ import pytest
 
 from components.errors import DataError
 from components.prepare.database import scratch_database
+from components.prepare.options import PrepareOptions
 from components.prepare.raw_data import load, local_data
 from tests.components.prepare.conftest import rows_of, write_rows
 
@@ -12,8 +13,14 @@ FORMATS = [
 
 def read(path):
     with scratch_database("256MB", path.parent) as database:
-        load(database, local_data(str(path), path), seed=1, scratch=path.parent)
+        load(database, local_data(str(path), path), PrepareOptions(seed=1), path.parent / "staged")
         return database.execute("SELECT query_id, query, positive, negative FROM raw ORDER BY row").fetchall()
+
+
+def rules_of(path):
+    with scratch_database("256MB", path.parent) as database:
+        rules = load(database, local_data(str(path), path), PrepareOptions(seed=1), path.parent / "staged")
+        return {rule.description: rule.dropped for rule in rules}
 
 
 def values(rows):
@@ -74,7 +81,7 @@ def test_numbered_negatives_become_a_row_for_each(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
-@pytest.mark.parametrize("column", ["query_id", "query", "positive", "negative"])
+@pytest.mark.parametrize("column", ["query", "positive", "negative"])
 def test_a_missing_column_is_named(tmp_path, kind, column):
     rows = rows_of(3)
     for row in rows:
@@ -89,12 +96,21 @@ def test_a_missing_column_is_named(tmp_path, kind, column):
         ("raw.csv", b"", r"raw\.csv is empty"),
         ("raw.jsonl", b"\n\n", r"raw\.jsonl is empty"),
         ("raw.csv", b"query_id,query,positive,negative\n", r"raw\.csv has no row"),
-        ("raw.csv", b"query_id,query,query,negative\n", r"row 1 names the column 'query' twice"),
-        ("raw.csv", b"query_id,query,positive,negative\n1,a,b\n", r"raw\.csv cannot be read: .*Line: 2"),
-        ("raw.csv", b"query_id,query,positive,negative\n1,a,b,c,d\n", r"raw\.csv cannot be read: .*Line: 2"),
-        ("raw.csv", b'query_id,query,positive,negative\n1,"a,b,c\n', r"raw\.csv cannot be read: .*Line: 2"),
-        ("raw.csv", b"query_id,query,positive,negative\n1,caf\xe9,b,c\n", r"raw\.csv cannot be read: .*Line: 2"),
-        ("raw.csv", "query_id,query\n".encode("utf-16"), r"raw\.csv, line 1 is not UTF-8"),
+        ("raw.csv", b"query_id,query,query,negative\n", r"raw\.csv names the column 'query' twice"),
+        (
+            "raw.csv",
+            b"query_id,query,positive,negative\n1,a,b\n",
+            r"1 of 1 .*raw\.csv.*\(100%\).*number of values.*line 2",
+        ),
+        (
+            "raw.csv",
+            b"query_id,query,positive,negative\n1,a,b,c,d\n",
+            r"1 of 1 .*raw\.csv.*\(100%\).*number of values.*line 2",
+        ),
+        ("raw.csv", b'query_id,query,positive,negative\n1,"a,b,c\n', r"raw\.csv cannot be read beyond line 2"),
+        ("raw.csv", b"query_id,query,positive,negative\n1,caf\xe9,b,c\n", r"raw\.csv, line 2 is not UTF-8"),
+        ("raw.csv", "query_id,query\n".encode("utf-16") + b"\x00", r"raw\.csv begins with .* UTF-16 and is not"),
+        ("raw.csv", b"query_id,query,positive,negative\r1,a,b,c\r", r"raw\.csv cannot be read beyond line 1"),
         ("raw.csv.gz", b"query_id,query\n", r"raw\.csv\.gz cannot be read"),
         ("raw.parquet", b"PAR1 no", r"raw\.parquet is not a readable Parquet file"),
         ("raw.jsonl", b'{"query_id": 1, "query": "a"', r"raw\.jsonl, line 1 is not JSON"),
@@ -102,7 +118,7 @@ def test_a_missing_column_is_named(tmp_path, kind, column):
         (
             "raw.jsonl",
             b'{"query_id": 1, "query": {"a": 1}, "positive": "b", "negative": "c"}\n',
-            r"raw\.jsonl cannot be read: .*column 'query' must be a text",
+            r"1 of 1 .*raw\.jsonl.*column 'query' holds an object and not a text \(raw\.jsonl line 1\)",
         ),
         ("raw.xlsx", b"PK", r"raw\.xlsx is of no known format"),
     ],

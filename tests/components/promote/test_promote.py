@@ -74,6 +74,14 @@ def test_a_model_whose_files_changed_after_export_is_refused(registry, candidate
         promote(candidate, decision, registry)
 
 
+def test_a_model_with_an_empty_file_is_refused_as_kserve_would_not_fetch_it(registry, candidate):
+    decision = decision_for(candidate)
+    (candidate / "merges.txt").touch()
+    with pytest.raises(RankliftError, match=r"merges\.txt is empty, and KServe does not fetch files of zero bytes"):
+        promote(candidate, decision, registry)
+    assert registry.champion() is None
+
+
 def test_the_champion_is_fetched_whole(registry, candidate, tmp_path):
     assert fetch_champion(registry, tmp_path / "none") is None
     assert not (tmp_path / "none").exists()

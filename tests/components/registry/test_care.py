@@ -7,14 +7,16 @@ import pytest
 from huggingface_hub import ModelCard
 
 from components.errors import StoreError
+from components.object_store import ObjectStore
 from components.promote.promote import promote
-from components.registry import Lineage
+from components.registry import Lineage, Registry
 from components.registry_diff import diff_models
 from components.registry_prune import prune
 from components.registry_push import push_model
 from components.registry_verify import verify
 from components.served_model import EncoderConfig
 from tests.decisions import make_decision
+from tests.faults.proxy import Fault, Proxy
 from tests.model_versions import make_dataset, make_model
 
 
@@ -215,3 +217,14 @@ class TestPush:
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
         with pytest.raises(StoreError, match=r"\(.*refused\); check the name, the network and HF_TOKEN"):
             push_model(few, "V2", "hf://acme/model")
+
+
+def test_prune_with_keys_that_may_not_delete_leaves_every_version_whole(registry, tmp_path):
+    for content in "abc":
+        registry.publish_model(make_model(tmp_path / content, content), None, Lineage())
+    with Proxy(registry.store.settings.endpoint) as proxy:
+        proxy.plan = lambda call: Fault(status=403, code="AccessDenied") if call.method == "DELETE" else None
+        settings = registry.store.settings.model_copy(update={"endpoint": proxy.endpoint})
+        with pytest.raises(StoreError, match="AccessDenied; give these keys read and write access"):
+            prune(Registry(ObjectStore(settings)), keep=1)
+    assert [manifest.version for manifest in registry.list_versions("model")] == ["V0", "V1", "V2"]

@@ -1,4 +1,4 @@
-"""What a training that was stopped ends with: a status that KFP tries again, and one sentence."""
+"""What a training that was stopped ends with: a status of its own, and one sentence."""
 
 import json
 import os

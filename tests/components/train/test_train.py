@@ -282,7 +282,7 @@ def test_a_base_model_without_pooling_is_refused_before_the_first_step(dataset, 
     shutil.copytree(tiny_model, bare)
     modules = json.loads((bare / "modules.json").read_text())
     (bare / "modules.json").write_text(json.dumps(modules[:1]))
-    with pytest.raises(ModelError, match="modules are Transformer, and a transformer and a pooling are needed"):
+    with pytest.raises(ModelError, match=r"is a model of the modules Transformer; .* a transformer, one pooling"):
         train_model(dataset, tmp_path / "model", QUICK.model_copy(update={"base_model": str(bare)}))
 
 
@@ -308,3 +308,15 @@ def test_an_output_folder_in_use_is_left_alone(dataset, tmp_path):
     with pytest.raises(ModelError, match="exists and is not an empty folder"):
         train_model(dataset, tmp_path, QUICK)
     assert (tmp_path / "precious").read_text() == "mine"
+
+
+@pytest.mark.parametrize("normalize", [True, False], ids=["unit vectors", "vectors of any length"])
+def test_train_model_that_compares_by_dot_product_learns_and_keeps_comparing_so(dataset, tmp_path, normalize):
+    from sentence_transformers import SentenceTransformer
+
+    from tests.models import make_tiny_model
+
+    base = make_tiny_model(tmp_path / "dot", normalize=normalize, similarity_fn_name="dot")
+    report = train_model(dataset, tmp_path / "model", QUICK.model_copy(update={"base_model": str(base)}))
+    assert report.dev[DEV_ACCURACY] > report.dev_before[DEV_ACCURACY]
+    assert SentenceTransformer(str(tmp_path / "model"), device="cpu").similarity_fn_name == "dot"

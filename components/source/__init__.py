@@ -1,0 +1,1 @@
+"""`source`: what the raw data is at this moment."""

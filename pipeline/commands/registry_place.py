@@ -1,0 +1,100 @@
+"""Which registry a command means: this machine's, or that of a cluster when an option names one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from pipeline.console import tell
+
+if TYPE_CHECKING:
+    from components.kubernetes_api import KubernetesApi
+    from components.registry import Registry
+    from components.settings import ServingSettings
+    from pipeline.cluster_store import Place
+    from pipeline.settings import PipelineSettings
+
+
+class Where(NamedTuple):
+    """What `--context`, `--namespace` and `--settings` say; the registry is a cluster's when any of them is there."""
+
+    context: str | None = None
+    namespace: str | None = None
+    settings: Path | None = None
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether a cluster is named."""
+        return any(item is not None for item in self)
+
+    def serving(self) -> "ServingSettings":
+        """Who serves: the cluster that is named, else what the environment says.
+
+        Where the environment names a cluster and no object store, the registry is that cluster's as well: see `moved`.
+        """
+        from components.settings import ServingSettings
+
+        serving = ServingSettings()
+        if not self.on_cluster:
+            return serving
+        stated = self.stages()
+        there = stated.serving if stated is not None else None
+        return serving.model_copy(
+            update={
+                "serving": "cluster",
+                "kubernetes_context": self.context or serving.kubernetes_context,
+                "kubernetes_namespace": self.namespace or (there and there.namespace) or serving.kubernetes_namespace,
+                "inference_service": serving.inference_service or (there and there.inference_service),
+            }
+        )
+
+    def stages(self) -> "PipelineSettings | None":
+        """The settings of the stages; None where no file was named."""
+        from pipeline.settings import PipelineSettings
+
+        return PipelineSettings.read(self.settings) if self.settings is not None else None
+
+    def moved(self) -> "Where":
+        """For a command that changes what serves: a cluster that serves has its own registry, unless the environment
+        names an object store."""
+        from components.object_store_settings import ObjectStoreSettings
+        from components.settings import ServingSettings
+
+        serving = ServingSettings()
+        if self.on_cluster or not serving.on_cluster or ObjectStoreSettings.from_environment() is not None:
+            return self
+        return Where(namespace=serving.namespace)
+
+
+@contextmanager
+def registry_at(where: Where) -> Iterator["Registry"]:
+    """The registry; a cluster's is told on standard error with all that leads to it.
+
+    Raises:
+        RankliftError: when it cannot be found or reached.
+    """
+    from components.registry import open_registry
+    from components.settings import home_directory
+    from pipeline.run import configured_store
+
+    if not where.on_cluster:
+        with configured_store(home_directory()):
+            yield open_registry()
+        return
+    from pipeline.cluster_registry import cluster_registry
+
+    api, place = cluster_at(where)
+    with cluster_registry(api, place, where.stages()) as registry:
+        tell(f"ranklift: the registry is {registry.access}, in the cluster at {api.host}")
+        yield registry
+
+
+def cluster_at(where: Where) -> "tuple[KubernetesApi, Place]":
+    """The cluster, and where in it to look."""
+    from components.kubernetes_api import KubernetesApi
+    from pipeline.cluster_store import Place
+    from pipeline.pipelines_api import PipelinesSettings
+
+    serving = where.serving()
+    api = KubernetesApi.connect(serving.kubernetes_context)
+    return api, Place(serving.namespace, serving.name, PipelinesSettings().namespace or "kubeflow")

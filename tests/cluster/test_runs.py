@@ -1,0 +1,91 @@
+"""A run on the cluster: submitted, followed, promoted, held, cached, scheduled."""
+
+import json
+
+import pytest
+
+from tests.cluster.conftest import NAME, Promotion
+from tests.cluster.kubectl import Kubectl, until
+from tests.cluster.runs import Pipelines
+
+STAGES = ["prepare", "train", "export", "champion", "evaluate candidate", "evaluate champion", "gate"]
+
+
+class TestTheFirstRun:
+    def test_submit_with_a_real_gain_promotes_and_ends_with_status_0(self, promotion: Promotion, registry):
+        assert promotion.document["verdict"] == "promote"
+        champion = registry.champion()
+        assert champion is not None
+        assert champion.version == "V0"
+
+    def test_submit_with_follow_tells_every_stage_and_its_seconds(self, promotion: Promotion):
+        stages = {stage["stage"]: stage["seconds"] for stage in promotion.document["stages"]}
+        assert set(stages) >= {*STAGES, "promote", "deploy"}
+        assert all(stages[stage] > 0 for stage in STAGES)
+        for stage in STAGES:
+            assert f"  {stage} …" in promotion.told
+            assert f"  {stage} done" in promotion.told
+
+    def test_submit_with_follow_gives_the_gates_sentence_with_its_figures(self, promotion: Promotion):
+        assert "NDCG@10" in promotion.document["reason"]
+        assert "p = " in promotion.document["reason"]
+
+    def test_submit_after_the_first_promotion_tells_how_to_put_it_into_service(self, promotion: Promotion):
+        assert "kubectl apply" in promotion.told
+        assert "kubectl wait" in promotion.told
+
+
+class TestARunThatIsHeld:
+    @pytest.fixture(scope="class")
+    def held(self, pipelines: Pipelines, promotion: Promotion, inputs):
+        return pipelines.submit("--follow", inputs={**inputs, "min_gain": 0.9})
+
+    def test_submit_with_too_little_gain_ends_with_status_1(self, held, registry):
+        assert held.returncode == 1, held.stderr
+        assert json.loads(held.stdout)["verdict"] == "hold"
+        assert [manifest.version for manifest in registry.list_versions("model")] == ["V0"]
+
+    def test_submit_with_known_inputs_tells_cached_stages_as_cached(self, held):
+        for stage in ("prepare", "train", "export"):
+            assert f"  {stage} cached" in held.stderr
+
+    def test_submit_without_a_gain_gives_the_gates_sentence(self, held):
+        assert "NDCG@10" in json.loads(held.stdout)["reason"]
+
+
+class TestBadInput:
+    def test_submit_with_data_that_is_not_there_fails_once_with_the_stages_own_sentence(
+        self, pipelines, registry, inputs
+    ):
+        result = pipelines.submit("--follow", inputs={**inputs, "data": f"s3://{NAME}/raw/nothing.csv"})
+        assert result.returncode == 2
+        assert "raw/nothing.csv" in result.stderr.splitlines()[-1]
+        assert result.stderr.count("prepare failed") <= 1
+
+
+class TestASchedule:
+    def test_submit_with_a_schedule_starts_a_run_by_itself(self, pipelines: Pipelines, promotion: Promotion, inputs):
+        result = pipelines.submit("--schedule", "*/20 * * * * *", inputs={**inputs, "min_gain": 0.9})
+        assert result.returncode == 0, result.stderr
+        recurring = json.loads(result.stdout)["run_id"]
+
+        def started() -> list[str]:
+            runs = pipelines.ask("runs?page_size=50&sort_by=created_at%20desc").get("runs", [])
+            return [run["run_id"] for run in runs if run.get("recurring_run_id") == recurring]
+
+        try:
+            found = until(started, 180, "a run of the schedule")
+        finally:
+            pipelines.ask(f"recurringruns/{recurring}", method="DELETE")
+        for run in found:
+            pipelines.ask(f"runs/{run}:terminate", method="POST")
+
+
+class TestASecret:
+    def test_submit_puts_no_key_into_a_workflow_or_a_pods_definition(self, kubectl: Kubectl, promotion: Promotion):
+        from tests.cluster.conftest import RUNS, secret
+
+        keys = secret(kubectl, RUNS, "ranklift-object-store").values()
+        for kind in ("workflow", "pod"):
+            written = kubectl("get", kind, "-n", RUNS, "-o", "yaml")
+            assert not any(key in written for key in keys)

@@ -1,0 +1,21 @@
+"""What deploy reads from an InferenceService, in each form that one may have."""
+
+import pytest
+
+from components.deploy.attempt import uri_of
+from components.deploy.inference_service import revision_of
+
+
+@pytest.mark.parametrize("uri", ["s3://b/models/V10", "s3://b/models/V10/"], ids=["no slash", "slash"])
+def test_revision_of_a_service_without_a_version_takes_it_from_the_uri(uri):
+    service = {"metadata": {}, "spec": {"predictor": {"containers": [
+        {"name": "kserve-container", "env": [{"name": "STORAGE_URI", "value": uri}]}
+    ]}}}  # fmt: skip
+    assert (revision_of(service).version, revision_of(service).storage_uri) == ("V10", uri)
+
+
+def test_uri_of_a_version_ends_with_a_slash_as_the_initializer_takes_it_for_a_prefix(history):
+    keys = [item.key for item in history.store.list(uri_of("V1", history).split("/", 3)[3])]
+    assert "models/V1/version.json" in keys
+    assert all(key.startswith("models/V1/") for key in keys)
+    assert uri_of("V1", history).endswith("/models/V1/")
