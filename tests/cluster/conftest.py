@@ -90,10 +90,8 @@ def registry(kubectl: Kubectl, store: ObjectStore) -> Iterator[Registry]:
     services = kubectl.items("inferenceservice", SERVING)
     if champion is not None or services:
         what = f"champion {champion.version}" if champion else f"the InferenceService {services[0]['metadata']['name']}"
-        pytest.exit(
-            f"This cluster has {what}; the tests promote and deploy, so they need a cluster without, or RANKLIFT_CLUSTER_RESET=yes.",
-            2,
-        )
+        needed = "the tests promote and deploy, so they need a cluster without, or RANKLIFT_CLUSTER_RESET=yes"
+        pytest.exit(f"This cluster has {what}; {needed}.", 2)
     try:
         yield found
     finally:
