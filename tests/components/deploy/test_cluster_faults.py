@@ -111,6 +111,11 @@ class TestWhenItDoesNot:
         with pytest.raises(RankliftError, match=r"did not answer within 2 s\. Pods of another version still serve"):
             deploy("V1", deploy_within=2)
 
+    def test_a_pod_of_before_that_was_evicted_is_not_waited_for(self, deploy, cluster, kserve):
+        pod = cluster.select("pods", "ranklift", "app=isvc.ranklift-predictor")[0]
+        cluster.put("pods", pod | {"metadata": pod["metadata"] | {"name": "evicted"}, "status": {"phase": "Failed"}})
+        assert deploy("V1", deploy_within=5) == "V1"
+
     def test_a_version_that_answers_nonsense_is_taken_out(self, deploy, kserve):
         kserve.faults["V1"] = "wrong answers"
         with pytest.raises(RankliftError, match=r"no usable answer to a smoke query: document 7.*V0 serves again"):
