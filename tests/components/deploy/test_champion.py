@@ -236,6 +236,11 @@ class TestWhatFollowsFromIt:
         assert report.removed == ["models/V1", "models/V2"]
         assert report.kept == {"models/V0": "it is champion"}
 
+    def test_prune_keeps_what_was_seen_to_serve_last_while_later_champions_wait(self, history):
+        served = history.move_champion("V1", history.champion(), action="serve")
+        history.move_champion("V0", history.move_champion("V2", served))
+        assert prune(history, keep=0).kept["models/V1"] == "it was seen to serve last"
+
     def test_champion_model_says_when_it_is_promoted_only(self, versions, tmp_path):
         first = versions.move_champion("V0", None)
         assert champion_model(versions, tmp_path / "data", tmp_path / "first").name == "V0"
