@@ -57,7 +57,8 @@ class TestTheStage:
     def test_deploy_champion_that_fails_makes_champion_again_what_serves(self, history, kserve, cluster, tmp_path):
         kserve.faults["V1"] = "memory"
         with pytest.raises(
-            RankliftError, match=r"OOMKilled.*V0 serves again\. V0 is champion again; `ranklift deploy V1` tries V1"
+            RankliftError,
+            match=r"OOMKilled.*V0 serves again\. V0 is champion again; `ranklift deploy V1 --namespace ranklift` tries",
         ):
             stage(history, tmp_path)
         assert moves(history)[2:] == [("V0", "restore")]
