@@ -229,6 +229,16 @@ def test_follow_asks_the_cluster_why_a_pod_starts_for_long(endpoint, pipelines, 
     assert f"  train waits: {reason}" in lines
 
 
+def test_follow_asks_the_cluster_that_the_environment_names(endpoint, pipelines, kubeconfig, monkeypatch):
+    monkeypatch.setenv("RANKLIFT_KUBERNETES_CONTEXT", "none-of-that-name")
+    waiting = WorkflowNodes()
+    waiting.stage("train", "Running", pods=[("Pending", "ContainerCreating")])
+    done = held(make_decision(verdict="hold"), pipelines)
+    _, lines = followed(endpoint, pipelines, waiting, waiting, done, patience=0.0)
+    assert "  train waits: ContainerCreating" in lines
+    assert not [request for request in kubeconfig.requests if request.resource == "events"]
+
+
 def test_follow_tells_attempts_as_they_end(endpoint, pipelines):
     first, second = before_the_gate(), before_the_gate()
     first.stage("gate", "Running", pods=[("Error", "pod deleted")])
