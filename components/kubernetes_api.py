@@ -45,6 +45,11 @@ class KubernetesError(RankliftError):
         super().__init__(sentence)
         self.status = status
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same call may succeed a little later."""
+        return _may_pass(self.status)
+
 
 class KubernetesApi:
     """One cluster. Calls that may succeed when they are made again are; then a `KubernetesError`."""
@@ -255,7 +260,7 @@ class KubernetesApi:
                 return action()
             except ApiException as failure:
                 status, message = int(failure.status or 0), _message(failure)
-                if pause is None or not (status in {0, 429} or status >= 500):
+                if pause is None or not _may_pass(status):
                     raise KubernetesError(self._refusal(status, message, verb, kind, place), status) from None
             except (urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError, OSError) as failure:
                 if pause is None:
@@ -286,6 +291,10 @@ class KubernetesApi:
             status = int(fault.get("code", 500))
             raise KubernetesError(f"Watching {kind.plural}/{name} ended: {fault.get('message', status)}.", status)
         return event
+
+
+def _may_pass(status: int) -> bool:
+    return status in {0, 429} or status >= 500
 
 
 def _without_nulls(item: Manifest) -> Manifest:

@@ -210,11 +210,14 @@ class Attempt:
             return ""
         try:
             self._prove(service, canary)
+            waits = not canary and others_serve(self.rollout.api, service, self.revision.version)
         except NotAnsweredError as error:
             return str(error)
-        if not canary and others_serve(self.rollout.api, service, self.revision.version):
-            return "Pods of another version still serve"
-        return None
+        except KubernetesError as error:
+            if not error.may_pass:
+                raise
+            return str(error)
+        return "Pods of another version still serve" if waits else None
 
     def _look(self, service: Manifest) -> Finding:
         try:
