@@ -181,8 +181,7 @@ class KubernetesApi:
         try:
             response = self._send("POST", place, [], dict(document), read=timeout)
             with closing(response):
-                answer: Manifest = json.loads(response.read(1 << 20))
-                return answer
+                answer = json.loads(response.read(1 << 20))
         except ApiException as failure:
             status, message = int(failure.status or 0), _message(failure)
             if status == 403:
@@ -190,6 +189,9 @@ class KubernetesApi:
             raise KubernetesError(f"Service {service} answered {status}: {message}.", status) from None
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError, OSError) as failure:
             raise KubernetesError(f"Service {service} did not answer ({_short(failure)}).") from None
+        if not isinstance(answer, dict):
+            raise KubernetesError(f"Service {service} answered something that is not a JSON object.")
+        return answer
 
     def version(self) -> str:
         """The cluster's version, such as "1.34"; "unknown" where it tells none."""

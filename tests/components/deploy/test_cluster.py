@@ -135,6 +135,12 @@ class TestFromALaptop:
             deploy("V1", inside=False)
         assert not applies(cluster)
 
+    @pytest.mark.parametrize("answer", [None, [], 5], ids=["null", "list", "number"])
+    def test_an_answer_that_is_no_object_is_no_answer(self, deploy, cluster, kserve, answer):
+        cluster.network = lambda *_: (200, answer)
+        with pytest.raises(RankliftError, match=r"V1 was not deployed: .*answered something that is not a JSON object"):
+            deploy("V1", inside=False, deploy_within=2)
+
     def test_a_url_that_was_given_is_asked_instead(self, deploy, cluster, kserve):
         given = "http://ranklift-predictor.ranklift.svc.cluster.local"
         assert deploy("V1", inside=False, predictor_url=given) == "V1"
