@@ -159,7 +159,7 @@ def show_dataset(
 
     Example: ranklift datasets show V0 --open
     """
-    where = Where(context, namespace, settings)
+    where = Where(context, namespace, settings).resolved()
     _show("dataset", version, where, as_json)
     if open_:
         _open_profile(version, where)
@@ -180,7 +180,7 @@ def rollback(
     from components.deploy.rollback import rollback as roll_back
     from components.settings import home_directory
 
-    where = Where(context, namespace, settings).moved()
+    where = Where(context, namespace, settings).resolved()
     with registry_at(where) as registry:
         champion = roll_back(registry, home_directory(), version, reason, where.serving())
     answer(champion.current.model_dump(mode="json"), f"{champion.version} is champion and serves again.", as_json)
@@ -203,7 +203,7 @@ def deploy(
     from components.deploy.champion import deploy_again
     from components.settings import home_directory
 
-    where = Where(context, namespace, settings).moved()
+    where = Where(context, namespace, settings).resolved()
     with registry_at(where) as registry:
         champion = deploy_again(registry, home_directory(), version, reason, where.serving())
     said = "serves" if champion.current.served else "is to be served once its InferenceService is applied"
@@ -225,7 +225,7 @@ def prune(
     from components.registry_prune import prune as prune_registry
     from components.settings import home_directory
 
-    where = Where(context, namespace, settings).moved()
+    where = Where(context, namespace, settings).resolved()
     serving = versions_in_service(None if where.on_cluster else home_directory(), where.serving())
     with registry_at(where) as registry:
         report = prune_registry(registry, keep, serving)

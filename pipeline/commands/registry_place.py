@@ -1,4 +1,4 @@
-"""Which registry a command means: this machine's, or that of a cluster when an option names one."""
+"""Which registry a command means: this machine's, or that of a cluster that an option or the environment names."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ class Where(NamedTuple):
     def serving(self) -> "ServingSettings":
         """Who serves: the cluster that is named, else what the environment says.
 
-        Where the environment names a cluster and no object store, the registry is that cluster's as well: see `moved`.
+        Where the environment names a cluster and no object store, the registry is that cluster's too: see `resolved`.
         """
         from components.settings import ServingSettings
 
@@ -54,9 +54,9 @@ class Where(NamedTuple):
 
         return PipelineSettings.read(self.settings) if self.settings is not None else None
 
-    def moved(self) -> "Where":
-        """For a command that changes what serves: a cluster that serves has its own registry, unless the environment
-        names an object store."""
+    def resolved(self) -> "Where":
+        """With the cluster that the environment says serves: it has its own registry, unless the environment names an
+        object store as well."""
         from components.object_store_settings import ObjectStoreSettings
         from components.settings import ServingSettings
 
@@ -77,6 +77,7 @@ def registry_at(where: Where) -> Iterator["Registry"]:
     from components.settings import home_directory
     from pipeline.run import configured_store
 
+    where = where.resolved()
     if not where.on_cluster:
         with configured_store(home_directory()):
             yield open_registry()

@@ -128,6 +128,14 @@ def test_rollback_with_a_cluster_in_the_environment_and_no_store_takes_the_clust
     assert not laptop.exists()
 
 
+@pytest.mark.parametrize("arguments", [("models", "list"), ("models", "history"), ("verify",)], ids=" ".join)
+def test_commands_that_only_read_take_the_same_registry_as_rollback(cluster, registry, laptop, monkeypatch, arguments):
+    monkeypatch.delenv("RANKLIFT_S3_ENDPOINT")
+    monkeypatch.setenv("RANKLIFT_KUBERNETES_NAMESPACE", "ranklift")
+    assert answer(*arguments)
+    assert not laptop.exists(), "this machine's own registry was touched"
+
+
 def test_prune_keeps_what_the_cluster_serves(cluster, registry):
     report = answer("prune", "--keep", "0", "--namespace", "ranklift")
     assert report["removed"] == ["models/V0"]
