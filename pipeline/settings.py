@@ -15,7 +15,6 @@ from components.errors import RankliftError
 from pipeline.images import TARGET_OF, image_tag
 
 STAGES = ("source", "prepare", "train", "export", "champion", "evaluate", "gate", "promote", "deploy", "hold")
-#: Stages that run in another stage's image: champion may have to export the base model, hold needs nothing of its own.
 SECRETS_FOLDER = "/var/run/secrets/ranklift"
 ACCOUNT_FOLDER = "/var/run/secrets/ranklift-account"  #: the token of an account that one stage alone has
 
