@@ -33,6 +33,7 @@ __all__ = [
 _CONNECT, _READ = 5.0, 30.0  # seconds
 _PAUSES = (0.2, 1.0, 3.0)  # before each further attempt
 _APPLY = "application/apply-patch+yaml"
+_ADMISSION = ("admission webhook", "AdmissionPolicy")  # refused for what was asked, not for who asked
 _METHODS = {"get": "GET", "list": "GET", "patch": "PATCH", "create": "POST", "delete": "DELETE"}
 _T = TypeVar("_T")
 
@@ -266,7 +267,7 @@ class KubernetesApi:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _refusal(self, status: int, message: str, verb: str, kind: Kind, place: str) -> str:
-        if status == 403 and "admission webhook" not in message:
+        if status == 403 and not any(word in message for word in _ADMISSION):
             return f"The cluster does not allow to {verb} {place}; its Role needs the rule {kind.rule(verb)}."
         if status == 401:
             return (

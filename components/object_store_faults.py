@@ -92,7 +92,8 @@ def sentence(error: BaseException, settings: ObjectStoreSettings, what: str, tri
     status, code = status_and_code(error)
     if status:
         return f"Could not {what}: {place} {_refusal(status, code, settings.keys_from)}."
-    return f"Could not {what}: {place} {_unreachable(error)}, {tries or settings.attempts} times."
+    often = f"{times} times" if (times := tries or settings.attempts) > 1 else "once"
+    return f"Could not {what}: {place} {_unreachable(error)}, {often}."
 
 
 def _refusal(status: int, code: str, keys_from: str) -> str:

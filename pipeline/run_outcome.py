@@ -15,7 +15,7 @@ from pipeline.run_workflow import StageState, last_message
 from pipeline.submit import Submitted
 
 #: What deploy says where no InferenceService is there to be changed.
-_FIRST = re.compile(r"deploy: (V\d+) is the first champion")
+FIRST_CHAMPION = re.compile(r"deploy: (V\d+) is the first champion")
 _TELLS = ("gate", "hold", "promote")  #: stages whose log tells the decision; a cached gate has none
 
 
@@ -50,8 +50,8 @@ def _times(stage: StageState, sources: RunSources) -> ClusterStageTime:
         return known
     return known._replace(
         start=_between(last.began, times.began),
-        imports=_between(times.began, times.imported),
-        work=_between(times.imported, times.ended),
+        imports=round(times.imports, 1),
+        work=round(times.work, 1),
         upload=_between(times.ended, last.ended),
     )
 
@@ -115,7 +115,7 @@ def _stored_decision(run_id: str, root: str | None) -> Decision | None:
 def next_commands(stages: list[StageState], sources: RunSources, namespace: str, service: str) -> tuple[str, ...]:
     """The commands that put a first champion into service; none where one serves already."""
     deployed = [stage for stage in stages if stage.stage == "deploy" and stage.state == "succeeded" and stage.attempts]
-    if not deployed or not _FIRST.search(sources.log(deployed[0].attempts[-1].pod)):
+    if not deployed or not FIRST_CHAMPION.search(sources.log(deployed[0].attempts[-1].pod)):
         return ()
     return (
         "kubectl apply -f kserve/inference-service.yaml",

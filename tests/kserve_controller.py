@@ -210,7 +210,7 @@ def _replicas(service: dict[str, Any], entry: dict[str, Any]) -> int:
     return canary.get("minReplicas", derived) if fixed else max(1, derived)
 
 
-def _pod(key: Key, version: str, app: str) -> dict[str, Any]:
+def _pod(key: Key, version: str, app: str = "isvc.ranklift-predictor") -> dict[str, Any]:
     name = f"ranklift-{version.lower()}" if "canary" not in app else f"ranklift-canary-{version.lower()}"
     return {
         "metadata": {"name": name, "namespace": key[1], "labels": {LABEL: key[2], "app": app}},

@@ -203,7 +203,7 @@ class _Handler(JsonHandler):
             target = cluster.forwards.get((request.namespace, request.name, port), "connection refused")
             port_forward.serve(self, port, target)
         elif part == "log":
-            lines = cluster.logs.get((request.name, request.query["container"]), "").splitlines(keepends=True)
+            lines = cluster.logs.get((request.name, request.query.get("container", "")), "").splitlines(keepends=True)
             self.send(200, "".join(lines[-int(request.query["tailLines"]) :]))
         elif request.verb == "watch":
             self._watch(request)

@@ -75,10 +75,7 @@ class Attempt:
         """Send all traffic to the new version; a canary serves until the stable predictor does."""
         self.tell(f"deploy: all traffic goes to {self.revision.version}")
         self._wait(self._apply(self._stable), canary=False)
-        try:
-            self._retire_canary(time.monotonic() + _ROUTE_WITHIN)
-        except KubernetesError as error:
-            self.tell(f"deploy: the canary could not be removed ({error}); the next deploy removes it")
+        self._retire_canary(time.monotonic() + _ROUTE_WITHIN)
 
     def restore(self) -> tuple[str, str]:
         """Put back what served before, unless a later deploy came meanwhile.
@@ -117,6 +114,13 @@ class Attempt:
         return changed(found, wanted, entry)
 
     def _retire_canary(self, deadline: float) -> None:
+        """Remove the canary; where that fails the next deploy does, as what serves beside it is not to blame."""
+        try:
+            self._remove_canary(deadline)
+        except RankliftError as error:
+            self.tell(f"deploy: the canary could not be removed ({error}); the next deploy removes it")
+
+    def _remove_canary(self, deadline: float) -> None:
         """Remove the canary once the gateway sends it nothing, so that no request meets a Service that is gone."""
         service = self.rollout.read()
         if service is None or canary_entry_of(service) is None:

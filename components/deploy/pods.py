@@ -116,7 +116,7 @@ def _of_container(api: KubernetesApi, pod: Manifest, state: Manifest) -> Finding
         again = "running" in state.get("state", {})
         return Finding(f"{where} ran out of memory (OOMKilled, limit {limits}); give it more", not again)
     if waiting.get("reason") in _START or (ended and ended.get("exitCode")):
-        code = f", exit code {ended['exitCode']}" if ended else ""
+        code = f", exit code {ended['exitCode']}" if "exitCode" in ended else ""
         reason = waiting.get("reason") or ended.get("reason", "Error")
         said = waiting.get("message", "") if not ended else ""
         log = _log(api, pod, state) if ended else ""

@@ -37,7 +37,7 @@ from components.prepare.parquet import write_parquet
 from components.prepare.profile import write_profile
 from components.prepare.profile_data import profile_data
 from components.prepare.published_leaks import remember_sides, remove_published_leaks
-from components.prepare.raw_data import RawData, load
+from components.prepare.raw_data import RawData, load, local_data
 from components.prepare.rules import (
     NEAR_DUPLICATE,
     add_clusters,
@@ -71,6 +71,8 @@ def prepare(source: str, output: Path, options: PrepareOptions | None = None) ->
     """
     chosen = options or PrepareOptions()
     check_languages(chosen.languages)
+    if "://" not in source:
+        local_data(source, Path(source).expanduser())  # a path that is wrong is told before the hub is asked
     base_model = resolve_base_model(chosen.base_model, _tell, fallback=source == DEMO_SOURCE)
     chosen = chosen.model_copy(update={"base_model": base_model})
     check_length(base_model_directory(chosen.base_model), chosen.max_seq_length)

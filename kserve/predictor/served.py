@@ -17,10 +17,11 @@ from components.registry_version import VERSION
 from components.served_model import EncoderConfig
 from components.similarity import comparable
 from predictor import metrics
-from predictor.batching import Batcher, Waiting
+from predictor.batching import Batcher
 from predictor.cache import Embedded, EmbeddingCache, Key
-from predictor.refusal import timed_out
+from predictor.refusal import RefusalError, timed_out
 from predictor.settings import PredictorSettings
+from predictor.waiting import Waiting
 
 Place = Waiting | Embedded
 Side = Literal["query", "document"]
@@ -33,6 +34,7 @@ class Answer(NamedTuple):
 
     scores: list[float]  #: the similarity of each document, in the order given
     tokens: int  #: that the model read, or would have read for what was cached
+    embedded: list[Embedded]  #: the query, then the documents
 
 
 class Served:
@@ -41,6 +43,7 @@ class Served:
     def __init__(self, encoder: Encoder, version: str, settings: PredictorSettings, streams: int) -> None:
         self.encoder = encoder
         self.version = version
+        self.since = time.time()  #: when it was loaded
         self.digest = encoder.digest
         self.cache = EmbeddingCache(self.digest, settings.cache_megabytes << 20)
         self._timeout = settings.request_timeout
@@ -50,6 +53,7 @@ class Served:
             streams=streams,
             batch_tokens=settings.batch_tokens,
             max_waiting=settings.max_waiting_texts,
+            max_characters=settings.max_waiting_characters,
             timeout=settings.request_timeout,
         )
 
@@ -77,9 +81,9 @@ class Served:
         """What the model's ``encoder.json`` says."""
         return self.encoder.config
 
-    async def close(self) -> None:
-        """Answer what waits, then give the threads and the memory back."""
-        await self._batcher.close()
+    async def close(self, within: float | None = None) -> None:
+        """Answer what waits, for so many seconds at most, then give the threads and the memory back."""
+        await self._batcher.close(within)
 
     async def rank(self, pairs: Sequence[tuple[str, Sequence[str]]]) -> list[Answer]:
         """Score each query's documents.
@@ -127,12 +131,19 @@ class Served:
                 known[key] = found
         texts = [self.config.query_prompt + text for text in queries]
         texts += [self.config.document_prompt + text for text in missing.values()]
-        submitted = self._batcher.submit(texts, deadline) if texts else []
+        submitted = self._submit(texts, deadline, known)
         metrics.CACHE_MISSES.inc(len(missing))
         for key, waiting in zip(missing, submitted[len(queries) :], strict=True):
             known[key] = self._in_flight[key] = waiting
-            waiting.future.add_done_callback(partial(self._keep, key))
+            waiting.future.add_done_callback(partial(self._keep, key, waiting))
         return submitted[: len(queries)], [known[key] for key in keys]
+
+    def _submit(self, texts: list[str], deadline: float, known: dict[Key, Place]) -> list[Waiting]:
+        try:
+            return self._batcher.submit(texts, deadline) if texts else []
+        except RefusalError:
+            self._batcher.leave(place for place in known.values() if isinstance(place, Waiting))
+            raise
 
     def _find(self, key: Key, deadline: float) -> Place | None:
         if cached := self.cache.get(key):
@@ -142,31 +153,46 @@ class Served:
 
     def _join(self, key: Key, deadline: float) -> Waiting | None:
         waiting = self._in_flight.get(key)
-        if waiting is not None:
-            waiting.deadline = max(waiting.deadline, deadline)
-            metrics.CACHE_JOINED.inc()
+        if waiting is None or waiting.has_failed:
+            return None
+        waiting.deadline = max(waiting.deadline, deadline)
+        waiting.wanted += 1
+        metrics.CACHE_JOINED.inc()
         return waiting
 
-    def _keep(self, key: Key, future: "asyncio.Future[Embedded]") -> None:
-        self._in_flight.pop(key, None)
+    def _keep(self, key: Key, waiting: Waiting, future: "asyncio.Future[Embedded]") -> None:
+        if self._in_flight.get(key) is waiting:
+            del self._in_flight[key]
         if not future.cancelled() and future.exception() is None:
             self.cache.put(key, future.result())
             metrics.CACHE_BYTES.set(self.cache.bytes)
             metrics.CACHE_ENTRIES.set(len(self.cache))
 
     async def _collect(self, places: Sequence[Place], deadline: float) -> list[Embedded]:
-        futures = {place.future for place in places if isinstance(place, Waiting)}
-        if futures:
-            _, late = await asyncio.wait(futures, timeout=deadline - time.monotonic())
-            if late:
-                raise timed_out(self._timeout)
-        return [place.future.result() if isinstance(place, Waiting) else place for place in places]
+        waiting = {place for place in places if isinstance(place, Waiting)}
+        try:
+            if waiting:
+                futures = {place.future for place in waiting}
+                _, late = await asyncio.wait(futures, timeout=deadline - time.monotonic())
+                if late:
+                    raise timed_out(self._timeout)
+            return [place.future.result() if isinstance(place, Waiting) else place for place in places]
+        finally:
+            self._batcher.leave(waiting)
 
-    def _score(self, query: Embedded, documents: Sequence[Embedded]) -> Answer:
+    def _score(self, query: Embedded, documents: list[Embedded]) -> Answer:
+        tokens = query.tokens + sum(item.tokens for item in documents)
+        return Answer(self.similarities(query, documents), tokens, [query, *documents])
+
+    def similarities(self, query: Embedded, documents: Sequence[Embedded]) -> list[float]:
+        """The similarity of each document to a query, as the model compares them."""
         rows: Embeddings = np.stack([query.vector, *(item.vector for item in documents)])
         vectors = comparable(rows, self.config)
-        scores: list[float] = (vectors[1:] @ vectors[0]).tolist()
-        return Answer(scores, query.tokens + sum(item.tokens for item in documents))
+        products = vectors[1:] @ vectors[0]
+        if self.config.similarity == "cosine":
+            products = products.clip(-1.0, 1.0)  # a rounding may lead out of what a cosine can be
+        scores: list[float] = products.tolist()
+        return scores
 
 
 def _check_version(directory: Path, manifest_sha256: str) -> None:

@@ -1,18 +1,13 @@
 """What concerns a cluster: a run there, and whether it is set up as it should be."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from components.errors import RankliftError
 from pipeline.commands import options
-from pipeline.console import AsJson, answer, progress_display, table, tell
-
-if TYPE_CHECKING:
-    from pipeline.follow import Place
-    from pipeline.pipelines_api import PipelinesSettings
-    from pipeline.run_outcome import ClusterStageTime
-    from pipeline.settings import PipelineSettings
+from pipeline.commands.following import place_of, show_run
+from pipeline.console import AsJson, answer, tell
 
 
 def submit(
@@ -53,60 +48,7 @@ def submit(
         answer(document, f"{what} {run.run_id} is at {run.url}", as_json)
         return
     tell(f"ranklift: run {run.run_id} is at {run.url}")
-    from pipeline.follow import RunFailedError
-    from pipeline.follow import follow as follow_run
-
-    try:
-        with progress_display() as show:
-            ended = follow_run(api, run, show, _place(chosen, given), timeout=timeout * 3600)
-    except KeyboardInterrupt:
-        tell(f"No longer followed; the run goes on, see {run.url}")
-        raise typer.Exit(130) from None
-    except RunFailedError as error:
-        _tell_times(error.stages)
-        if as_json:
-            stages = [stage._asdict() for stage in error.stages]
-            answer(document | {"verdict": "failed", "reason": str(error), "stages": stages}, "", as_json)
-        raise
-    _tell_times(ended.stages)
-    document |= {
-        "verdict": ended.verdict,
-        "reason": ended.reason,
-        "decision": ended.decision.model_dump() if ended.decision else None,
-        "next": list(ended.next),
-        "stages": [stage._asdict() for stage in ended.stages],
-    }
-    further = "".join(f"\n    {command}" for command in ended.next)
-    answer(document, f"{ended.reason}{f'{chr(10)}Put it into service with{further}' if further else ''}", as_json)
-    raise typer.Exit(0 if ended.verdict == "promote" else 1)
-
-
-def _place(settings: "PipelineSettings | None", api: "PipelinesSettings") -> "Place":
-    from pipeline.follow import Place
-
-    place = Place(namespace=api.namespace or "kubeflow", root=settings.pipeline_root if settings else None)
-    if settings is None or settings.serving is None:
-        return place
-    return place._replace(serving=settings.serving.namespace, service=settings.serving.inference_service)
-
-
-def _tell_times(stages: "list[ClusterStageTime]") -> None:
-    header = ("stage", "seconds", "driver", "start", "imports", "work", "upload", "")
-    notes = {stage.stage: "cached" if stage.status == "CACHED" else _attempts(stage.attempts) for stage in stages}
-    rows = [
-        (
-            stage.stage,
-            f"{stage.seconds:.1f}",
-            *("" if part is None else f"{part:.1f}" for part in stage[3:8]),
-            notes[stage.stage],
-        )
-        for stage in stages
-    ]
-    tell("\n" + table(header, rows) + "\n")
-
-
-def _attempts(count: int) -> str:
-    return f"{count} attempts" if count > 1 else ""
+    raise typer.Exit(show_run(api, run, place_of(chosen, given.namespace), timeout, document, as_json))
 
 
 def doctor(

@@ -62,7 +62,7 @@ class Cluster:
 
     def open(self, settings: ObjectStoreSettings) -> ObjectStore:
         """A store as this cluster reaches it, asked once and without much patience."""
-        hasty = settings.model_copy(update={"attempts": 1, "timeout": min(settings.timeout, _PATIENCE)})
+        hasty = settings.model_copy(update={"attempts": 1, "patience": 0, "timeout": min(settings.timeout, _PATIENCE)})
         store = ObjectStore(hasty, way_to(self.api, self._forward, settings.endpoint))
         self._stores.append(store)
         return store
@@ -86,7 +86,7 @@ class Cluster:
                     "let them read it, and list the bucket; manifests/README.md says who may do what in the store",
                 )
         except HTTPError as error:
-            return skipped(f"the keys of Secret {secret} were not tried: {sentence(error, store.settings, 'read')}")
+            return skipped(f"the keys of Secret {secret} were not tried: {sentence(error, store.settings, 'read', 1)}")
         return ok(f"the object store at {settings.endpoint} takes the keys of Secret {secret}")
 
     def close(self) -> None:

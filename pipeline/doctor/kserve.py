@@ -128,8 +128,8 @@ def check_service(cluster: Cluster) -> Result:
     version = revision_of(cluster.service).version or "no version"
     finding = find_fault(cluster.api, cluster.service, version)
     if is_ready(cluster.service) and not finding.hopeless:
-        # Of pods that could not be looked at, or are not there yet, there is a sentence.
-        return ok(f"KServe calls {version} ready{f'. {finding.sentence}' if finding.sentence else ''}")
+        unseen = finding.refused or finding.sentence  # what could not be looked at, or is not there yet
+        return ok(f"KServe calls {version} ready{f'. {unseen}' if unseen else ''}")
     said = finding.sentence or complaint_of(cluster.service) or "KServe has not looked at it yet"
     back = f"`ranklift rollback{cluster.options}` goes back to the champion before"
     return wrong(f"{version} does not serve: {said}", back)

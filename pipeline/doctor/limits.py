@@ -48,6 +48,18 @@ def check_rights(cluster: Cluster) -> Result:
     return ok(f"{who} may change the InferenceService, and read no Secret beside it{more}")
 
 
+def check_token(cluster: Cluster) -> Result:
+    """Whether the Secrets are there that give deploy and train the tokens of their accounts: else no pod starts."""
+    namespace, chosen = cluster.place.runs, cluster.settings
+    named = [part.token_secret for part in (chosen.serving, chosen.train_job) if part is not None and part.token_secret]
+    if not named:
+        return skipped("tokens: the settings name none (token_secret)")
+    for name in filter(None, named):
+        if not (cluster.secret(namespace, name) or {}).get("token"):
+            return wrong(f"there is no Secret {name} with a token in namespace {namespace}", _APPLY)
+    return ok(f"there is a token in {' and '.join(filter(None, named))}")
+
+
 def check_admission(cluster: Cluster) -> Result:
     """Whether the policies are there and bound that limit what deploy may change and who runs may be."""
     for name in _ADMISSION:
@@ -118,6 +130,7 @@ def _deployer(cluster: Cluster) -> str:
 
 CHECKS = (
     Check("rights of deploy", check_rights),
+    Check("tokens", check_token),
     Check("admission policies", check_admission),
     Check("Pod Security", check_pod_security),
     Check("NetworkPolicies", check_network),

@@ -5,10 +5,11 @@ from urllib3.exceptions import HTTPError
 from components.deploy.inference_service import revision_of
 from components.deploy.standing import standing
 from components.errors import RankliftError, StoreError
-from components.object_store import ObjectStore
+from components.object_store import ObjectStore, ObjectStoreSettings
 from components.object_store_faults import KEY_CODES, RefusedError, sentence
 from components.registry import Registry
 from pipeline.cluster_registry import check_history
+from pipeline.cluster_store import StoreAccess
 from pipeline.doctor.cluster import Cluster
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
 from pipeline.doctor.store import PROBE, check_conditions
@@ -33,21 +34,27 @@ def _reach(cluster: Cluster) -> Result:
     try:
         store.request("GET", PROBE)
     except RefusedError as error:
-        if error.code in KEY_CODES:
-            return skipped(f"{settings.endpoint} answers, and does not know the keys of Secret {access.secret}")
-        if error.code == "NoSuchBucket":
-            return wrong(
-                f"the object store at {settings.endpoint} has no bucket {settings.bucket}",
-                "`kubectl delete job -n ranklift-store object-store-setup`, and `kubectl apply -k` the overlay again: "
-                "the job makes the buckets; or name another in stages.yaml",
-            )
-        if error.status != 404:
-            return wrong(f"{sentence(error, settings, 'read it')}"[:-1], "let these keys read the bucket")
+        return _refused(error, access, settings)
     except HTTPError as error:
         return wrong(
-            sentence(error, settings, "read it").rstrip("."),
+            sentence(error, settings, "read it", 1).rstrip("."),
             "`kubectl get pods,endpointslices -n ranklift-store`, and read the log of the store's pod",
         )
+    return ok(str(access))
+
+
+def _refused(error: RefusedError, access: StoreAccess, settings: ObjectStoreSettings) -> Result:
+    """What an answer that is an error says: of a key that never is, mostly that all is well."""
+    if error.code in KEY_CODES or error.status in {401, 403}:
+        return skipped(f"{settings.endpoint} answers, and does not let the keys of Secret {access.secret} read")
+    if error.code == "NoSuchBucket":
+        return wrong(
+            f"the object store at {settings.endpoint} has no bucket {settings.bucket}",
+            "`kubectl delete job -n ranklift-store object-store-setup`, and `kubectl apply -k` the overlay again: "
+            "the job makes the buckets; or name another in stages.yaml",
+        )
+    if error.status != 404:
+        return wrong(sentence(error, settings, "read it", 1).rstrip("."), "read the log of the store's pod")
     return ok(str(access))
 
 

@@ -32,7 +32,7 @@ def sound(item: Manifest, namespace: str | None, name: str = "(no name)") -> Man
     """A copy of an object with `metadata` and `spec`, and with a key in every entry that is looked up by it."""
     whole = {part: _keyed(value, part) for part, value in item.items()}
     meta = {"name": name, "namespace": namespace or "", **_fields(whole.get("metadata"))}
-    spec = {"containers": [], **_fields(whole.get("spec"))}
+    spec = {"containers": [], "predictor": {}, **_fields(whole.get("spec"))}
     canaries = [_fields(one) for one in spec.get("canary", [])]
     if canaries:
         spec["canary"] = [{**one, "predictor": _fields(one.get("predictor"))} for one in canaries]

@@ -11,7 +11,8 @@ PROBE = "ranklift-doctor"  #: a key that never is
 def store_settings() -> ObjectStoreSettings | None:
     """The configured object store, asked once and without much patience; None when none is configured."""
     settings = ObjectStoreSettings.from_environment()
-    return settings.model_copy(update={"attempts": 1, "timeout": min(settings.timeout, 10.0)}) if settings else None
+    hasty = {"attempts": 1, "patience": 0, "timeout": min(settings.timeout, 10.0)} if settings else {}
+    return settings.model_copy(update=hasty) if settings else None
 
 
 def check_reachable(settings: ObjectStoreSettings | None) -> Result:

@@ -64,7 +64,7 @@ def initialized(stack, walks, test_images, tmp_path_factory):
         "--env", "AWS_ACCESS_KEY_ID", "--env", "AWS_SECRET_ACCESS_KEY", "--env", "AWS_ENDPOINT_URL=http://store:9000",
         "--env", "S3_ENDPOINT=store:9000", "--env", "S3_USE_HTTPS=0", "--env", "AWS_DEFAULT_REGION=us-east-1",
         "--volume", f"{folder}:/mnt/models", test_images["storage-initializer"],
-        "s3://ranklift/models/V0", "/mnt/models",
+        "s3://ranklift/models/V0/", "/mnt/models",
     ]  # fmt: skip
     result = subprocess.run(command, env=keys, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stderr

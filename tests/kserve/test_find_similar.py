@@ -89,7 +89,7 @@ MALFORMED = {
     "half an object": (b'{"query":', "application/json", 400, "not valid JSON"),
     "not UTF-8": (b'{"query": "\xff", "documents": ["a"]}', "application/json", 400, "not valid JSON"),
     "a form": (b"query=a&documents=b", "application/x-www-form-urlencoded", 415, "Content-Type: application/json"),
-    "no content type": (b'{"query": "a", "documents": ["a"]}', None, 415, "Content-Type: application/json"),
+    "no content type": (b'{"query": "a", "documents": "a"}', None, 422, "documents must be a list"),
     "too large": (b'{"query": "' + b"a" * (4 << 20) + b'"}', "application/json", 413, "4194304 bytes, the limit"),
     "very deep": (b"[" * 100_000, "application/json", 422, "32 levels, the limit"),
     "nothing": (b"", "application/json", 422, "The request body is missing."),

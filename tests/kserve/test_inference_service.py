@@ -58,7 +58,8 @@ def test_a_field_that_kserve_does_not_know_is_found(service, path, value, fault)
 def test_the_deployment_that_kserve_makes_of_it_is_one_that_kubernetes_takes(service, version):
     predictor = dict(service["spec"]["predictor"])
     strategy = predictor.pop("deploymentStrategy")
-    for field in ("minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"):
+    annotations = predictor.pop("annotations")
+    for field in ("minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "timeout"):
         predictor.pop(field)
     labels = {"serving.kserve.io/inferenceservice": service["metadata"]["name"], "component": "predictor"}
     validate(
@@ -69,7 +70,7 @@ def test_the_deployment_that_kserve_makes_of_it_is_one_that_kubernetes_takes(ser
             "spec": {
                 "selector": {"matchLabels": labels},
                 "strategy": strategy,
-                "template": {"metadata": {"labels": labels}, "spec": predictor},
+                "template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": predictor},
             },
         },
         version,

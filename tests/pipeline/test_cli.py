@@ -25,6 +25,7 @@ COMMANDS = [
     "evaluate",
     "gate",
     "serve",
+    "deploy",
     "rollback",
     "prune",
     "verify",

@@ -17,7 +17,7 @@ CHECKS = (
     "gateway", "route", "InferenceService", "query", "rights of deploy", "admission policies", "Pod Security",
     "leftovers", "Kubeflow Pipelines",
 )  # fmt: skip
-UNSEEN = {"NetworkPolicies", "Kubeflow Trainer", "account of the runs"}
+UNSEEN = {"NetworkPolicies", "Kubeflow Trainer", "account of the runs", "tokens"}
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -138,6 +138,14 @@ def test_an_image_of_a_registry_is_pulled_when_it_is_needed(cluster):
 def test_check_images_knows_what_a_node_tells(cluster, images, state):
     cluster.put("nodes", {"metadata": {"name": "node"}, "status": {"images": images}})
     assert doctor()[1]["images"]["state"] == state
+
+
+def test_check_token_of_a_secret_that_is_named_looks_for_it(cluster, tmp_path):
+    (tmp_path / "stages.yaml").write_text("serving: {token_secret: ranklift-deploy-token}")
+    found = doctor("--settings", str(tmp_path / "stages.yaml"))[1]["tokens"]
+    assert (found["state"], "no Secret ranklift-deploy-token with a token" in found["finding"]) == ("wrong", True)
+    cluster.put("secrets", secret("ranklift-deploy-token", "kubeflow", {"token": "x"}))
+    assert doctor("--settings", str(tmp_path / "stages.yaml"))[1]["tokens"]["state"] == "ok"
 
 
 def test_a_context_is_named_in_the_command_that_repairs(cluster, registry):

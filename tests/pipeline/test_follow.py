@@ -5,10 +5,13 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from components.deploy.cluster import _without_a_service
+from components.deploy.inference_service import Revision
 from components.stage_times import StageTimes
 from pipeline.cli import app
 from pipeline.follow import Place, RunFailedError, follow
 from pipeline.pipelines_api import PipelinesApi, PipelinesSettings
+from pipeline.run_outcome import FIRST_CHAMPION
 from pipeline.submit import submit
 from tests.decisions import make_decision
 from tests.kubernetes_api import Cluster
@@ -251,7 +254,7 @@ def test_follow_does_not_promise_another_attempt_after_a_pod_that_failed_by_itse
 def test_follow_splits_the_seconds_of_a_stage(endpoint, pipelines):
     nodes = held(make_decision(verdict="hold"), pipelines)
     created = START + 3.0  # source's pod, after its driver
-    pipelines.logs[nodes.pod("source")] = StageTimes(created + 5.0, created + 6.5, created + 55.0).line()
+    pipelines.logs[nodes.pod("source")] = StageTimes(created + 5.0, created + 55.0, 1.5).line()
     ended, _ = followed(endpoint, pipelines, nodes)
     source, prepare = ended.stages[:2]
     assert (source.seconds, source.driver, source.start, source.imports, source.work, source.upload) == (
@@ -285,3 +288,9 @@ def test_the_command_carries_the_same_in_status_and_json(endpoint, pipelines, en
     assert result.exit_code == status or "clicks.csv has no column positive" in str(result.exception)
     assert ("clicks.csv has no column positive" in document["reason"]) == (verdict == "failed")
     assert {"driver", "start", "imports", "work", "upload", "attempts"} < set(document["stages"][0])
+
+
+def test_follow_knows_a_first_promotion_by_what_deploy_says():
+    told: list[str] = []
+    _without_a_service(Revision("V0", "s3://ranklift/models/V0/", 0), None, told.append)
+    assert FIRST_CHAMPION.search(f"10:00:00 {told[0]}")

@@ -10,6 +10,7 @@ from components.deploy.inference_service import Revision, canary_entry_of, canar
 from components.deploy.patches import canary_at, canary_beside, changed
 from components.errors import RankliftError, StoppedError
 from tests.components.deploy.conftest import service_of
+from tests.kubernetes_api import RefusalError
 
 CANARY = {"canary_percent": 10, "canary_seconds": 0}
 AUTOSCALER = ("horizontalpodautoscalers", "ranklift", "ranklift-canary-predictor")
@@ -131,6 +132,27 @@ def test_who_may_not_read_routes_waits_blindly_and_is_told_the_rule(deploy, kser
     rule = "{apiGroups: [gateway.networking.k8s.io], resources: [httproutes], verbs: [get]}"
     assert any(rule in line for line in deploy.told)
     assert canary_of(service_of(cluster)) is None
+
+
+@pytest.mark.parametrize("version", ["V1", "V0"], ids=["forwards", "backwards"])
+def test_a_canary_that_cannot_be_removed_stays_for_the_next_deploy(deploy, kserve, cluster, version):
+    def refuse(request):
+        if request.resource == "httproutes":
+            raise RefusalError(500, "etcdserver: request timed out")
+
+    cluster.before_answer = refuse
+    if version == "V0":
+        kserve.faults["V1"] = "wrong answers"
+        with pytest.raises(RankliftError, match="V0 serves again"):
+            deploy("V1", **CANARY, deploy_within=2)
+    else:
+        assert deploy("V1", **CANARY) == "V1"
+    assert any("the canary could not be removed" in line for line in deploy.told)
+    cluster.before_answer = lambda request: None
+    kserve.faults.clear()
+    assert deploy("V2") == "V2"
+    assert canary_of(service_of(cluster)) is None
+    assert kserve.cut_off == []
 
 
 def test_a_cluster_without_gateway_has_no_route_to_wait_for(deploy, kserve, cluster):

@@ -211,7 +211,8 @@ class TestTheCommand:
         monkeypatch.setenv("RANKLIFT_HOME", str(tmp_path / "home"))
         listed = CliRunner().invoke(app, ["models", "list", "--json"])
         assert [row["champion"] for row in json.loads(listed.stdout)] == ["champion", "not deployed", ""]
-        result = CliRunner().invoke(app, ["deploy", "V1", "--namespace", "ranklift", "--json"])
+        monkeypatch.setenv("RANKLIFT_KUBERNETES_NAMESPACE", "ranklift")
+        result = CliRunner().invoke(app, ["deploy", "V1", "--json"])
         assert result.exit_code == 0, result.exception
         assert json.loads(result.stdout)["action"] == "deploy"
         assert "deploy: V1 answers at InferenceService ranklift in namespace ranklift" in result.stderr

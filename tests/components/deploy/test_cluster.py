@@ -15,6 +15,7 @@ from components.deploy.rollback import rollback
 from components.errors import RankliftError, StoreError
 from components.settings import ServingSettings
 from pipeline.cli import app
+from pipeline.settings import Serving
 from tests.components.deploy.conftest import MANIFEST, applies, make_history, service_of, serving_settings
 
 
@@ -146,8 +147,10 @@ class TestFromItsEnvironment:
         assert stage.python_func("V2") == "V2"
         assert revision_of(service_of(cluster)).version == "V2"
 
-    def test_the_command_rolls_back_on_a_cluster_and_prints_json_alone(self, history, cluster, kserve):
-        result = CliRunner().invoke(app, ["rollback", "--namespace", "ranklift", "--json"])
+    def test_the_command_rolls_back_on_a_cluster_and_prints_json_alone(self, history, cluster, kserve, monkeypatch):
+        """With the environment's registry; `tests/pipeline/test_cluster_registry.py` has the cluster's own."""
+        monkeypatch.setenv("RANKLIFT_KUBERNETES_NAMESPACE", "ranklift")
+        result = CliRunner().invoke(app, ["rollback", "--json"])
         assert result.exit_code == 0, result.exception
         assert json.loads(result.stdout)["version"] == "V1"
         assert "deploy: V1 answers at InferenceService ranklift in namespace ranklift" in result.stderr
@@ -184,6 +187,13 @@ class TestRollback:
         with pytest.raises(StoreError, match="another run made V0 champion"):
             rollback(history, tmp_path, settings=serving_settings())
         assert history.champion().version == revision_of(service_of(cluster)).version == "V0"
+
+
+def test_a_deploy_ends_before_kubernetes_gives_up_the_deployment():
+    """From then on KServe calls the predictor not ready and leaves the routes as they are, a canary's too."""
+    progress_deadline = 600.0  # Kubernetes' default, which KServe lets nobody change
+    assert ServingSettings().deploy_within < progress_deadline
+    assert Serving().ready_within == f"{ServingSettings().deploy_within / 60:.0f}m"
 
 
 class TestWhereItDeploys:

@@ -238,15 +238,29 @@ class TestAnUnreliableApi:
         with pytest.raises(RankliftError, match=f"{sentence}.*Nothing was changed"):
             deploy("V1")
 
-    def test_a_webhook_that_refuses_is_quoted(self, deploy, cluster):
+    @pytest.mark.parametrize(
+        ("code", "message"),
+        [
+            pytest.param(
+                403, 'admission webhook "kserve" denied the request: canary is only supported in Standard', id="webhook"
+            ),
+            pytest.param(
+                403, "is forbidden: ValidatingAdmissionPolicy 'a' denied request: canary is only supported", id="policy"
+            ),
+            pytest.param(
+                422,
+                "is invalid: : ValidatingAdmissionPolicy 'a' denied request: canary is only supported",
+                id="invalid",
+            ),
+        ],
+    )
+    def test_deploy_that_an_admission_refuses_quotes_it(self, deploy, cluster, code, message):
         def refuse(request):
             if request.verb == "patch":
-                raise RefusalError(
-                    403, 'admission webhook "kserve" denied the request: canary is only supported in Standard'
-                )
+                raise RefusalError(code, message)
 
         cluster.before_answer = refuse
-        with pytest.raises(RankliftError, match="denied the request: canary is only supported"):
+        with pytest.raises(RankliftError, match=r"denied .*request: canary is only supported"):
             deploy("V1", canary_percent=10)
 
     def test_a_cluster_that_is_not_there_is_named(self, tmp_path, monkeypatch):
