@@ -92,7 +92,7 @@ class _Passage:
         try:
             await self._answer()
         except RefusalError as refusal:
-            await discard_rest(self._receive, self._headers)
+            await discard_rest(self._receive, self._headers, slowly=refusal.status == 503)
             await self._refuse(refusal.status, refusal.sentence, {**refusal.headers, "Connection": "close"})
         except Exception as error:
             logger.error("request %s failed", self._notes.request_id, exc_info=error)
