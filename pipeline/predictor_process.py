@@ -14,6 +14,7 @@ from typing import Any
 
 from components.deploy.local import MODEL_NAME
 from components.errors import RankliftError
+from components.private_files import private_log
 
 _READY_WITHIN = 60.0
 
@@ -36,8 +37,7 @@ def running_predictor(model: Path, log: Path) -> Iterator[str]:
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
+    with private_log(log) as output:
         process = subprocess.Popen(predictor_command(model, port), stdout=output, stderr=subprocess.STDOUT)
         try:
             _wait_until_ready(process, url, log)

@@ -66,9 +66,9 @@ def last_message(workflow: Mapping[str, Any]) -> str:
     """What the pod says that failed last, of a stage or of KFP's own; what the workflow says where no pod does."""
     status = workflow.get("status") or {}
     failed = [node for node in (status.get("nodes") or {}).values() if node.get("phase") in {"Failed", "Error"}]
-    pods = [node for node in failed if node.get("type") == "Pod" and node.get("message")]
-    last = max(pods, key=lambda node: _moment(node, "finishedAt"), default=status)
-    return " ".join(str(last.get("message") or "").split())
+    pods = sorted((node for node in failed if node.get("type") == "Pod"), key=lambda node: _moment(node, "finishedAt"))
+    said = [_told("", _message(node)) for node in pods]
+    return next(filter(None, reversed(said)), _message(status))
 
 
 def _nodes(nodes: Iterable[Node], key: str) -> _Nodes:
@@ -122,7 +122,7 @@ def _attempt(workflow: Mapping[str, Any], node: Node) -> Attempt:
     return Attempt(
         pod=pod_name(workflow, node),
         phase=str(node.get("phase") or ""),
-        message=" ".join(str(node.get("message") or "").split()),
+        message=_message(node),
         began=_moment(node, "startedAt"),
         ended=_moment(node, "finishedAt"),
     )
@@ -143,10 +143,14 @@ def _told(stage: str, message: str) -> str:
     found = _EXIT.match(message)
     if found is None:
         return message
-    said = message[found.end() :].removeprefix(f"{stage.split(maxsplit=1)[0]}: ")
+    said = message[found.end() :].removeprefix(f"{stage.partition(' ')[0]}: ")
     if found[1] == "OOMKilled":
         return "It ran out of memory (OOMKilled); give the stage more `memory` in the settings file."
     return said
+
+
+def _message(node: Node) -> str:
+    return " ".join(str(node.get("message") or "").split())
 
 
 def _parameters(node: Node) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +34,8 @@ from tests.datasets import write_triplets
 PROJECT = Path(__file__).parents[2]
 SERVING, RUNS, STORE, PROXIES = "ranklift", "kubeflow", "ranklift-store", "envoy-gateway-system"
 NAME = "ranklift"
-RAW = "raw/cluster-tests/"
+#: Of this session alone: KFP would take a later session's stages from its cache, and their artifacts are gone by then.
+RAW = f"raw/cluster-tests-{uuid.uuid4().hex[:8]}/"
 figures: dict[str, list[str]] = {}
 
 
@@ -140,9 +142,7 @@ def gateway(kubectl: Kubectl) -> Iterator[Gateway]:
     """The proxies of our Gateway."""
     labels = "gateway.envoyproxy.io/owning-gateway-name=kserve-ingress-gateway"
     (proxy,) = (item["metadata"]["name"] for item in kubectl.items("service", PROXIES, labels))
-    certificate = base64.b64decode(
-        kubectl.json("get", "secret", "-n", "kserve", "kserve-ingress-tls")["data"]["tls.crt"]
-    )
+    certificate = secret(kubectl, "kserve", "kserve-ingress-tls")["tls.crt"]
     host = os.environ.get("RANKLIFT_CLUSTER_HOST", "ranklift-ranklift.localhost")
     with (
         kubectl.forward(PROXIES, f"service/{proxy}", 80) as http,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.cluster.conftest import NAME, Promotion
+from tests.cluster.conftest import NAME, RUNS, SERVING, Promotion, secret
 from tests.cluster.kubectl import Kubectl, until
 from tests.cluster.runs import Pipelines
 
@@ -31,26 +31,38 @@ class TestTheFirstRun:
         assert "p = " in promotion.document["reason"]
 
     def test_submit_after_the_first_promotion_tells_how_to_put_it_into_service(self, promotion: Promotion):
-        assert "kubectl apply" in promotion.told
-        assert "kubectl wait" in promotion.told
+        apply, wait = promotion.document["next"]
+        assert apply == "kubectl apply -f kserve/inference-service.yaml"
+        assert wait.startswith(f"kubectl wait -n {SERVING} --for=condition=Ready inferenceservice/{NAME}")
 
 
 class TestARunThatIsHeld:
     @pytest.fixture(scope="class")
     def held(self, pipelines: Pipelines, promotion: Promotion, inputs):
-        return pipelines.submit("--follow", inputs={**inputs, "min_gain": 0.9})
+        return pipelines.submit("--follow", inputs={**inputs, "epochs": 1.0, "min_gain": 0.9})
 
     def test_submit_with_too_little_gain_ends_with_status_1(self, held, registry):
         assert held.returncode == 1, held.stderr
         assert json.loads(held.stdout)["verdict"] == "hold"
         assert [manifest.version for manifest in registry.list_versions("model")] == ["V0"]
 
-    def test_submit_with_known_inputs_tells_cached_stages_as_cached(self, held):
-        for stage in ("prepare", "train", "export"):
-            assert f"  {stage} cached" in held.stderr
+    def test_submit_with_other_epochs_takes_the_dataset_from_the_cache_and_trains(self, held):
+        assert "  prepare cached" in held.stderr
+        assert "  train done" in held.stderr
 
     def test_submit_without_a_gain_gives_the_gates_sentence(self, held):
         assert "NDCG@10" in json.loads(held.stdout)["reason"]
+
+
+class TestTheSameRunAgain:
+    def test_submit_of_the_very_same_run_takes_all_it_can_from_the_cache_and_is_held(
+        self, pipelines: Pipelines, promotion: Promotion, inputs
+    ):
+        again = pipelines.submit("--follow", inputs=inputs)
+        assert again.returncode == 1, again.stderr
+        for stage in ("prepare", "train", "export", "evaluate candidate"):
+            assert f"  {stage} cached" in again.stderr
+        assert "the champion itself" in json.loads(again.stdout)["reason"]
 
 
 class TestBadInput:
@@ -78,13 +90,11 @@ class TestASchedule:
         finally:
             pipelines.ask(f"recurringruns/{recurring}", method="DELETE")
         for run in found:
-            pipelines.ask(f"runs/{run}:terminate", method="POST")
+            pipelines.stop(run)
 
 
 class TestASecret:
     def test_submit_puts_no_key_into_a_workflow_or_a_pods_definition(self, kubectl: Kubectl, promotion: Promotion):
-        from tests.cluster.conftest import RUNS, secret
-
         keys = secret(kubectl, RUNS, "ranklift-object-store").values()
         for kind in ("workflow", "pod"):
             written = kubectl("get", kind, "-n", RUNS, "-o", "yaml")
