@@ -16,8 +16,8 @@ BODY = json.dumps({"query": "sort", "documents": TEXTS}).encode()
 # What HttpClient of Java 17 sends when nobody chose a version of HTTP, byte for byte.
 JAVA = (
     b"%s %s HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nContent-Length: %d\r\nHost: localhost:8080\r\n"
-    b"HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\nUpgrade: h2c\r\n"
-    b"User-Agent: Java-http-client/17.0.13\r\nContent-Type: application/json\r\n\r\n%s"
+    b"HTTP2-Settings: AAEAAEAAAAIAAAAAAAMAAAAAAAQBAAAAAAUAAEAAAAYABgAA\r\nUpgrade: h2c\r\n"
+    b"User-Agent: Java-http-client/17.0.15\r\nContent-Type: application/json\r\n\r\n%s"
 )
 ROUTES = {
     "/find_similar": {"query": "sort", "documents": TEXTS},
