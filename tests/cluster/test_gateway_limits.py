@@ -3,6 +3,7 @@
 No server is behind it, so what is counted is the gateway's doing alone, and no predictor is asked.
 """
 
+import re
 import socket
 from collections import Counter
 from collections.abc import Iterator
@@ -63,11 +64,17 @@ class Client:
 
     def statuses(self, count: int) -> list[int]:
         """Return the statuses of so many answers, or of those that came before the end."""
-        found, text = 0, b""
-        while found < count and (part := self.socket.recv(1 << 16)):
+        text, found = b"", []
+        while len(found) < count and (part := self._received()):
             text += part
-            found = text.count(b"\r\n\r\n")
-        return [int(line.split()[1]) for line in text.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
+            found = re.findall(rb"HTTP/1\.1 (\d{3}) ", text)
+        return [int(status) for status in found]
+
+    def _received(self) -> bytes:
+        try:
+            return self.socket.recv(1 << 16)
+        except ConnectionResetError:
+            return b""
 
 
 def status_of(gateway: Gateway, data: bytes) -> int:

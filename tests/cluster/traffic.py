@@ -43,7 +43,7 @@ PROBES = (
     ),
     Probe("monitoring", "monitoring"),
     Probe("stranger", PLAYGROUND),
-    Probe("outside", PLAYGROUND, ports=(6443,)),
+    Probe("outside", PLAYGROUND, ports=(443, 6443)),
     Probe("walled", PLAYGROUND),  # behind the policy that shows whether policies count at all
 )
 #: Who may go anywhere, as far as we say: their namespaces are not ours.
@@ -64,7 +64,8 @@ _OF_PROBES = {
     "another-predictor": ("another-predictor", 8080),
     "store-port": ("job-of-the-store", OPEN),
     "kserve-port": ("kserve", OPEN),
-    "outside-https": ("outside", 6443),
+    "outside-443": ("outside", 443),
+    "outside-6443": ("outside", 6443),
     "outside-port": ("outside", OPEN),
 }
 #: Servers that every cluster of ours has: namespace, Service and the pod's port.
@@ -79,7 +80,7 @@ _SERVICES = {
     "dns": ("kube-system", "kube-dns", 53),
 }
 TARGETS = (*_SERVICES, *_OF_PROBES)
-_HTTPS = ("kubernetes", "outside-https")
+_HTTPS = ("kubernetes", "outside-443", "outside-6443")
 
 
 class Row(NamedTuple):
@@ -132,7 +133,7 @@ ROWS = (
     Row(
         ("kubeflow/train-nodes", "ranklift-store/s3-from-pipeline-and-predictors"),
         ("train-node",),
-        ("train-node-port", "store"),
+        ("train-node-port", "store", "outside-443"),
     ),
     Row(("kserve/webhooks",), _FREE, ("kserve-webhook",)),
     Row(("kserve/kubernetes",), ("kserve",), _HTTPS),
@@ -148,17 +149,22 @@ OPTIONAL = {
 ITSELF = {target: probe for target, (probe, _) in _OF_PROBES.items()}
 #: Only there to listen.
 _SILENT = ("outside", "walled")
-#: A cluster may put another server in the place of Kubeflow's page; that is not ours to refuse.
-_UNSAID = ("gateway", "api-http")
 SOURCES = tuple(probe.name for probe in PROBES if probe.name not in _SILENT)
-PAIRS = tuple(
-    (source, target)
-    for source in SOURCES
-    for target in TARGETS
-    if ITSELF.get(target) != source and (source, target) != _UNSAID
-)
 ALLOWED = {(source, target) for row in ROWS for source in row.sources for target in row.targets}
-REFUSED = tuple(pair for pair in PAIRS if pair not in ALLOWED)
+PAIRS = tuple((source, target) for source in SOURCES for target in TARGETS if ITSELF.get(target) != source)
+
+
+def _may_be_refused(pair: tuple[str, str]) -> bool:
+    """Whether a refusal is ours to promise.
+
+    A plug-in may let every pod reach the node that it is on, and the Kubernetes API server may be on that node; the
+    same policies refuse "outside-443" and "outside-6443". And a cluster may put another server in the place of
+    Kubeflow's page.
+    """
+    return pair[1] != "kubernetes" and pair != ("gateway", "api-http")
+
+
+REFUSED = tuple(pair for pair in PAIRS if pair not in ALLOWED and _may_be_refused(pair))
 
 
 def addresses(kubectl: Kubectl, probes: Probes) -> dict[str, Address]:
