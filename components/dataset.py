@@ -1,7 +1,8 @@
 """A dataset version: a directory that is written once and described by its manifest.
 
-``train.parquet`` and ``dev.parquet`` hold triplets; ``corpus.parquet``, ``queries.parquet`` and ``qrels.parquet`` hold
-the frozen evaluation set as BEIR and TREC define one; ``manifest.json`` says where all of it came from.
+``train.parquet`` and ``dev.parquet`` hold triplets, ``dev_corpus.parquet`` passages to search dev queries in;
+``corpus.parquet``, ``queries.parquet`` and ``qrels.parquet`` hold the frozen evaluation set as BEIR and TREC define
+one; ``manifest.json`` says where all of it came from.
 """
 
 from pathlib import Path
@@ -12,13 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from components.document import Document
 
 TRAIN = "train.parquet"  #: query_id, query, positive, negative (all strings)
-DEV = "dev.parquet"  #: the same columns; read by training's evaluator, never by `evaluate`
+DEV = "dev.parquet"  #: the same columns, a row for each positive; read by training's evaluator, never by `evaluate`
+DEV_CORPUS = "dev_corpus.parquet"  #: text (strings): what dev queries are searched in during training
 CORPUS = "corpus.parquet"  #: passage_id, text (strings)
 QUERIES = "queries.parquet"  #: query_id, query (strings), and any further columns that the user's queries carry
 QRELS = "qrels.parquet"  #: query_id, passage_id (strings), relevance (int32, graded)
 MANIFEST = "manifest.json"
 PROFILE = "profile.html"
-DATA_FILES = (TRAIN, DEV, CORPUS, QUERIES, QRELS)
+DATA_FILES = (TRAIN, DEV, DEV_CORPUS, CORPUS, QUERIES, QRELS)
 
 
 class Triplet(NamedTuple):
@@ -60,7 +62,7 @@ class DatasetManifest(Document):
     remedy: ClassVar[str] = "make a dataset version with `ranklift prepare URI -o DIR`"
 
     format: int = 1
-    digest: str  #: over the content of the five data files
+    digest: str  #: over the content of the data files
     evaluation_digest: str  #: over corpus, queries and qrels alone: two score files are comparable when it is equal
     source: str
     source_digest: str

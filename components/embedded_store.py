@@ -6,7 +6,6 @@ stopped. Ports are random, keys are random and lie in a file that only its owner
 
 import fcntl
 import json
-import os
 import secrets
 import shutil
 import socket
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import IO, ClassVar
 
 from components.document import Document
+from components.embedded_store_keys import write_keys, write_secret
 from components.embedded_store_supervisor import LOG, SUPERVISOR_LOCK, USERS_LOCK
 from components.errors import DataError, StoreError
 from components.object_store import ObjectStore
@@ -35,6 +35,8 @@ _PORTS = (
 _FIXED = {
     "master.telemetry": "false", "admin.ui": "false", "webdav": "false", "s3.iam": "false", "s3.port.iceberg": "0",
     "s3.port.lance": "0", "volume.preStopSeconds": "0",
+    # The master's HTTP asks for no key, and one GET there deletes a bucket.
+    "disableHttp": "true",
     # Of one master there is nothing to elect; after a kill the default would be waited for.
     "master.electionTimeout": "1s",
     # Volumes are files that grow; their number, by default the disk's size in GiB, would limit that of buckets.
@@ -162,15 +164,14 @@ def _prepare(directory: Path) -> EmbeddedStoreState:
         secret_key=state.secret_key if state else secrets.token_urlsafe(30),
         signing_key=secrets.token_urlsafe(30),
     )
-    _write_secret(directory / _STATE, state.to_json())
+    write_secret(directory / _STATE, state.to_json())
     identity = {
         "name": "ranklift",
         "credentials": [{"accessKey": state.access_key, "secretKey": state.secret_key}],
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
-    _write_secret(directory / "s3.json", json.dumps({"identities": [identity]}))
-    sections = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
-    _write_secret(directory / "security.toml", "".join(f'[{name}]\nkey = "{state.signing_key}"\n' for name in sections))
+    write_secret(directory / "s3.json", json.dumps({"identities": [identity]}))
+    write_keys(directory, state.signing_key)
     (directory / "data").mkdir(exist_ok=True, mode=0o700)
     (directory / "data" / "mini.options").unlink(missing_ok=True)  # the options of an earlier start
     return state
@@ -256,10 +257,3 @@ def _are_free(ports: dict[str, int]) -> bool:
             except OSError:
                 return False
     return True
-
-
-def _write_secret(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)

@@ -15,6 +15,7 @@ from components.digest import file_sha256
 from components.errors import ModelError
 from components.processor import available_cpus
 from components.served_model import GRAPH, TOKENIZER, EncoderConfig, Precision
+from components.text_cut import TextCut
 
 Embeddings = NDArray[np.float32]
 Progress = Callable[[int], None]
@@ -24,6 +25,7 @@ TOKEN_BUDGET = 1024
 # Lengths are padded to a multiple of this: OpenVINO keeps code and buffers for every shape that it has met (about
 # 0.2 MB each for a MiniLM-L6), and this leaves a tenth of the shapes.
 _STEP = 8
+_CHARACTERS_PER_TOKEN = 8  # of a text that are tokenised at first; few texts have longer tokens in the mean
 _CHUNK = 4096  # texts that are tokenised and sorted by length together
 _PRECISION_HINT = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
@@ -35,6 +37,17 @@ class Batch(NamedTuple):
     arrays: dict[str, NDArray[np.int64]]
 
 
+class Tokens(NamedTuple):
+    """The tokens of one text, as many as the model reads; far smaller than what `tokenizers` makes."""
+
+    ids: NDArray[np.int32]
+    type_ids: NDArray[np.int8]
+    was_cut: bool  #: whether the text has more
+
+
+NO_TOKENS = Tokens(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int8), False)
+
+
 class Encoder:
     """Turns texts into embeddings exactly as the exported model in a directory says.
 
@@ -44,6 +57,8 @@ class Encoder:
     def __init__(self, config: EncoderConfig, tokenizer: Any, compiled: Any) -> None:
         self.config = config
         self._tokenizer = tokenizer
+        self._cut = TextCut(tokenizer)
+        self._has_types = "token_type_ids" in config.inputs
         self._compiled = compiled
 
     @classmethod
@@ -103,10 +118,29 @@ class Encoder:
                 arrays = self._pad([encodings[position] for position in group])
                 yield Batch([start + position for position in group], arrays)
 
-    def tokenize(self, texts: Sequence[str]) -> list[Any]:
-        """The tokens of each text, cut at `max_seq_length`; a lone surrogate becomes a question mark."""
-        encodings: list[Any] = self._tokenizer.encode_batch_fast([_without_surrogates(text) for text in texts])
-        return encodings
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """The tokens of each text, cut at `max_seq_length`; a lone surrogate becomes a question mark.
+
+        Of a long text only a beginning is tokenised that gives as many tokens as the model reads; see `TextCut`.
+        """
+        found: dict[int, Tokens] = {}
+        missing = list(range(len(texts)))
+        length = _CHARACTERS_PER_TOKEN * self.config.max_seq_length
+        while missing:
+            pieces = [self._cut.cut(texts[position], length) for position in missing]
+            encodings = self._tokenizer.encode_batch_fast([_without_surrogates(piece) for piece in pieces])
+            for position, piece, encoding in zip(missing, pieces, encodings, strict=True):
+                tokens = self._compact(encoding)
+                if tokens.was_cut or len(piece) == len(texts[position]):
+                    found[position] = tokens
+            missing = [position for position in missing if position not in found]
+            length *= 4
+        return [found[position] for position in range(len(texts))]
+
+    def _compact(self, encoding: Any) -> Tokens:
+        ids = np.array(encoding.ids, dtype=np.int32)
+        types = np.array(encoding.type_ids, dtype=np.int8) if self._has_types else NO_TOKENS.type_ids
+        return Tokens(ids, types, len(ids) >= self.config.max_seq_length and bool(encoding.overflowing))
 
     def session(self) -> "Session":
         """An inference request of its own, for one thread that infers batch after batch."""
@@ -116,7 +150,7 @@ class Encoder:
         """How many tokens the model reads for these texts, after truncation."""
         return sum(len(encoding.ids) for encoding in self.tokenize(texts))
 
-    def _pad(self, encodings: Sequence[Any]) -> dict[str, NDArray[np.int64]]:
+    def _pad(self, encodings: Sequence[Tokens]) -> dict[str, NDArray[np.int64]]:
         longest = max(len(encoding.ids) for encoding in encodings)
         shape = (len(encodings), max(longest, min(self.config.max_seq_length, -(-longest // _STEP) * _STEP)))
         arrays = {name: np.zeros(shape, dtype=np.int64) for name in self.config.inputs}
@@ -125,7 +159,7 @@ class Encoder:
             length = len(encoding.ids)
             arrays["input_ids"][row, :length] = encoding.ids
             arrays["attention_mask"][row, :length] = 1
-            if "token_type_ids" in arrays:
+            if self._has_types:
                 arrays["token_type_ids"][row, :length] = encoding.type_ids
         return arrays
 
@@ -133,11 +167,11 @@ class Encoder:
 class Session:
     """One inference request that is used again and again; not to be shared between threads."""
 
-    def __init__(self, request: Any, pad: Callable[[Sequence[Any]], dict[str, NDArray[np.int64]]]) -> None:
+    def __init__(self, request: Any, pad: Callable[[Sequence[Tokens]], dict[str, NDArray[np.int64]]]) -> None:
         self._request = request
         self._pad = pad
 
-    def run(self, encodings: Sequence[Any]) -> Embeddings:
+    def run(self, encodings: Sequence[Tokens]) -> Embeddings:
         """Embed what `Encoder.tokenize` gave: float32 of shape (encodings, dimension), the caller's to keep."""
         # Never `share_inputs`: the graph of a stream keeps the address of shared arrays, and the next inference that
         # brings its own inputs writes to it after they were freed; the process dies of it (seen with OpenVINO 2026.4).

@@ -44,6 +44,8 @@ class EncoderConfig(Document):
     query_prompt: str = ""  #: put before every query
     document_prompt: str = ""  #: put before every document
     pad_token_id: int = 0
+    #: shorter lengths that an embedding may be cut to, of a model that was trained for it (MatryoshkaLoss)
+    matryoshka_dimensions: list[int] = Field(default_factory=list)
     inputs: list[str]  #: names of the graph's inputs, each int64 (batch, tokens)
     files: dict[str, str]  #: sha256 of every file that serving reads, by name
     parity: Parity | None = None

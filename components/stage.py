@@ -13,10 +13,12 @@ from typing import Self
 from pydantic import ValidationError
 
 from components.errors import RankliftError
+from components.import_clock import ImportClock
 from components.patience import process_age
 from components.processor import limit_threads
 from components.stage_log import StampedLines
 from components.stage_times import StageTimes
+from components.system_faults import system_sentence
 
 #: Runs of the pipeline in processes ignore the image; elsewhere the DAG sets each stage's own.
 DEFAULT_IMAGE = "python:3.11-slim-bookworm"
@@ -41,27 +43,25 @@ class Stage:
     def __init__(self, name: str) -> None:
         self.name = name
         self._began = time.time() - process_age()
-        self._imported: float | None = None
+        self._entered = time.time()
+        self._imports = ImportClock()
         self._around = ExitStack()
 
     def __enter__(self) -> Self:
+        self._entered = time.time()
         limit_threads()
+        self._around.enter_context(self._imports)
         self._around.enter_context(_quiet())
         if os.environ.get("KUBERNETES_SERVICE_HOST"):
             self._around.enter_context(redirect_stdout(StampedLines(sys.stdout)))
             self._around.enter_context(redirect_stderr(StampedLines(sys.stderr)))
         return self
 
-    def imported(self) -> None:
-        """Take note that all is imported, and the work begins."""
-        self._imported = time.time()
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._around:
-            ended = time.time()
-            times = StageTimes(self._began, self._imported or ended, ended)
+            times = StageTimes(self._began, time.time(), self._entered - self._began + self._imports.seconds)
             print(times.line(), file=sys.stderr, flush=True)
             if isinstance(error, Exception):
                 _keep_in_status(f"{self.name}: {_sentence(error) or f'{type(error).__name__}: {error}'}")
@@ -73,8 +73,9 @@ def reported() -> Iterator[None]:
     """End the process with one sentence where the user can fix the problem; the log needs no traceback."""
     try:
         yield
-    except (RankliftError, ValidationError) as error:
+    except (RankliftError, ValidationError, OSError) as error:
         _end(error)
+        raise
 
 
 def _end(error: BaseException | None) -> None:
@@ -88,6 +89,8 @@ def _sentence(error: BaseException) -> str:
     """What a person can do something about; empty for anything else."""
     if isinstance(error, ValidationError):
         return invalid_value(error)
+    if isinstance(error, OSError):
+        return system_sentence(error) or ""
     return str(error) if isinstance(error, RankliftError) else ""
 
 

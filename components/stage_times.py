@@ -4,21 +4,26 @@ import re
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-_LINE = re.compile(r"ranklift: times: imports [\d.]+ s, work [\d.]+ s; (\S+) (\S+) (\S+)\s*$")
+_LINE = re.compile(r"ranklift: times: imports ([\d.]+) s, work [\d.]+ s; (\S+) (\S+)\s*$")
 
 
 class StageTimes(NamedTuple):
-    """Three moments, in seconds since 1970."""
+    """When a stage's process ran, and how much of that went into imports."""
 
-    began: float  #: the process
-    imported: float  #: all that the body imports
-    ended: float  #: the body
+    began: float  #: the process, in seconds since 1970
+    ended: float  #: the body, in seconds since 1970
+    imports: float  #: seconds until the body began, and of the import statements in it
+
+    @property
+    def work(self) -> float:
+        """The other seconds."""
+        return max(0.0, self.ended - self.began - self.imports)
 
     def line(self) -> str:
         """The line for the log."""
-        moments = " ".join(datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds") for moment in self)
-        imports, work = self.imported - self.began, self.ended - self.imported
-        return f"ranklift: times: imports {imports:.1f} s, work {work:.1f} s; {moments}"
+        moments = (datetime.fromtimestamp(moment, UTC) for moment in (self.began, self.ended))
+        told = " ".join(moment.isoformat(timespec="milliseconds") for moment in moments)
+        return f"ranklift: times: imports {self.imports:.1f} s, work {self.work:.1f} s; {told}"
 
     @classmethod
     def find(cls, log: str) -> "StageTimes | None":
@@ -26,5 +31,5 @@ class StageTimes(NamedTuple):
         found = next(filter(None, map(_LINE.search, reversed(log.splitlines()))), None)
         if found is None:
             return None
-        began, imported, ended = (datetime.fromisoformat(text).timestamp() for text in found.groups())
-        return cls(began, imported, ended)
+        began, ended = (datetime.fromisoformat(text).timestamp() for text in found.groups()[1:])
+        return cls(began, ended, float(found[1]))

@@ -1,12 +1,16 @@
 """The command `ranklift`."""
 
+import io
+import os
 import sys
+from pathlib import Path
 
 import typer
 from pydantic import ValidationError
 
 from components.errors import RankliftError
 from components.stage import invalid_value
+from components.system_faults import system_sentence
 from pipeline.commands import cluster, registry, serving, stages, walk
 
 _OURS = {"components", "pipeline", "predictor"}
@@ -40,13 +44,20 @@ def main() -> None:
 
     A stage that was stopped by a signal ends with 128 + its number, such as 143.
     """
+    _prepare_terminal()
     try:
+        _check_working_folder()
         app()
     except RankliftError as error:
         _fail(str(error))
         sys.exit(error.exit_status)
     except ValidationError as error:
         sys.exit(_fail(invalid_value(error)))
+    except OSError as error:
+        sentence = system_sentence(error)
+        if sentence is None:
+            raise
+        sys.exit(_fail(sentence))
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
         if package in _OURS:
@@ -57,6 +68,26 @@ def main() -> None:
                 "brings what every command needs, and a stage's extra, such as ranklift[train], what that stage needs."
             )
         )
+
+
+def _prepare_terminal() -> None:
+    """Speak UTF-8 whatever the locale is: names of files and texts of users are printed, and stages read them.
+
+    Under another encoding Python starts again, as only a new process can change how it reads the names of files.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same command again
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _check_working_folder() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise RankliftError("The working folder was removed; change to one that exists and try again.") from error
 
 
 def _fail(sentence: str) -> int:

@@ -55,7 +55,8 @@ def open_page(page: Path) -> None:
 
 def answer(document: dict[str, Any] | list[Any], text: str, as_json: bool) -> None:
     """Print a command's result: the document when JSON was asked for, the text otherwise."""
-    print(json.dumps(document, indent=2, ensure_ascii=False, default=str) if as_json else text, flush=True)
+    is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    print(json.dumps(document, indent=2, ensure_ascii=not is_utf8, default=str) if as_json else text, flush=True)
 
 
 def table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:

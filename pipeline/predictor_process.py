@@ -14,15 +14,17 @@ from typing import Any
 
 from components.deploy.local import MODEL_NAME
 from components.errors import RankliftError
+from components.private_files import private_log
 
 _READY_WITHIN = 60.0
 
 
-def predictor_command(model: Path, port: int, host: str = "127.0.0.1") -> list[str]:
-    """The command line that serves a model directory over HTTP alone."""
+def predictor_command(model: Path, port: int, host: str = "127.0.0.1", grpc_port: int | None = None) -> list[str]:
+    """The command line that serves a model directory over HTTP, and over gRPC where a port for it is named."""
+    grpc = ["--enable_grpc", "false"] if grpc_port is None else ["--enable_grpc", "true", "--grpc_port", str(grpc_port)]
     return [
         sys.executable, "-m", "predictor", "--model_dir", str(model), "--model_name", MODEL_NAME,
-        "--http_port", str(port), "--host", host, "--enable_grpc", "false",
+        "--http_port", str(port), "--host", host, *grpc,
     ]  # fmt: skip
 
 
@@ -35,8 +37,7 @@ def running_predictor(model: Path, log: Path) -> Iterator[str]:
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
+    with private_log(log) as output:
         process = subprocess.Popen(predictor_command(model, port), stdout=output, stderr=subprocess.STDOUT)
         try:
             _wait_until_ready(process, url, log)

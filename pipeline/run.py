@@ -12,10 +12,12 @@ from components.decision import Decision
 from components.embedded_store import embedded_store
 from components.errors import RankliftError
 from components.object_store import ObjectStoreSettings
+from components.private_files import private_folder
 from components.scores import ScoreFile
 from components.settings import ServingSettings
 from pipeline.compile import compile_pipeline
 from pipeline.containers import ContainerRun, container_store, docker_runner
+from pipeline.parameters import check_parameters
 from pipeline.run_log import RunLog, StageTime
 
 
@@ -55,11 +57,14 @@ def run_locally(
         containers: runs each stage in its own image; in processes of this Python when None.
 
     Raises:
-        RankliftError: when a stage failed; its own sentence where the user can fix the problem.
+        RankliftError: when a parameter of any stage is invalid, or a stage failed; its own sentence where the user can
+            fix the problem.
+        pydantic.ValidationError: when a parameter of `train` is out of range.
     """
     from kfp import components
 
-    folder = home / "runs" / datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    check_parameters(parameters)
+    folder = private_folder(home / "runs") / datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     log = RunLog(folder / "run.log", tell)
     compile_pipeline(folder / "pipeline.yaml", containers.images if containers else None)
     with _stages_in(containers, folder, home, parameters), redirect_stdout(log), warnings.catch_warnings():

@@ -50,8 +50,8 @@ def _times(stage: StageState, sources: RunSources) -> ClusterStageTime:
         return known
     return known._replace(
         start=_between(last.began, times.began),
-        imports=_between(times.began, times.imported),
-        work=_between(times.imported, times.ended),
+        imports=round(times.imports, 1),
+        work=round(times.work, 1),
         upload=_between(times.ended, last.ended),
     )
 

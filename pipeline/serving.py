@@ -3,15 +3,38 @@
 from pathlib import Path
 
 from components.deploy.local import deploy_local
-from components.deploy.serving import current_link, current_version
+from components.deploy.serving import (
+    PREDICTOR,
+    current_link,
+    current_version,
+    running_predictor,
+    serving_directory,
+)
 from components.errors import RankliftError
 from components.registry import open_registry
+from components.settings import serving_url
 from pipeline.run import configured_store
 
 
 def current_model(home: Path) -> Path | None:
     """The link to the version that was deployed here last; None while nothing was."""
     return current_link(home) if current_version(home) else None
+
+
+def check_no_other_predictor(home: Path) -> None:
+    """Make sure that no predictor serves the champion here already: a deploy moves the one that is recorded, no other.
+
+    Raises:
+        RankliftError: naming where the other one answers.
+    """
+    record = serving_directory(home) / PREDICTOR
+    # The variable names a predictor elsewhere, and hides the record of one here.
+    if serving_url() or not record.is_file() or (other := running_predictor(home)) is None:
+        return
+    raise RankliftError(
+        f"A predictor serves the champion at {other.url} already, and a deploy moves that one alone. Stop it first, or "
+        "serve an exported model beside it with `--model DIR`."
+    )
 
 
 def champion_model(home: Path) -> Path:

@@ -14,12 +14,11 @@ def champion(
     """Fetch the model that serves today; the untouched base model while nothing has been promoted."""
     from components.stage import Stage
 
-    with Stage("champion") as stage:
+    with Stage("champion"):
         from pathlib import Path
 
         from components.champion.champion import champion_model
         from components.registry import open_registry
 
-        stage.imported()
         found = champion_model(open_registry(), Path(dataset.path), Path(served_model.path), precision)
         served_model.metadata.update(name=found.name, digest=found.digest)

@@ -10,10 +10,9 @@ def deploy(version: str) -> str:
     """Put a version into service, ask it a smoke query, and roll back when that fails; returns what now serves."""
     from components.stage import Stage
 
-    with Stage("deploy") as stage:
+    with Stage("deploy"):
         from components.deploy.champion import deploy_champion
         from components.registry import open_registry
         from components.settings import ServingSettings, home_directory
 
-        stage.imported()
         return deploy_champion(version, open_registry(), home_directory(), ServingSettings())

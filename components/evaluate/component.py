@@ -15,14 +15,13 @@ def evaluate(
     """Score one model on the frozen evaluation set, with the encoder that serves."""
     from components.stage import Stage
 
-    with Stage("evaluate") as stage:
+    with Stage("evaluate"):
         from pathlib import Path
 
         from components.evaluate.evaluate import evaluate as evaluate_model
         from components.evaluate.progress import ProgressLog
         from components.settings import cache_directory
 
-        stage.imported()
         result = evaluate_model(
             Path(model.path),
             Path(dataset.path),

@@ -15,12 +15,11 @@ def export(
     """Write the exact files that will serve."""
     from components.stage import Stage
 
-    with Stage("export") as stage:
+    with Stage("export"):
         from pathlib import Path
 
         from components.export.stage import export_for_dataset
 
-        stage.imported()
         config = export_for_dataset(
             Path(model.path),
             Path(dataset.path),

@@ -1,5 +1,6 @@
 """Export with the texts and the length of a dataset version."""
 
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import get_args
@@ -7,6 +8,7 @@ from typing import get_args
 from components.dataset import MANIFEST, TRAIN, DatasetManifest
 from components.errors import ModelError
 from components.export.export import PrecisionChoice, export_model
+from components.export.sample_texts import SAMPLE_TEXTS
 from components.served_model import EncoderConfig
 
 _TEXTS = 300
@@ -14,7 +16,7 @@ _TEXTS = 300
 
 def export_for_dataset(
     model: Path,
-    dataset: Path,
+    dataset: Path | None,
     output: Path,
     *,
     precision: str = "auto",
@@ -25,25 +27,37 @@ def export_for_dataset(
 
     Args:
         model: a folder that sentence-transformers opens.
-        dataset: a dataset version; or a BEIR folder, whose passages are the texts and which says nothing of the length.
+        dataset: a dataset version; or a BEIR folder, whose passages are the texts and which says nothing of the length;
+            or None, which takes texts that come with ranklift.
         output: the folder to make.
         precision: "auto", "fp32", "bf16" or "int8".
         base_model: the name to record.
-        max_seq_length: tokens; when 0 the dataset's, or the model's own where there is only a BEIR folder.
+        max_seq_length: tokens; when 0 the dataset's, or the model's own where there is no dataset version.
 
     Raises:
         DataError: when the dataset is none.
-        ModelError: when the model cannot be exported, or its graph does not reproduce it.
+        ModelError: when the model cannot be exported, or its graph does not reproduce it; also for int8 without data.
     """
-    is_version = (dataset / MANIFEST).is_file()
+    choice = checked_precision(precision)
+    if dataset is None and choice == "int8":
+        raise ModelError(
+            "int8 is calibrated on texts of your own; give a dataset version or a BEIR folder with --data."
+        )
+    manifest = DatasetManifest.of(dataset) if dataset is not None and (dataset / MANIFEST).is_file() else None
     return export_model(
         model,
         output,
-        texts=training_texts(dataset) if is_version else _passages(dataset),
-        max_seq_length=max_seq_length or (DatasetManifest.of(dataset).max_seq_length if is_version else 0),
-        precision=checked_precision(precision),
+        texts=_texts(dataset, is_version=manifest is not None),
+        max_seq_length=max_seq_length or (manifest.max_seq_length if manifest else 0),
+        precision=choice,
         base_model=base_model,
     )
+
+
+def _texts(dataset: Path | None, *, is_version: bool) -> Sequence[str]:
+    if dataset is None:
+        return SAMPLE_TEXTS
+    return training_texts(dataset) if is_version else _passages(dataset)
 
 
 def checked_precision(precision: str) -> PrecisionChoice:

@@ -20,7 +20,7 @@ def gate(
     """Judge two score files; returns "promote" or "hold"."""
     from components.stage import Stage
 
-    with Stage("gate") as stage:
+    with Stage("gate"):
         from pathlib import Path
 
         from components.gate.gate import decide
@@ -28,7 +28,6 @@ def gate(
         from components.gate.switches import options_with_guards
         from components.scores import ScoreFile
 
-        stage.imported()
         ours, theirs = ScoreFile.read(Path(candidate.path)), ScoreFile.read(Path(champion.path))
         record = decide(ours, theirs, options_with_guards(min_gain, alpha, guards))
         record.write(Path(decision.path))

@@ -10,13 +10,12 @@ def hold(decision: dsl.Input[dsl.Artifact]) -> str:
     """Leave champion and registry as they are, and say why."""
     from components.stage import Stage
 
-    with Stage("hold") as stage:
+    with Stage("hold"):
         from pathlib import Path
 
         from components.decision import Decision
         from components.hold.hold import hold as explain
 
-        stage.imported()
         record = Decision.read(Path(decision.path))
         sentence = explain(record)
         print(sentence, record.line(), sep="\n")

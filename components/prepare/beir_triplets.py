@@ -8,6 +8,7 @@ from components.dropped_share import refuse_large_share
 from components.evaluation_parts import convert_beir
 from components.prepare.database import Database, count, file_literal, scalar
 from components.prepare.readers import create_raw
+from components.text_file import check_whole
 
 
 def load_beir(database: Database, folder: BeirFolder, split: str, seed: int, parts: Path) -> list[Rule]:
@@ -97,6 +98,7 @@ def _draw_negatives(database: Database, corpus: str, qrels: str, seed: int) -> N
 
 def _read_triples(database: Database, path: Path) -> None:
     """``drawn`` from ids that were published with the data set; an id that is not in it drops out of the join."""
+    check_whole(path)
     database.execute(
         f"""
         CREATE TEMP TABLE triples AS SELECT * FROM read_csv(

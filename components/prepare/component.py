@@ -29,7 +29,7 @@ def prepare(
     """Validate raw data and freeze it as a dataset version; `fingerprint` is there for KFP's cache alone."""
     from components.stage import Stage
 
-    with Stage("prepare") as stage:
+    with Stage("prepare"):
         import shutil
         from pathlib import Path
 
@@ -38,7 +38,6 @@ def prepare(
         from components.prepare.stage import prepare as prepare_dataset
         from components.registry import open_registry
 
-        stage.imported()
         directory = Path(dataset.path)
         options = prepare_options(
             base_model=base_model,

@@ -10,6 +10,7 @@ import duckdb
 from components.duckdb_path import exact_path
 from components.errors import DataError
 from components.processor import available_cpus
+from components.system_faults import system_sentence
 
 Database = duckdb.DuckDBPyConnection
 
@@ -32,6 +33,11 @@ def scratch_database(memory_limit: str, beside: Path) -> Iterator[Database]:
                 f"The data does not fit into memory_limit = {memory_limit!r} even with spilling to disk; raise it, "
                 "for example to '4GB', and see that the disk has room."
             ) from error
+        except duckdb.Error as error:
+            sentence = system_sentence(error)
+            if sentence is None:
+                raise
+            raise DataError(sentence) from error
 
 
 def literal(value: str | int | float) -> str:

@@ -1,6 +1,7 @@
 """The language of a text, detected only when asked for: py3langid, 97 languages, no model to download."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -32,7 +33,13 @@ def find_foreign(database: Database, texts: str, languages: Sequence[str]) -> Cr
     )
 
 
-def _detect(database: Database, texts: str, languages: Sequence[str]) -> None:
+def check_languages(languages: Sequence[str]) -> None:
+    """Raise a DataError when a code is not one that can be detected."""
+    if languages:
+        _identifier(languages)
+
+
+def _identifier(languages: Sequence[str]) -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE)  # type: ignore[no-untyped-call] # the library is untyped
@@ -42,6 +49,11 @@ def _detect(database: Database, texts: str, languages: Sequence[str]) -> None:
             f"languages names {unknown[0]!r}, which cannot be detected; use two-letter codes such as en, de or zh: "
             f"{', '.join(sorted(identifier.labels))}."
         )
+    return identifier
+
+
+def _detect(database: Database, texts: str, languages: Sequence[str]) -> None:
+    identifier = _identifier(languages)
     wanted = set(languages)
     reader = database.cursor().execute(texts)
     while rows := reader.fetchmany(_BATCH):

@@ -112,6 +112,16 @@ def one_triplet_per_query(table: str, limit: int) -> Criterion:
     return Criterion("triplets_per_query", f"more than {limit} triplet for one query_id", statement)
 
 
+def one_row_per_positive(table: str) -> Criterion:
+    """The rule that keeps one row of a table for each positive of a query_id, chosen by seed."""
+    kept = f"SELECT arg_min(row, draw) AS row FROM {table} GROUP BY id, p"
+    return Criterion(
+        "rows_per_positive",
+        "more than 1 row for a positive of a query",
+        f"SELECT row FROM {table} ANTI JOIN ({kept}) USING (row)",
+    )
+
+
 def sample(table: str, limit: int) -> Criterion:
     """The rule that keeps at most so many rows of a table, chosen by seed."""
     statement = f"SELECT row FROM {table} ORDER BY draw, row OFFSET {limit}"

@@ -10,7 +10,7 @@ from components.prepare.leaks import check_leaks, remove_leaks
 from components.prepare.options import PrepareOptions
 from components.prepare.published_splits import Side
 from components.prepare.raw_data import RawData, parts_of
-from components.prepare.rules import Criterion, apply_criteria, one_triplet_per_query, sample
+from components.prepare.rules import Criterion, apply_criteria, one_row_per_positive, one_triplet_per_query, sample
 from components.prepare.split import split_queries
 
 
@@ -56,7 +56,7 @@ def _fill_sides(database: Database, options: PrepareOptions) -> list[Rule]:
     rules = apply_criteria(database, "train", [one_triplet_per_query("train", options.triplets_per_query)])
     if options.max_triplets:
         rules += apply_criteria(database, "train", [sample("train", options.max_triplets)])
-    apply_criteria(database, "dev", [one_triplet_per_query("dev", 1)])
+    apply_criteria(database, "dev", [one_row_per_positive("dev")])
     return rules
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from components.base_model import base_model_directory, resolve_base_model
 from components.dataset import (
-    CORPUS,
+    DATA_FILES,
     DEV,
+    DEV_CORPUS,
     MANIFEST,
     PROFILE,
-    QRELS,
     QUERIES,
     TRAIN,
     DatasetManifest,
@@ -24,11 +24,12 @@ from components.errors import DataError
 from components.evaluation_set import open_evaluation_set
 from components.prepare.base_encoder import base_encoders
 from components.prepare.database import Database, count, file_literal, scalar, scratch_database
+from components.prepare.dev_corpus import write_dev_corpus
 from components.prepare.digests import content_sha256
 from components.prepare.docstrings import DEMO_SOURCE
 from components.prepare.evaluation import write_evaluation_set
 from components.prepare.false_negatives import find_false_negatives
-from components.prepare.language import find_foreign
+from components.prepare.language import check_languages, find_foreign
 from components.prepare.lengths import SAMPLE, check_length, chosen_length, length_limit, percentiles, token_lengths
 from components.prepare.near_duplicates import define_words, find_alike
 from components.prepare.options import PrepareOptions
@@ -69,6 +70,7 @@ def prepare(source: str, output: Path, options: PrepareOptions | None = None) ->
         ModelError: when the base model cannot be found.
     """
     chosen = options or PrepareOptions()
+    check_languages(chosen.languages)
     if "://" not in source:
         local_data(source, Path(source).expanduser())  # a path that is wrong is told before the hub is asked
     base_model = resolve_base_model(chosen.base_model, _tell, fallback=source == DEMO_SOURCE)
@@ -128,6 +130,7 @@ def _prepare(
     rules += apply_criteria(database, "keys", [NEAR_DUPLICATE])
     rules += divide(database, raw, staged, options, is_brought=brought is not None)
     write_triplets(database, staged)
+    write_dev_corpus(database, staged)
     leaks = leaks_found(database, raw, staged, options, is_brought=brought is not None)
     _tell_of_shared(leaks)
     triplets = _sample(database)
@@ -215,10 +218,10 @@ def _manifest(
 ) -> DatasetManifest:
     limit = length_limit(base_model_directory(options.base_model), options.max_seq_length_cap)
     evaluation_digest = open_evaluation_set(staged).digest
-    digests = {name: content_sha256(database, staged / name) for name in (TRAIN, DEV)}
+    digests = {name: content_sha256(database, staged / name) for name in (TRAIN, DEV, DEV_CORPUS)}
     counts = {
         name.removesuffix(".parquet"): scalar(database, f"SELECT count(*) FROM {file_literal(staged / name)}")
-        for name in (TRAIN, DEV, CORPUS, QUERIES, QRELS)
+        for name in DATA_FILES
     }
     settings: dict[str, Any] = options.model_dump(mode="json") | raw.facts | {"token_length_sample": SAMPLE}
     return DatasetManifest(

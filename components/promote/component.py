@@ -15,7 +15,7 @@ def promote(
     """Register the candidate as a new version and make it the champion; returns the version, such as "V3"."""
     from components.stage import Stage
 
-    with Stage("promote") as stage:
+    with Stage("promote"):
         from pathlib import Path
 
         from components.decision import Decision
@@ -23,7 +23,6 @@ def promote(
         from components.promote.promote import promote as promote_model
         from components.registry import open_registry
 
-        stage.imported()
         record = Decision.read(Path(decision.path))
         print(record.reason, record.line(), sep="\n")
         lineage = lineage_of(Path(model.path), Path(dataset.path), dataset.metadata["version"], run)

@@ -10,8 +10,7 @@ def source(data: str, evaluation_data: str, base_model: str) -> str:
     """Fingerprint of raw data and base model as they are now: `prepare` is done again when it is another one."""
     from components.stage import Stage
 
-    with Stage("source") as stage:
+    with Stage("source"):
         from components.source.fingerprint import fingerprint
 
-        stage.imported()
         return fingerprint(data, evaluation_data, base_model)

@@ -22,14 +22,13 @@ def train(
     """Fine-tune the base model on the dataset's triplets."""
     from components.stage import Stage
 
-    with Stage("train") as stage:
+    with Stage("train"):
         from pathlib import Path
 
         from components.train.curve import write_curve
         from components.train.launch import train as train_here_or_on_nodes
         from components.train.report import TrainOptions
 
-        stage.imported()
         options = TrainOptions(
             recipe=recipe,
             epochs=epochs,

@@ -1,4 +1,4 @@
-"""What training is steered by: accuracy and NDCG@10 on a slice of the dev triplets, each text encoded once."""
+"""What training is steered by: NDCG@10 of the dev queries among passages of the collection, each text encoded once."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator, TripletEvaluator
 
-from components.dataset import DEV, TRAIN, Triplet
+from components.dataset import DEV, DEV_CORPUS, TRAIN, Triplet
 from components.train.report import DEV_ACCURACY, DEV_NDCG
 
 if TYPE_CHECKING:
@@ -19,15 +19,20 @@ if TYPE_CHECKING:
 
 _NAME = "dev"
 
-_LEAST, _MOST = 300, 4_000  #: texts of a slice
+_LEAST, _MOST = 1_000, 4_000  #: texts of a slice
 _ROWS = 4096
 
 
 class DevSlice(NamedTuple):
-    """Dev triplets, and further passages that make their search as hard as it can be made with training data."""
+    """Dev queries with all of their positives, and further passages that make their search as hard as it is."""
 
-    triplets: list[Triplet]
+    triplets: list[Triplet]  #: a row for each positive of a query
     distractors: list[str]
+
+    @property
+    def first_of_each_query(self) -> list[Triplet]:
+        """One triplet of each query."""
+        return list({triplet.query_id: triplet for triplet in reversed(self.triplets)}.values())[::-1]
 
     @property
     def texts(self) -> int:
@@ -36,19 +41,28 @@ class DevSlice(NamedTuple):
 
 
 def dev_slice(dataset: Path, texts: int) -> DevSlice:
-    """The first dev triplets, and as many passages of the training triplets: about so many texts in all.
+    """The first dev queries, and passages to search them in: about so many texts in all.
 
-    The evaluation files are not read: nothing that the gate judges by may steer training.
+    The passages are those that `prepare` drew of the collection; where a version of an earlier release has none, those
+    of the training triplets. The evaluation files are not read: nothing that the gate judges by may steer training.
 
     Args:
         dataset: a dataset version.
-        texts: that may be encoded in one evaluation; at least 300 are, when there are as many.
+        texts: that may be encoded in one evaluation; at least 1,000 are, when there are as many.
     """
     wanted = min(max(texts, _LEAST), _MOST)
     triplets = list(islice(_triplets(dataset / DEV), wanted // 6))
-    passages = (passage for triplet in _triplets(dataset / TRAIN) for passage in (triplet.positive, triplet.negative))
-    distractors = list(islice(passages, max(0, wanted - 3 * len(triplets))))
-    return DevSlice(triplets, distractors)
+    return DevSlice(triplets, list(islice(_passages(dataset), max(0, wanted - 3 * len(triplets)))))
+
+
+def _passages(dataset: Path) -> Iterator[str]:
+    path = dataset / DEV_CORPUS
+    if not path.is_file():
+        for triplet in _triplets(dataset / TRAIN):
+            yield from (triplet.positive, triplet.negative)
+        return
+    for batch in pq.ParquetFile(path).iter_batches(_ROWS, columns=["text"]):
+        yield from batch.column("text").to_pylist()
 
 
 def _triplets(path: Path) -> Iterator[Triplet]:
@@ -63,10 +77,11 @@ class DevEvaluator(BaseEvaluator):
     def __init__(self, part: DevSlice, batch_size: int = 64) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.primary_metric = DEV_NDCG
+        first = part.first_of_each_query
         self._triplets = TripletEvaluator(
-            anchors=[triplet.query for triplet in part.triplets],
-            positives=[triplet.positive for triplet in part.triplets],
-            negatives=[triplet.negative for triplet in part.triplets],
+            anchors=[triplet.query for triplet in first],
+            positives=[triplet.positive for triplet in first],
+            negatives=[triplet.negative for triplet in first],
             name=_NAME,
             batch_size=batch_size,
             write_csv=False,

@@ -1,6 +1,6 @@
 """What a TrainJob's nodes and the stage that submits it hand each other, in the object store.
 
-training/<digest>/inputs/…       train.parquet, dev.parquet, manifest.json, a base model that is a folder
+training/<digest>/inputs/…       the data files that a training reads, manifest.json, a base model that is a folder
 training/<digest>/inputs.json    what of it there is, written last
 training/<digest>/model/…        what the first node made
 training/<digest>/model.json     what of it there is, written last

@@ -50,7 +50,7 @@ class Recipe(NamedTuple):
 
 SEED = Recipe(
     name="seed",
-    description="one triplet per query, MultipleNegativesRankingLoss, the best checkpoint by TripletEvaluator",
+    description="one triplet per query, MultipleNegativesRankingLoss, the best checkpoint by NDCG@10 on dev",
     all_triplets=False,
     negatives=1,
     mined=False,
@@ -62,7 +62,7 @@ SEED = Recipe(
     warmup_ratio=0.1,
     dropout=True,
     frozen=0.0,
-    measure="accuracy",
+    measure="ndcg@10",
     evaluations=2,
     patience=0,
     averaging=(),

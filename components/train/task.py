@@ -9,11 +9,12 @@ import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
 from components.base_model import base_model_directory, check_length, open_model
-from components.dataset import DEV, TRAIN, DatasetManifest
+from components.dataset import DEV, DEV_CORPUS, TRAIN, DatasetManifest
 from components.digest import directory_files, file_sha256, tree_sha256
 from components.errors import DataError, ModelError
 from components.train.examples import CHUNK
 from components.train.hard_negatives import MARGIN
+from components.train.little_data import count_examples, fitted
 from components.train.recipes import Recipe
 from components.train.report import TrainOptions
 from components.train.trainer import uses_bf16
@@ -54,7 +55,7 @@ class Task(NamedTuple):
         libraries = ("torch", "accelerate")
         return {
             **self.data_inputs(),
-            "dev": self.data[DEV],
+            "dev": " ".join(self.data[name] for name in (DEV, DEV_CORPUS) if name in self.data),
             "recipe": repr(self.recipe),
             "seed": str(self.options.seed),
             "bf16": str(uses_bf16(self.options.precision)),
@@ -73,12 +74,13 @@ def look_up(dataset: Path, options: TrainOptions) -> Task:
     manifest = DatasetManifest.of(dataset)
     base_model = options.base_model or manifest.base_model
     base = base_model_directory(base_model)
-    recipe = _with_evaluations(options)
+    data = {name: _checked_sha256(dataset, name, manifest) for name in training_files(manifest)}
+    recipe = _recipe(dataset, options, manifest.counts["train"])
     length = options.max_seq_length or manifest.max_seq_length
     return Task(
         dataset=dataset,
         manifest=manifest,
-        data={name: _checked_sha256(dataset, name, manifest) for name in (TRAIN, DEV)},
+        data=data,
         base_model=base_model,
         base=base,
         base_sha256=tree_sha256(directory_files(base)),
@@ -89,6 +91,11 @@ def look_up(dataset: Path, options: TrainOptions) -> Task:
     )
 
 
+def training_files(manifest: DatasetManifest) -> list[str]:
+    """The data files that a training reads, by name; versions of earlier releases have no passages for dev."""
+    return [name for name in (TRAIN, DEV, DEV_CORPUS) if Path(name).stem in manifest.counts]
+
+
 def _checked_sha256(dataset: Path, name: str, manifest: DatasetManifest) -> str:
     path, told = dataset / name, manifest.counts[Path(name).stem]
     try:
@@ -97,20 +104,25 @@ def _checked_sha256(dataset: Path, name: str, manifest: DatasetManifest) -> str:
         raise DataError(
             f"{path} cannot be read ({error}); get the dataset version anew, or prepare it again."
         ) from error
+    noun = "passages" if name == DEV_CORPUS else "triplets"
     if rows != told:
         raise DataError(
-            f"{path} has {rows:,} triplets where the manifest beside it tells of {told:,}: it was changed; get the "
+            f"{path} has {rows:,} {noun} where the manifest beside it tells of {told:,}: it was changed; get the "
             "dataset version anew, or prepare it again."
         )
     return file_sha256(path)
 
 
-def _with_evaluations(options: TrainOptions) -> Recipe:
+def _recipe(dataset: Path, options: TrainOptions, rows: int) -> Recipe:
+    """The recipe as it is for the data, with what was set in place of what it says."""
     recipe = options.resolved()
-    if options.evaluations:
-        return recipe
-    # Long trainings are looked at in every half of an epoch, so that they can stop early.
-    return recipe._replace(evaluations=max(recipe.evaluations, math.ceil(2 * recipe.epochs)))
+    if not options.evaluations:
+        # Long trainings are looked at in every half of an epoch, so that they can stop early.
+        recipe = recipe._replace(evaluations=max(recipe.evaluations, math.ceil(2 * recipe.epochs)))
+    shares = max(1, options.processes) * options.num_nodes
+    examples = count_examples(dataset, recipe, rows)
+    found = fitted(recipe, examples, batch_size=options.batch_size, epochs=options.epochs, shares=shares)
+    return found._replace(evaluations=options.evaluations) if options.evaluations else found
 
 
 def check(task: Task, output: Path) -> None:
@@ -126,11 +138,10 @@ def check(task: Task, output: Path) -> None:
 
 def check_batch(task: Task, examples: int) -> None:
     """Raise a DataError when so many examples do not fill one batch."""
-    if examples < task.recipe.batch_size:
-        smaller = f" or set --batch-size to {max(2, examples // 4)}" if examples > 1 else ""
+    if examples < max(2, task.recipe.batch_size):
         raise DataError(
             f"{task.dataset / TRAIN} has {examples} examples for the recipe {task.recipe.name!r}, fewer than one batch "
-            f"of {task.recipe.batch_size}; bring more data{smaller}."
+            f"of {max(2, task.recipe.batch_size)}; bring more data."
         )
 
 

@@ -67,6 +67,7 @@ def train_model(
     place = checkpoint_place()
     task = look_up(dataset, options)
     check(task, output)
+    _tell_fit(task)
     ranks = Ranks.join()  # which also says which GPU is this process's
     model = open_base_model(task)
     _open_places(output, log)
@@ -86,6 +87,16 @@ def train_model(
             model.max_seq_length = task.max_seq_length
             _save(model, report, scratch / "model", output)
     return report
+
+
+def _tell_fit(task: Task) -> None:
+    """Tell how a recipe was fitted to little data."""
+    recipe, named = task.recipe, task.options.resolved()
+    if (recipe.batch_size, recipe.epochs) != (named.batch_size, named.epochs):
+        tell(
+            f"the data is little: batches of {recipe.batch_size} in place of {named.batch_size}, "
+            f"{recipe.epochs:g} epochs in place of {named.epochs:g}"
+        )
 
 
 def _open_places(output: Path, log: Path | None) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from components.base_model import base_model_directory
-from components.dataset import DEV, MANIFEST, TRAIN, DatasetManifest
+from components.dataset import MANIFEST, DatasetManifest
 from components.digest import directory_files, tree_sha256
 from components.errors import RankliftError, StoppedError, StoreError
 from components.kubernetes_api import TRAIN_JOBS, KubernetesApi, KubernetesError, Manifest
@@ -27,7 +27,7 @@ from components.train.handover import BASE_MODEL, DATASET, Handover
 from components.train.launch import check_shares
 from components.train.node_pods import Seen, ends, look
 from components.train.report import REPORT, TrainingReport, TrainOptions
-from components.train.task import check, look_up
+from components.train.task import check, look_up, training_files
 from components.train.tell import tell as tell_line
 from components.train.train_job import inputs_digest, job_name, processes_per_node, train_job
 from components.train.train_job_settings import TrainJobSettings
@@ -97,7 +97,7 @@ def _store() -> ObjectStore:
 
 def _inputs(dataset: Path, base_model: str) -> tuple[dict[str, Path], str]:
     """The files to hand over by name, and what tells the base model from others."""
-    files = {f"{DATASET}/{name}": dataset / name for name in (TRAIN, DEV, MANIFEST)}
+    files = {f"{DATASET}/{name}": dataset / name for name in (*training_files(DatasetManifest.of(dataset)), MANIFEST)}
     if not (base_model.startswith(SCHEME) or Path(base_model).is_dir()):
         return files, base_model  # it is in the image, or every node gets it from the hub
     folder = base_model_directory(base_model)

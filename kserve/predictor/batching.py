@@ -1,77 +1,81 @@
 """Texts of concurrent requests are embedded together, in batches that form while the processor is busy.
 
 There is no waiting for a batch to fill: whatever waits when an inference stream is free becomes its next batch. The
-text that waited longest chooses it, together with those closest to it in length, so that padding stays small and
-nothing starves. Tokens are made by a thread of their own while inference runs.
+text whose turn it is chooses it, together with those closest to it in length, so that padding stays small and nothing
+starves. Turns are fair between requests, and what nobody waits for any more leaves before it costs an inference. Tokens
+are made by a thread of their own while inference runs.
 """
 
 import asyncio
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from queue import SimpleQueue
 
-import numpy as np
-
-from components.encoder import Embeddings, Encoder, Session, common_size
-from components.errors import ModelError
+from components.encoder import Embeddings, Encoder
+from components.errors import ModelError, RankliftError
 from predictor import metrics
+from predictor.budgets import fits
 from predictor.cache import Embedded
-from predictor.refusal import overloaded, timed_out, unavailable
+from predictor.fair_queue import Order
+from predictor.lanes import Lanes
+from predictor.refusal import RefusalError, invalid, overloaded, timed_out, unavailable
+from predictor.waiting import Asker, Slice, Waiting, choose_batch, slices
+from predictor.warm_up import warm_session
 
 logger = logging.getLogger("ranklift")
 
 _WINDOW = 512  # waiting texts among which a batch finds its like
-# OpenVINO's binding prepares itself in its first inference, and deadlocks when two threads do that at once: one holds
-# the interpreter's lock and waits for the other's static initialisation (seen in 2 of 60 starts, 2026.4).
-_ONE_WARMS_UP = threading.Lock()
-_SMALLEST_SHARE = 128  # tokens below which splitting work among streams gains nothing
+_TURN_CHARACTERS = 1 << 16  # that are tokenised of one request before it is another's turn
+_CHARACTERS_PER_TOKEN = 4  # about, to tell small requests from large ones before they are tokenised
+_JOIN_SECONDS = 5.0  # for a thread to end: it is in one inference, or one slice of texts
 
 
-class Waiting:
-    """One text on its way through the queue."""
-
-    __slots__ = ("deadline", "encoding", "future", "since", "text", "tokens")
-
-    def __init__(self, text: str, deadline: float, future: "asyncio.Future[Embedded]") -> None:
-        self.text = text
-        self.deadline = deadline
-        self.future = future
-        self.since = time.monotonic()
-        self.encoding: Any = None
-        self.tokens = 0
+class EmbeddingError(RankliftError):
+    """A text that was not embedded, for a reason that is in the log."""
 
 
 class Batcher:
     """The queue in front of one encoder, and the threads that empty it.
 
-    `submit` is for the event loop's thread. As many threads infer as there are streams, each with a session of its own.
+    `submit` and `wait` are for the event loop's thread. As many threads infer as there are streams, each with a
+    session of its own.
     """
 
-    def __init__(self, encoder: Encoder, *, streams: int, batch_tokens: int, max_waiting: int, timeout: float) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        streams: int,
+        batch_tokens: int,
+        max_waiting: int,
+        timeout: float,
+        max_characters: int = 16 << 20,
+    ) -> None:
         self._encoder = encoder
         self._streams = streams
         self._batch_tokens = batch_tokens
         self._max_waiting = max_waiting
+        self._max_characters = max_characters
         self._timeout = timeout
-        self._admitted = 0  # submitted and not resolved; the event loop's thread only
+        # Submitted and neither embedded nor left; the event loop's thread only.
+        self._admitted: set[Waiting] = set()
+        self._characters = 0
         self._seconds_per_text = 0.01  # moving average, for Retry-After
-        self._queue: deque[Waiting] = deque()
+        self._submitted: SimpleQueue[list[Slice] | None] = SimpleQueue()
+        self._queue: Lanes[Waiting] = Lanes(batch_tokens)
         self._changed = threading.Condition()
+        self._some_left = False
         self._refusing = False
         self._closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
         self._threads: list[threading.Thread] = []
 
     @property
     def admitted(self) -> int:
-        """Texts that were submitted and are not embedded yet."""
-        return self._admitted
+        """Texts that were submitted, are not embedded yet, and that somebody waits for."""
+        return len(self._admitted)
 
     async def start(self) -> None:
         """Start the threads on the running event loop, and wait until each has inferred once.
@@ -85,6 +89,7 @@ class Batcher:
             threading.Thread(target=self._work, args=(future,), name=f"infer-{number}", daemon=True)
             for number, future in enumerate(warm)
         ]
+        self._threads.append(threading.Thread(target=self._tokenize_all, name="tokenize", daemon=True))
         for thread in self._threads:
             thread.start()
         try:
@@ -94,7 +99,7 @@ class Batcher:
             raise
 
     def submit(self, texts: Sequence[str], deadline: float) -> list[Waiting]:
-        """Queue texts; each one's future resolves to its `Embedded`, or raises the `RefusalError` that it met.
+        """Queue the texts of a request, for `wait` to wait for.
 
         Args:
             texts: prompts included.
@@ -105,44 +110,108 @@ class Batcher:
         """
         if self._refusing or self._loop is None:
             raise unavailable("The model is being replaced or the server is stopping; try again.")
-        if self._admitted + len(texts) > self._max_waiting:
-            seconds = self._admitted * self._seconds_per_text
-            raise overloaded(self._admitted, self._max_waiting, min(seconds, self._timeout))
-        waiting = [Waiting(text, deadline, self._loop.create_future()) for text in texts]
-        self._admitted += len(waiting)
+        characters = sum(map(len, texts))
+        self._check_room(len(texts), characters)
+        order = Order(is_small=characters <= _CHARACTERS_PER_TOKEN * self._batch_tokens)
+        waiting = [Waiting(text, deadline, order) for text in texts]
+        self._admitted.update(waiting)
+        self._characters += characters
         metrics.QUEUE.inc(len(waiting))
-        self._tokenizing.submit(self._tokenize, waiting)
+        self._submitted.put(list(slices(waiting)))
         return waiting
 
-    async def close(self) -> None:
-        """Refuse new texts, embed those that wait, and stop the threads."""
+    async def wait(self, items: Collection[Waiting], deadline: float) -> None:
+        """Wait until the texts have an outcome; what no request waits for any more is not embedded.
+
+        Raises:
+            RefusalError: when the deadline passes.
+        """
+        asker = Asker(asyncio.get_running_loop())
+        pending = [item for item in items if not item.has_ended]
+        for item in pending:
+            item.askers.append(asker)
+        asker.missing = len(pending)
+        try:
+            if pending:
+                await asyncio.wait((asker.future,), timeout=deadline - time.monotonic())
+            if asker.missing:
+                raise timed_out(self._timeout)
+        finally:
+            if asker.missing:
+                self._leave(asker, pending)
+
+    def _leave(self, asker: Asker, items: Iterable[Waiting]) -> None:
+        left = []
+        for item in items:
+            if not item.has_ended:
+                item.askers.remove(asker)
+                if not item.askers:
+                    left.append(item)
+        self._settle(left)
+        for item in left:
+            item.end(None)
+        self._some_left = self._some_left or bool(left)
+
+    async def close(self, within: float | None = None) -> None:
+        """Refuse new texts, embed those that wait, for so many seconds at most, and stop the threads."""
         self._refusing = True
-        while self._admitted:
+        end = None if within is None else time.monotonic() + within
+        while self._admitted and (end is None or time.monotonic() < end):
             await asyncio.sleep(0.01)
-        self._tokenizing.shutdown(wait=False)
+        self._resolve(list(self._admitted), unavailable("The server is stopping; try again."))
+        self._submitted.put(None)
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         for thread in self._threads:
-            await asyncio.to_thread(thread.join)
+            await asyncio.to_thread(thread.join, _JOIN_SECONDS)
 
-    def _tokenize(self, waiting: list[Waiting]) -> None:
-        try:
-            encodings = self._encoder.tokenize([item.text for item in waiting])
-        except Exception as error:  # noqa: BLE001 - whatever it was, the requests that wait must hear of it
-            self._resolve_later(waiting, error)
+    def _check_room(self, texts: int, characters: int) -> None:
+        waiting = len(self._admitted)
+        seconds = min(waiting * self._seconds_per_text, self._timeout)
+        for amount, others, limit, what in (
+            (texts, waiting, self._max_waiting, "texts"),
+            (characters, self._characters, self._max_characters, "characters"),
+        ):
+            if amount > limit:
+                raise invalid(f"The request has {amount} {what} where the whole queue has room for {limit}.")
+            if not fits(amount, others, limit):
+                raise overloaded(others, limit, what, seconds)
+
+    def _tokenize_all(self) -> None:
+        queue: Lanes[Slice] = Lanes(_TURN_CHARACTERS)
+        while self._receive(queue):
+            self._tokenize(queue.next().pop().items)
+
+    def _receive(self, queue: Lanes[Slice]) -> bool:
+        """Queue what was submitted, after waiting for something when nothing is queued; False at the end."""
+        while not len(queue) or not self._submitted.empty():
+            submitted = self._submitted.get()
+            if submitted is None:
+                return False
+            for piece in submitted:
+                queue.add(piece, piece.characters)
+        return True
+
+    def _tokenize(self, items: list[Waiting]) -> None:
+        items = [item for item in items if not item.has_ended]
+        if not items:
             return
-        for item, encoding in zip(waiting, encodings, strict=True):
-            item.encoding = encoding
-            item.tokens = len(encoding.ids)
+        try:
+            tokens = self._encoder.tokenize([item.text for item in items])
+        except BaseException as error:  # noqa: BLE001 - a panic in `tokenizers` is no Exception; who waits must hear
+            self._fail(items, error)
+            return
         with self._changed:
-            self._queue.extend(waiting)
+            for item, made in zip(items, tokens, strict=True):
+                item.tokens = made
+                item.text = ""
+                self._queue.add(item, item.length)
             self._changed.notify_all()
 
     def _work(self, warm: "asyncio.Future[None]") -> None:
         try:
-            with _ONE_WARMS_UP:
-                session = self._warm_session()
+            session = warm_session(self._encoder)
         except Exception as error:  # noqa: BLE001 - OpenVINO and tokenizers have no narrower one in common
             self._report(warm, ModelError(f"The model cannot infer ({error}); export it again."))
             return
@@ -150,25 +219,15 @@ class Batcher:
         while batch := self._next_batch():
             started = time.monotonic()
             try:
-                vectors = session.run([item.encoding for item in batch])
-            except Exception as error:  # noqa: BLE001 - as above
-                self._resolve_later(batch, error)
+                vectors = session.run([item.tokens for item in batch])
+            except BaseException as error:  # noqa: BLE001 - as in `_tokenize`
+                self._fail(batch, error)
                 continue
             seconds = time.monotonic() - started
-            _observe(batch, started, seconds)
+            padded = len(batch) * max(item.length for item in batch)
+            metrics.observe_batch(padded, seconds, [started - item.since for item in batch])
             self._seconds_per_text += 0.05 * (seconds / len(batch) / self._streams - self._seconds_per_text)
             self._resolve_later(batch, vectors)
-
-    def _warm_session(self) -> Session:
-        """A session that has inferred a short batch and a long text: the graph is compiled for a stream by then."""
-        session = self._encoder.session()
-        longest = self._encoder.config.max_seq_length
-        for texts in (["warm up", "a text to warm up with"], [" ".join(["warm"] * longest)]):
-            vectors = session.run(self._encoder.tokenize(texts))
-        dimension = self._encoder.config.dimension
-        if vectors.shape != (1, dimension) or not np.isfinite(vectors).all():
-            raise ModelError(f"its embeddings are not {dimension} finite numbers each")
-        return session
 
     def _report(self, warm: "asyncio.Future[None]", fault: ModelError | None) -> None:
         def report() -> None:
@@ -186,72 +245,53 @@ class Batcher:
         """The next texts to infer together; empty when the batcher is closing and nothing waits."""
         with self._changed:
             while True:
-                overdue = self._drop_overdue()
-                if overdue:
-                    self._resolve_later(overdue, timed_out(self._timeout))
-                if self._queue:
-                    return self._take()
-                if self._closing:
-                    return []
+                batch = self._take()
+                if batch or self._closing:
+                    return batch
                 self._changed.wait()
 
-    def _drop_overdue(self) -> list[Waiting]:
-        now = time.monotonic()
-        overdue = []
-        while self._queue and self._queue[0].deadline < now:
-            overdue.append(self._queue.popleft())
-        return overdue
-
     def _take(self) -> list[Waiting]:
-        window = list(islice(self._queue, _WINDOW))
-        batch = choose_batch(window, self._batch_tokens, self._streams)
-        chosen = set(map(id, batch))
-        rest = [item for item in window if id(item) not in chosen]
-        for _ in window:
-            self._queue.popleft()
-        self._queue.extendleft(reversed(rest))
-        return batch
+        if self._some_left:
+            self._some_left = False
+            self._queue.filter(lambda item: not item.has_ended)
+        while len(self._queue):
+            queue = self._queue.next()
+            window = queue.first(_WINDOW)
+            now = time.monotonic()
+            overdue = [item for item in window if item.deadline < now]
+            if not overdue:
+                batch = choose_batch(window, self._budget(window[0]), self._streams)
+                queue.take(batch)
+                return batch
+            queue.take(overdue)
+            self._resolve_later(overdue, timed_out(self._timeout))
+        return []
 
-    def _resolve_later(self, waiting: list[Waiting], outcome: Embeddings | Exception) -> None:
-        if self._loop is not None:
+    def _budget(self, first: Waiting) -> int:
+        """The most tokens of the next batch: half as many of a large request while small ones keep coming."""
+        if first.order.is_small or not self._queue.expects_small:
+            return self._batch_tokens
+        return self._batch_tokens // 2
+
+    def _fail(self, items: list[Waiting], error: BaseException) -> None:
+        logger.error("%d texts were not embedded: %s", len(items), type(error).__name__, exc_info=error)
+        self._resolve_later(items, EmbeddingError("The model failed on a text of the request; the log says where."))
+
+    def _resolve_later(self, waiting: list[Waiting], outcome: Embeddings | RefusalError | EmbeddingError) -> None:
+        if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._resolve, waiting, outcome)
 
-    def _resolve(self, waiting: list[Waiting], outcome: Embeddings | Exception) -> None:
-        self._admitted -= len(waiting)
-        metrics.QUEUE.dec(len(waiting))
-        if isinstance(outcome, Exception):
-            logger.error("%d texts were not embedded: %s", len(waiting), type(outcome).__name__)
+    def _resolve(self, waiting: list[Waiting], outcome: Embeddings | RefusalError | EmbeddingError) -> None:
+        self._settle([item for item in waiting if not item.has_ended])
         for row, item in enumerate(waiting):
-            if item.future.done():
-                continue
+            if item.has_ended:
+                continue  # it was left
             if isinstance(outcome, Exception):
-                item.future.set_exception(outcome)
-                item.future.exception()  # marks it as seen: the request that asked may be gone
+                item.end(outcome)
             else:
-                item.future.set_result(Embedded(outcome[row].copy(), item.tokens))
+                item.end(Embedded(outcome[row].copy(), item.length, item.tokens.was_cut))
 
-
-def choose_batch(window: Sequence[Waiting], budget: int, streams: int) -> list[Waiting]:
-    """The first of the window, and those closest to it in length, within a budget of padded tokens.
-
-    When little waits, the budget is one stream's share of it, so that a lone request uses every stream.
-    """
-    share = -(-sum(item.tokens for item in window) // streams)
-    budget = min(budget, max(share, _SMALLEST_SHARE))
-    length = window[0].tokens
-    batch = [window[0]]
-    longest = length
-    for item in sorted(window[1:], key=lambda item: abs(item.tokens - length)):
-        longest = max(longest, item.tokens)
-        if longest * (len(batch) + 1) > budget:
-            break
-        batch.append(item)
-    return batch[: common_size(len(batch))]
-
-
-def _observe(batch: list[Waiting], started: float, seconds: float) -> None:
-    metrics.BATCH_TEXTS.observe(len(batch))
-    metrics.BATCH_TOKENS.observe(len(batch) * max(item.tokens for item in batch))
-    metrics.INFERENCE.observe(seconds)
-    for item in batch:
-        metrics.QUEUE_WAIT.observe(started - item.since)
+    def _settle(self, items: Sequence[Waiting]) -> None:
+        self._admitted.difference_update(items)
+        self._characters -= sum(item.characters for item in items)
+        metrics.QUEUE.dec(len(items))

@@ -18,6 +18,7 @@ class Embedded(NamedTuple):
 
     vector: Vector  #: float32 of shape (dimension,)
     tokens: int  #: that the model read, special tokens included
+    was_cut: bool = False  #: whether the text has more tokens than the model reads
 
 
 class EmbeddingCache:

@@ -1,7 +1,8 @@
 """The gate in front of the application: what every HTTP request passes before and after its route.
 
 It reads the whole body first, within a size and a time, so that a slow or greedy client holds a few buffers and never
-a worker; gives each request an id; and writes headers, metrics and one log line.
+a worker; gives each request an id; ends the work for a client that has left; and writes headers, metrics and one log
+line, for an answer, a refusal and a failure alike.
 """
 
 import asyncio
@@ -10,46 +11,44 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from predictor import metrics
-from predictor.answers import refuse
+from predictor.answers import FAILED, refuse
+from predictor.connection import connection_of
+from predictor.media_types import media_type
+from predictor.origin import OriginCheck
 from predictor.refusal import RefusalError
-from predictor.settings import PredictorSettings
+from predictor.request_body import RequestBody
+from predictor.request_notes import RequestNotes
+from predictor.request_rest import NotingEnd, discard_rest
+from predictor.security_headers import missing_from
+from predictor.switchboard import Switchboard
+from predictor.versions import version_headers
 
 logger = logging.getLogger("ranklift.requests")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
-_OPEN_PATHS = ("/", "/docs", "/openapi.json", "/v2/health/live", "/v2/health/ready")
+_OPEN_PATHS = ("/", "/docs", "/openapi.json", "/health", "/v2/health/live", "/v2/health/ready")
 _OPEN_FOLDERS = ("/page/", "/docs/files/")
-_JSON = re.compile(rb"application/(json|[A-Za-z0-9.+-]+\+json)\s*(;.*)?", re.IGNORECASE)
-# Strings and what stands between them. Possessive, and matching to the end what nobody closes: whatever quotes a
-# hostile body holds, they cost one pass.
-_STRINGS = re.compile(rb'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)[^"\[\]{}]*+)++', re.DOTALL)
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-
-SECURITY_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-store"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-        b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
-)
+ENDING = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)  # the request, or the process, is to end
+_CLIENT_LEFT = 499  # as proxies log it; nobody reads this answer
 
 
 class Gate:
     """ASGI middleware; everything but HTTP passes untouched."""
 
-    def __init__(self, app: ASGIApp, settings: PredictorSettings) -> None:
+    def __init__(self, app: ASGIApp, switchboard: Switchboard) -> None:
+        settings = switchboard.settings
         self.app = app
+        self.switchboard = switchboard
         self.settings = settings
         self.token = settings.api_token.get_secret_value().encode() if settings.api_token else b""
+        self.origin = OriginCheck(settings.host, settings.allowed_hosts, settings.cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -63,129 +62,122 @@ class _Passage:
     """One request on its way through the gate."""
 
     def __init__(self, gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
-        self._app = gate.app
+        self._gate = gate
         self._settings = gate.settings
-        self._token = gate.token
-        self._scope = scope
-        self._receive = receive
+        self._method: str = scope["method"]
+        # A copy: the server leaves the body of an answer to HEAD out by the method in its own.
+        self._scope = {**scope, "method": "GET" if self._method == "HEAD" else self._method}
+        self._receive = NotingEnd(receive)
         self._send = send
         self._headers = dict(scope["headers"])
+        self._share = gate.switchboard.bodies.share()
         self._status = 0
-        self._id = self._request_id()
-        scope["ranklift_request_id"] = self._id
+        self._notes = RequestNotes(self._request_id())
+        self._notes.put_into(self._scope)
 
     async def serve(self) -> None:
         started = time.perf_counter()
+        connection = connection_of(self._scope)
         try:
-            self._check_token()
-            body = await self._read_body()
-            await self._app(self._scope, _replay(body, self._receive), self._send_marked)
-        except RefusalError as refusal:
-            headers = {**refusal.headers, "Connection": "close"}
-            answer = refuse(self._id, self._scope["path"], refusal.status, refusal.sentence, headers)
-            await answer(self._scope, self._receive, self._send_marked)
+            with self._recorded(started):
+                connection.begin_request()
+                await self._answer_or_refuse()
+        except asyncio.CancelledError:
+            if not connection.is_lost and self._status == 0:  # the drain timeout has passed
+                await self._refuse(503, "The server is stopping; try again.", {"Connection": "close"})
         finally:
-            self._record(time.perf_counter() - started)
+            connection.end_request()
+            self._share.release()
+
+    async def _answer_or_refuse(self) -> None:
+        try:
+            await self._answer()
+        except RefusalError as refusal:
+            await discard_rest(self._receive, self._headers, slowly=refusal.status == 503)
+            await self._refuse(refusal.status, refusal.sentence, {**refusal.headers, "Connection": "close"})
+        except ENDING:
+            raise
+        except BaseException as error:
+            logger.error("request %s failed", self._notes.request_id, exc_info=error)
+            if self._status == 0:
+                await self._refuse(500, FAILED, {"Connection": "close"})
+            elif self._status < 500:
+                raise  # half an answer is out: only closing the connection says so
+
+    async def _answer(self) -> None:
+        self._gate.origin.check(self._method, self._headers)
+        self._check_token()
+        body = await RequestBody(self._scope["path"], self._headers, self._settings, self._share).read(self._receive)
+        self._make_headers_canonical(has_body=bool(body))
+        await self._gate.app(self._scope, _replay(body, self._receive), self._send_marked)
+
+    async def _refuse(self, status: int, sentence: str, headers: dict[str, str]) -> None:
+        answer = refuse(self._notes.request_id, self._scope["path"], status, sentence, headers)
+        await answer(self._scope, self._receive, self._send_marked)
 
     def _request_id(self) -> str:
         given = self._headers.get(b"x-request-id", b"")
         return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
     def _check_token(self) -> None:
-        path = self._scope["path"]
-        if not self._token or path in _OPEN_PATHS or path.startswith(_OPEN_FOLDERS):
+        path, token = self._scope["path"], self._gate.token
+        if not token or path in _OPEN_PATHS or path.startswith(_OPEN_FOLDERS):
             return
         given = self._headers.get(b"authorization", b"")
-        if not hmac.compare_digest(given, b"Bearer " + self._token):
+        if not hmac.compare_digest(given, b"Bearer " + token):
             raise RefusalError(401, "A bearer token is needed, and was not given or is wrong.")
 
-    async def _read_body(self) -> bytes:
-        limit = self._settings.max_body_bytes
-        stated = self._headers.get(b"content-length", b"0")
-        if stated.isdigit() and int(stated) > limit:
-            raise _too_large(limit)
-        try:
-            async with asyncio.timeout(self._settings.body_timeout):
-                body = await self._collect(limit)
-        except TimeoutError:
-            seconds = self._settings.body_timeout
-            raise RefusalError(408, f"The request did not arrive whole within {seconds:g} s, the limit.") from None
-        if body:
-            self._check_content(body)
-        return body
-
-    async def _collect(self, limit: int) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await self._receive()
-            if message["type"] != "http.request":
-                return b""  # the client is gone; nobody reads the answer
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > limit:
-                raise _too_large(limit)
-            if not message.get("more_body", False):
-                return b"".join(parts)
-
-    def _check_content(self, body: bytes) -> None:
-        kind = self._headers.get(b"content-type", b"")
-        is_binary = kind == b"application/octet-stream" and self._scope["path"].endswith("/infer")
-        if not is_binary and not _JSON.fullmatch(kind):
-            raise RefusalError(415, "The request must be sent with the header Content-Type: application/json.")
-        limit = self._settings.max_nesting
-        if not is_binary and nests_deeper(body, limit):
-            raise RefusalError(
-                422, f"The JSON is nested deeper than {limit} levels, the limit (--max_nesting sets it)."
-            )
+    def _make_headers_canonical(self, *, has_body: bool) -> None:
+        """Spell the body's type as the libraries behind compare it; what was compressed is plain now."""
+        hidden = {b"content-encoding", b"content-length", b"transfer-encoding"}
+        kept = [(name, value) for name, value in self._scope["headers"] if name not in hidden]
+        if has_body:
+            kept = [header for header in kept if header[0] != b"content-type"]
+            kept.append((b"content-type", media_type(self._headers.get(b"content-type", b"")).canonical))
+        self._scope["headers"] = kept
 
     async def _send_marked(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             given = list(message.get("headers", ()))
-            names = {name.lower() for name, _ in given}
-            added = [header for header in SECURITY_HEADERS if header[0] not in names]
-            message["headers"] = [*given, *added, (b"x-request-id", self._id.encode("ascii"))]
+            message["headers"] = [*given, *missing_from(given), *self._marks()]
         await self._send(message)
+
+    def _marks(self) -> Iterator[tuple[bytes, bytes]]:
+        yield b"x-request-id", self._notes.request_id.encode("ascii")
+        served = self._notes.served or self._gate.switchboard.served
+        if served is not None:
+            for name, value in version_headers(served).items():
+                yield name.lower().encode("ascii"), value.encode("ascii")
+
+    @contextmanager
+    def _recorded(self, started: float) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._record(time.perf_counter() - started)
 
     def _record(self, seconds: float) -> None:
         route = getattr(self._scope.get("route"), "path", "other")
-        metrics.REQUESTS.labels(route, str(self._status)).inc()
+        status = self._status or _CLIENT_LEFT
+        metrics.REQUESTS.labels(route, str(status)).inc()
         metrics.LATENCY.labels(route).observe(seconds)
         fields: dict[str, Any] = {
-            "request_id": self._id,
-            "method": self._scope["method"],
+            "request_id": self._notes.request_id,
+            "method": self._method,
             "route": route,
-            "status": self._status,
+            "status": status,
             "milliseconds": round(seconds * 1000, 2),
         }
         logger.info("request", extra={"fields": fields})
 
 
-def nests_deeper(body: bytes, limit: int) -> bool:
-    """Whether brackets and braces of a JSON text nest deeper than `limit`; those in strings do not count."""
-    if body.count(b"[") + body.count(b"{") <= limit:
-        return False
-    depth = 0
-    for byte in _STRINGS.sub(b"", body).translate(None, _NO_BRACKETS):
-        depth += 1 if byte in b"[{" else -1
-        if depth > limit:
-            return True
-    return False
-
-
-def _too_large(limit: int) -> RefusalError:
-    return RefusalError(413, f"The request body is larger than {limit} bytes, the limit (--max_body_bytes sets it).")
-
-
 def _replay(body: bytes, receive: Receive) -> Receive:
-    sent = False
+    waiting = [body]
 
     async def replay() -> Message:
-        nonlocal sent
-        if sent:
+        if not waiting:
             return await receive()
-        sent = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return {"type": "http.request", "body": waiting.pop(), "more_body": False}
 
     return replay

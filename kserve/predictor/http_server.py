@@ -2,76 +2,34 @@
 
 import contextlib
 import socket
-from asyncio import TimerHandle
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.responses import PlainTextResponse
 from kserve.model_server import app
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest import v2_datamodels as v2
 from kserve.protocol.rest.server import RESTServer, _RefreshingServer, metrics_handler
-from kserve.protocol.rest.v1_endpoints import V1Endpoints
 from kserve.protocol.rest.v2_endpoints import V2Endpoints
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from predictor import pages
 from predictor.answers import add_handlers
+from predictor.connection import Connection
+from predictor.connections import Connections
 from predictor.gate import Gate
-from predictor.routes import MODEL_FAULTS, router
-from predictor.schemas import PredictRequest, PredictResponse
+from predictor.origin import names_of
+from predictor.routes import router
+from predictor.routing import faults
 from predictor.switchboard import Switchboard
+from predictor.versions import DIGEST_HEADER, VERSION_HEADER
 
-app.include_router(router)
-
-_MAX_HEADER_BYTES = 1 << 16
-
-
-class PatientProtocol(HttpToolsProtocol):
-    """HTTP that gives a client a bounded time, and a bounded size, to send a request's head."""
-
-    head_timeout = 10.0
-    _head_timer: TimerHandle | None = None
-    _head_bytes = 0
-
-    def connection_made(self, transport: Any) -> None:
-        """A client connected: its first request's head is due."""
-        super().connection_made(transport)
-        self._head_bytes = 0
-        self._head_timer = self.loop.call_later(self.head_timeout, transport.close)
-
-    def data_received(self, data: bytes) -> None:
-        """Some bytes arrived: while they are a head's, they count."""
-        if self._head_timer is not None:
-            self._head_bytes += len(data)
-        super().data_received(data)
-        if self._head_timer is not None and self._head_bytes > _MAX_HEADER_BYTES:
-            self.transport.close()
-
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        super().on_message_begin()
-        if self._head_timer is None:
-            self._head_bytes = 0
-            self._head_timer = self.loop.call_later(self.head_timeout, self.transport.close)
-
-    def on_headers_complete(self) -> None:
-        """A head is whole; the body has a time limit of its own."""
-        self._cancel_timer()
-        super().on_headers_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone."""
-        self._cancel_timer()
-        super().connection_lost(exc)
-
-    def _cancel_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+_KERNEL_BUFFER = 1 << 17  # bytes of a connection, in each direction
 
 
 class _Server(_RefreshingServer):
@@ -99,10 +57,13 @@ class RestServer(RESTServer):
         )
         self._switchboard = switchboard
         self._socket = bind(settings.host, port)
-        protocol = type("Protocol", (PatientProtocol,), {"head_timeout": settings.body_timeout})
+        connections = Connections(settings.max_connections, settings.max_unread_bytes)
+        self.create_application()
         self.config = Config(
-            app,
-            http=protocol,
+            gated(app, switchboard),
+            http=connections.protocol(
+                Connection, head_timeout=settings.body_timeout, write_timeout=settings.write_timeout
+            ),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -114,7 +75,6 @@ class RestServer(RESTServer):
             ssl_keyfile=self.config.ssl_keyfile,
         )
         self._server = _Server(self.config)
-        self.create_application()
 
     @property
     def port(self) -> int:
@@ -129,8 +89,9 @@ class RestServer(RESTServer):
         """Serve until stopped."""
         await self._server.serve(sockets=[self._socket])
 
-    def stop(self) -> None:
-        """Accept no more connections, end the requests in flight."""
+    async def stop(self, grace: float) -> None:
+        """Accept no more connections, end the requests in flight within some seconds."""
+        self.config.timeout_graceful_shutdown = max(1, int(grace))
         self._server.should_exit = True
 
     def create_application(self) -> None:
@@ -139,50 +100,41 @@ class RestServer(RESTServer):
         app.version = version("ranklift")
         app.description = "Ranks documents by their similarity to a query, and embeds texts."
         app.state.switchboard = self._switchboard
+        app.state.data_plane = self.dataplane
         (pages.add if self._switchboard.settings.pages else pages.leave_out)(app)
         self._register_endpoints(app)
         add_handlers(app)
-        app.add_middleware(Gate, settings=self._switchboard.settings)
 
     def _register_endpoints(self, application: FastAPI) -> None:
-        """kserve's v1 and v2 endpoints, without those that answer 501 for every model (explain, versions)."""
-        one = V1Endpoints(self.dataplane, self.model_repository_extension)
+        """kserve's probes and metrics, and the routes of every protocol."""
         two = V2Endpoints(self.dataplane, self.model_repository_extension)
-        v1, v2_routes = APIRouter(tags=["V1"]), APIRouter(tags=["V2"])
-        v1.add_api_route("/v1/models", one.models)
-        v1.add_api_route("/v1/models/{model_name}", one.model_ready, responses=MODEL_FAULTS)
-        v1.add_api_route(
-            "/v1/models/{model_name}:predict",
-            one.predict,
-            methods=["POST"],
-            response_model=None,
-            responses={**MODEL_FAULTS, 200: {"model": PredictResponse}},
-            openapi_extra=_body(PredictRequest.model_json_schema()),
+        probes = APIRouter(tags=["V2"])
+        probes.add_api_route("/v2", two.metadata, response_model=v2.ServerMetadataResponse)
+        probes.add_api_route("/v2/health/live", two.live, response_model=v2.ServerLiveResponse)
+        probes.add_api_route(
+            "/v2/health/ready", two.ready, response_model=v2.ServerReadyResponse, responses=faults(503)
         )
-        v2_routes.add_api_route("/v2", two.metadata, response_model=v2.ServerMetadataResponse)
-        v2_routes.add_api_route("/v2/health/live", two.live, response_model=v2.ServerLiveResponse)
-        v2_routes.add_api_route(
-            "/v2/health/ready", two.ready, response_model=v2.ServerReadyResponse, responses=_only(503)
-        )
-        v2_routes.add_api_route("/v2/models", two.models, response_model=v2.ListModelsResponse)
-        path = "/v2/models/{model_name}"
-        v2_routes.add_api_route(
-            path, two.model_metadata, response_model=v2.ModelMetadataResponse, responses=_only(400, 404, 422)
-        )
-        v2_routes.add_api_route(
-            f"{path}/ready", two.model_ready, response_model=v2.ModelReadyResponse, responses=_only(400, 404, 422, 503)
-        )
-        v2_routes.add_api_route(
-            f"{path}/infer",
-            two.infer,
-            methods=["POST"],
-            response_model=None,
-            responses={**MODEL_FAULTS, 200: {"model": v2.InferenceResponse}},
-        )
-        application.include_router(v1)
-        application.include_router(v2_routes)
+        application.include_router(probes)
         if not self._switchboard.settings.metrics_port:
-            application.add_api_route("/metrics", metrics_handler, tags=["operations"], response_class=_plain())
+            application.add_api_route(
+                "/metrics", metrics_handler, tags=["operations"], response_class=PlainTextResponse
+            )
+        application.include_router(router)
+
+
+def gated(application: ASGIApp, switchboard: Switchboard) -> ASGIApp:
+    """The application behind its gate, and behind CORS where the settings name sites."""
+    gate = Gate(application, switchboard)
+    origins = names_of(switchboard.settings.cors_origins)
+    if not origins:
+        return gate
+    return CORSMiddleware(
+        gate,
+        allow_origins=origins,
+        allow_methods=["GET", "HEAD", "POST"],
+        allow_headers=["*"],
+        expose_headers=["X-Request-ID", "Retry-After", VERSION_HEADER, DIGEST_HEADER],
+    )
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -195,22 +147,11 @@ def bind(host: str, port: int) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit them. Left to itself, the kernel keeps megabytes of each for a client that does not read.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _KERNEL_BUFFER)
         bound.bind((host, port))
     except OSError:
         bound.close()
         raise
     return bound
-
-
-def _only(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: MODEL_FAULTS[status] for status in statuses}
-
-
-def _body(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
-def _plain() -> Any:
-    from fastapi.responses import PlainTextResponse
-
-    return PlainTextResponse

@@ -1,19 +1,22 @@
-"""The model as KServe sees it: the v1 protocol's instances and the Open Inference Protocol's tensors."""
+"""The model as KServe sees it: what it is asked over the v1 protocol and over the Open Inference Protocol."""
 
+from contextvars import ContextVar
 from typing import Any
 
-from kserve.errors import InvalidInput
+import numpy as np
 from kserve.model import Model
-from kserve.protocol.infer_type import InferInput, InferOutput, InferRequest, InferResponse
 from pydantic import ValidationError
 
 from predictor.ranking import check_limits, find_similar
 from predictor.refusal import invalid
 from predictor.schemas import PredictRequest
-from predictor.sentences import sentence_of
+from predictor.sentences import refusal_for
+from predictor.served import Served
 from predictor.switchboard import Switchboard
+from predictor.tensors import TensorAnswer, TensorQuery
 
-Payload = dict[str, Any] | InferRequest | bytes
+#: The model that the running request was promised: KServe's way to `predict` has no place for it.
+ANSWERING: ContextVar[Served | None] = ContextVar("ANSWERING", default=None)
 
 
 class RankModel(Model):
@@ -44,91 +47,23 @@ class RankModel(Model):
         return [{"name": "scores", "datatype": "FP32", "shape": [-1]}]
 
     async def predict(
-        self, payload: Payload, headers: dict[str, str] | None = None, response_headers: dict[str, str] | None = None
-    ) -> dict[str, Any] | InferResponse:
-        """Answer a v1 request (a dict of instances) or a v2 request (tensors `query` and `documents`).
+        self, payload: Any, headers: dict[str, str] | None = None, response_headers: dict[str, str] | None = None
+    ) -> Any:
+        """Answer a v1 request (a dict of instances) or a v2 request.
 
         Raises:
             RefusalError: when the request is not one of these, or cannot be answered now.
         """
-        if isinstance(payload, InferRequest):
-            return await self._infer(payload)
+        served = ANSWERING.get() or self._switchboard.current
+        settings = self._switchboard.settings
+        if isinstance(payload, TensorQuery):
+            check_limits(settings, [payload.query, *payload.documents])
+            (answer,) = await served.rank([(payload.query, payload.documents)])
+            return TensorAnswer(np.array(answer.scores, dtype=np.float32))
         if not isinstance(payload, dict):
             raise invalid('The request is not a JSON object; send {"instances": [{"query": …, "documents": […]}]}.')
         try:
             request = PredictRequest.model_validate(payload)
         except ValidationError as error:
-            raise invalid(sentence_of(error.errors())) from None
-        predictions = await find_similar(self._switchboard.current, self._switchboard.settings, request.instances)
-        return {"predictions": predictions}
-
-    async def _infer(self, request: InferRequest) -> InferResponse:
-        queries = texts_of(request, "query")
-        documents = texts_of(request, "documents")
-        if len(queries) != 1:
-            raise invalid(f"The input 'query' has {len(queries)} elements and must have 1.")
-        if not documents or not queries[0]:
-            raise invalid("The inputs 'query' and 'documents' must not be empty.")
-        check_limits(self._switchboard.settings, [*queries, *documents])
-        served = self._switchboard.current
-        (answer,) = await served.rank([(queries[0], documents)])
-        scores = InferOutput(name="scores", shape=[len(documents)], datatype="FP32", data=answer.scores)
-        return InferResponse(
-            response_id=request.id or "",
-            model_name=self.name,
-            model_version=served.version,
-            infer_outputs=[scores],
-        )
-
-
-def texts_of(request: InferRequest, name: str) -> list[str]:
-    """The texts in a BYTES tensor, however it came: JSON strings, protobuf bytes, or the binary extension.
-
-    Raises:
-        RefusalError: when there is no such tensor, or it does not hold UTF-8 texts.
-    """
-    tensor = request.get_input_by_name(name)
-    if tensor is None:
-        raise invalid("The request needs two inputs of datatype BYTES, named 'query' and 'documents'.")
-    if tensor.datatype != "BYTES":
-        raise invalid(f"The input '{name}' must have datatype BYTES.")
-    try:
-        return [_text(element) for element in _elements(tensor)]
-    except (ValueError, TypeError, IndexError, InvalidInput):
-        raise invalid(f"The input '{name}' does not hold UTF-8 texts in the shape that it states.") from None
-
-
-def _elements(tensor: InferInput) -> list[Any]:
-    binary = tensor._raw_data is not None  # kserve has no public way to ask
-    elements: list[Any] = tensor.as_numpy().ravel().tolist() if binary else _flat(list(tensor.data))
-    if len(elements) != _volume(tensor.shape):
-        raise ValueError("shape")
-    return elements
-
-
-def _flat(data: list[Any]) -> list[Any]:
-    flat = []
-    stack = list(reversed(data))
-    while stack:
-        element = stack.pop()
-        if isinstance(element, list):
-            stack.extend(reversed(element))
-        else:
-            flat.append(element)
-    return flat
-
-
-def _volume(shape: list[int]) -> int:
-    volume = 1
-    for size in shape:
-        volume *= size
-    return volume
-
-
-def _text(element: Any) -> str:
-    if isinstance(element, bytes):
-        return element.decode("utf-8")
-    if isinstance(element, str):
-        element.encode("utf-8")  # a lone surrogate is not a text: raises ValueError
-        return element
-    raise TypeError(type(element).__name__)
+            raise refusal_for(error.errors(include_input=False)) from None
+        return {"predictions": await find_similar(served, settings, request.instances)}

@@ -3,25 +3,62 @@
 from collections.abc import Sequence
 from typing import Any
 
-from predictor.refusal import invalid
+from predictor.cache import Embedded
+from predictor.refusal import RefusalError, invalid
 from predictor.schemas import FindSimilarRequest
 from predictor.served import Served
 from predictor.settings import PredictorSettings
+from predictor.versions import version_fields
 
 
-def check_limits(settings: PredictorSettings, texts: Sequence[str]) -> None:
-    """Refuse more or longer texts than the settings allow, and what is not text.
+def check_limits(settings: PredictorSettings, texts: Sequence[str], queries: int = 1) -> None:
+    """Refuse more or longer texts to compare than the settings allow, and what is not text.
 
     Raises:
         RefusalError: 422 with the limit and the flag that raises it.
     """
+    if len(texts) > settings.max_documents + queries:
+        raise invalid(
+            f"The request has {len(texts)} texts, with the query, where {settings.max_documents + queries} is the "
+            "limit; send fewer at a time (--max_documents sets the limit)."
+        )
+    _check_texts(settings, texts)
+
+
+def check_inputs(settings: PredictorSettings, texts: Sequence[str]) -> None:
+    """Refuse more or longer texts to embed than the settings allow, and what is not text.
+
+    Raises:
+        RefusalError: 422 with the limit and the flag that raises it.
+    """
+    if len(texts) > settings.max_inputs:
+        raise invalid(
+            f"The request has {len(texts)} texts where {settings.max_inputs} is the limit; send fewer at a time "
+            "(--max_inputs sets the limit)."
+        )
+    _check_texts(settings, texts)
+
+
+def check_not_cut(served: Served, embedded: Sequence[Embedded], field: str, *, status: int) -> None:
+    """Refuse texts that are longer than the model reads, for a client that does not want them cut.
+
+    Raises:
+        RefusalError: with the status, and the number of tokens that the model reads.
+    """
+    for position, item in enumerate(embedded):
+        if item.was_cut:
+            limit = served.config.max_seq_length
+            raise RefusalError(
+                status,
+                f"{field}[{position}] has more than {limit} tokens, which is what the model reads; shorten it, or "
+                "let it be cut (truncate).",
+                headers={"x-compute-tokens": str(sum(item.tokens for item in embedded))},
+            )
+
+
+def _check_texts(settings: PredictorSettings, texts: Sequence[str]) -> None:
     if not all(map(_is_unicode, texts)):
         raise invalid("A text holds a lone surrogate; texts must be valid Unicode.")
-    if len(texts) > settings.max_documents + 1:
-        raise invalid(
-            f"The request has {len(texts)} texts, with the query, where {settings.max_documents + 1} is the limit; "
-            "send fewer at a time (--max_documents sets the limit)."
-        )
     longest = max(map(len, texts))
     if longest > settings.max_characters:
         raise invalid(
@@ -75,5 +112,5 @@ def _answer(request: FindSimilarRequest, scores: list[float], served: Served, mo
         "score": scores[best],
         "ranking": ranking,
         "model_name": model_name,
-        "model_version": served.version,
+        **version_fields(served),
     }

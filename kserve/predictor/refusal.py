@@ -1,21 +1,32 @@
 """Why a request is not answered: a status, one sentence, and when to come back."""
 
 import math
+from collections.abc import Mapping
 
 
 class RefusalError(Exception):
     """A request that is not answered; `sentence` says why, and never repeats a text of the request."""
 
-    def __init__(self, status: int, sentence: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        sentence: str,
+        *,
+        retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(sentence)
         self.status = status
         self.sentence = sentence
         self.retry_after = retry_after
+        self._headers = dict(headers or {})
 
     @property
     def headers(self) -> dict[str, str]:
-        """``Retry-After`` in whole seconds, at least 1, where coming back helps."""
-        return {} if self.retry_after is None else {"Retry-After": str(max(1, math.ceil(self.retry_after)))}
+        """``Retry-After`` in whole seconds, at least 1, where coming back helps, and what else the answer carries."""
+        if self.retry_after is None:
+            return dict(self._headers)
+        return {**self._headers, "Retry-After": str(max(1, math.ceil(self.retry_after)))}
 
 
 def invalid(sentence: str) -> RefusalError:
@@ -23,10 +34,13 @@ def invalid(sentence: str) -> RefusalError:
     return RefusalError(422, sentence)
 
 
-def overloaded(waiting: int, limit: int, seconds: float) -> RefusalError:
+def overloaded(waiting: int, limit: int, what: str, seconds: float) -> RefusalError:
     """The queue is full."""
     pause = max(1, math.ceil(seconds))
-    sentence = f"The queue is full: {waiting} texts are waiting where {limit} may; try again in {pause} s."
+    sentence = (
+        f"The queue has no room for this request: {waiting} {what} are waiting where {limit} may, and a request may "
+        f"take half of what is left; try again in {pause} s."
+    )
     return RefusalError(429, sentence, retry_after=pause)
 
 
@@ -38,3 +52,16 @@ def timed_out(limit: float) -> RefusalError:
 def unavailable(reason: str) -> RefusalError:
     """The server cannot answer now."""
     return RefusalError(503, reason, retry_after=1)
+
+
+def bad_request(sentence: str) -> RefusalError:
+    """The request is not well-formed for its protocol."""
+    return RefusalError(400, sentence)
+
+
+def no_room(what: str, setting: str, limit: int) -> RefusalError:
+    """The requests of the process hold as much as they may together."""
+    return RefusalError(
+        503, f"The requests in progress hold too many {what} together, of {limit} (--{setting}); try again.",
+        retry_after=1,
+    )  # fmt: skip

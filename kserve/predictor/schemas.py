@@ -1,29 +1,47 @@
-"""Requests and answers of the predictor's own routes, as the OpenAPI document shows them."""
+"""Requests and answers of the predictor's own routes, as the OpenAPI document shows them.
 
-from typing import Annotated, Literal
+Every optional field may be ``null``, which says that it is not set: clients send all the fields they know.
+"""
+
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 Text = Annotated[str, Field(description="Any Unicode text.")]
+# One fault is enough for a refusal: an error object for each of a million wrong elements would take gigabytes.
+Texts = Annotated[list[Text], Field(fail_fast=True)]
 Count = Annotated[int, Field(ge=1)]
 
-_QUERY = "How do I sort an array in place?"
-_DOCUMENTS: list[JsonValue] = ["list.sort() sorts the list in place.", "A graph is a set of nodes and edges."]
+QUERY = "How do I sort an array in place?"
+DOCUMENTS: list[JsonValue] = ["list.sort() sorts the list in place.", "A graph is a set of nodes and edges."]
+MODEL = "Any name is taken as said, as one model serves here; `ranklift@V3` demands version V3 of it."
 
 
-class _Request(BaseModel):
+class StrictRequest(BaseModel):
+    """A request: values are not converted, unknown fields are ignored."""
+
     model_config = ConfigDict(extra="ignore", strict=True)
 
 
-class FindSimilarRequest(_Request):
+class Versioned(BaseModel):
+    """An answer that names the model it is of."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_version: str = Field(description="Version of the model that answered, such as V3.")
+    model_digest: str = Field(description="SHA-256 of what that model is made of.")
+
+
+class FindSimilarRequest(StrictRequest):
     """A query and the documents to compare it with."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"query": _QUERY, "documents": _DOCUMENTS}})
+    model_config = ConfigDict(json_schema_extra={"example": {"query": QUERY, "documents": DOCUMENTS}})
 
     query: Text = Field(min_length=1)
-    documents: list[Text] = Field(min_length=1)
+    documents: Texts = Field(min_length=1)
     top_k: Count | None = Field(None, description="How many documents the ranking has at most; all when left out.")
-    return_documents: bool = Field(False, description="Whether the ranking repeats each document's text.")
+    return_documents: bool | None = Field(None, description="Whether the ranking repeats each document's text.")
+    model: str | None = Field(None, description=MODEL)
 
 
 class Ranked(BaseModel):
@@ -34,19 +52,19 @@ class Ranked(BaseModel):
     document: str | None = Field(None, description="Its text, when `return_documents` asks for it.")
 
 
-class FindSimilarResponse(BaseModel):
+class FindSimilarResponse(Versioned):
     """The most similar document, and all of them best first."""
 
     model_config = ConfigDict(
-        protected_namespaces=(),
         json_schema_extra={
             "example": {
-                "document": _DOCUMENTS[0],
+                "document": DOCUMENTS[0],
                 "index": 0,
                 "score": 0.6123,
                 "ranking": [{"index": 0, "score": 0.6123}, {"index": 1, "score": 0.0451}],
                 "model_name": "ranklift",
                 "model_version": "V3",
+                "model_digest": "5f0c…",
             }
         },
     )
@@ -56,17 +74,14 @@ class FindSimilarResponse(BaseModel):
     score: float = Field(description="Its similarity to the query.")
     ranking: list[Ranked]
     model_name: str
-    model_version: str
 
 
-class PredictRequest(_Request):
+class PredictRequest(StrictRequest):
     """KServe v1: several find-similar requests at once."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"instances": [{"query": _QUERY, "documents": _DOCUMENTS}]}}
-    )
+    model_config = ConfigDict(json_schema_extra={"example": {"instances": [{"query": QUERY, "documents": DOCUMENTS}]}})
 
-    instances: list[FindSimilarRequest] = Field(min_length=1)
+    instances: Annotated[list[FindSimilarRequest], Field(fail_fast=True)] = Field(min_length=1)
 
 
 class PredictResponse(BaseModel):
@@ -75,106 +90,12 @@ class PredictResponse(BaseModel):
     predictions: list[FindSimilarResponse]
 
 
-class EmbeddingsRequest(_Request):
-    """OpenAI's embeddings request."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"model": "ranklift", "input": _DOCUMENTS}})
-
-    input: Annotated[str, Field(min_length=1)] | Annotated[list[Text], Field(min_length=1)]
-    model: str | None = Field(None, description="Taken as said: one model serves here.")
-    encoding_format: Literal["float", "base64"] = "float"
-    dimensions: Count | None = Field(None, description="Length of the embeddings, where the model allows a choice.")
-    user: str | None = None
-    input_type: Literal["query", "document"] = Field(
-        "document", description="Which side of the search the texts are on: the model's prompt for it is applied."
-    )
-
-
-class Embedding(BaseModel):
-    """One embedding."""
-
-    object: Literal["embedding"] = "embedding"
-    index: int
-    embedding: list[float] | str = Field(description="Numbers, or base64 of little-endian float32.")
-
-
-class Usage(BaseModel):
-    """Tokens that the model read."""
-
-    prompt_tokens: int
-    total_tokens: int
-
-
-class EmbeddingsResponse(BaseModel):
-    """OpenAI's embeddings response."""
-
-    object: Literal["list"] = "list"
-    data: list[Embedding]
-    model: str
-    usage: Usage
-
-
-class RerankDocument(_Request):
-    """A document as an object."""
-
-    text: Text
-
-
-class RerankRequest(_Request):
-    """The rerank request of Jina and Cohere."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"query": _QUERY, "documents": _DOCUMENTS, "top_n": 1}})
-
-    query: Text = Field(min_length=1)
-    documents: list[Text | RerankDocument] = Field(min_length=1)
-    model: str | None = Field(None, description="Taken as said: one model serves here.")
-    top_n: Count | None = Field(None, description="How many results at most; all when left out.")
-    return_documents: bool = False
-
-
-class RerankResult(BaseModel):
-    """One document of a reranking."""
-
-    index: int
-    relevance_score: float
-    document: RerankDocument | None = None
-
-
-class RerankResponse(BaseModel):
-    """The rerank response of Jina and Cohere, best first."""
-
-    id: str
-    model: str
-    results: list[RerankResult]
-    usage: Usage
-
-
-class LoadResponse(BaseModel):
+class LoadResponse(Versioned):
     """What serves after a load."""
-
-    model_config = ConfigDict(protected_namespaces=())
 
     name: str
     load: bool = True
     switched: bool = Field(description="False when the directory holds what was serving already.")
-    model_version: str
-    model_digest: str
-
-
-class OpenAIError(BaseModel):
-    """What OpenAI's clients read."""
-
-    message: str = Field(description="One sentence.")
-    type: Literal["invalid_request_error", "server_error"]
-    param: None = None
-    code: None = None
-
-
-class OpenAIErrorResponse(BaseModel):
-    """Why a request was not answered, in OpenAI's shape."""
-
-    error: OpenAIError
-    request_id: str = ""
 
 
 class ErrorResponse(BaseModel):

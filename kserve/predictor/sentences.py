@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from predictor.openai_schemas import BAD_REQUEST
+from predictor.refusal import RefusalError, bad_request, invalid
+
 _PLAIN = {
     "missing": "is missing",
     "string_type": "must be a string",
@@ -19,7 +22,13 @@ _PLAIN = {
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
 }
-_UNION_TAGS = {"str", "list[str]", "RerankDocument", "InferenceRequest", "bytes"}
+_UNION_TAGS = {"str", "list[str]", "RerankDocument", "bytes"}
+
+
+def refusal_for(errors: Sequence[Any]) -> RefusalError:
+    """The refusal of a request with these faults: 400 where the body is no JSON or of another API, 422 elsewhere."""
+    sentence = sentence_of(errors)
+    return bad_request(sentence) if errors[0]["type"] in {"json_invalid", BAD_REQUEST} else invalid(sentence)
 
 
 def sentence_of(errors: Sequence[Any]) -> str:
@@ -27,6 +36,8 @@ def sentence_of(errors: Sequence[Any]) -> str:
     error = errors[0]
     if error["type"] == "json_invalid":
         return f"The request body is not valid JSON: {error.get('ctx', {}).get('error', 'syntax error')}."
+    if error["type"] == BAD_REQUEST:
+        return f"{error['msg']}."
     where = _field(error["loc"])
     context = error.get("ctx", {})
     if error["type"] == "literal_error":

@@ -17,10 +17,10 @@ from components.registry_version import VERSION
 from components.served_model import EncoderConfig
 from components.similarity import comparable
 from predictor import metrics
-from predictor.batching import Batcher, Waiting
+from predictor.batching import Batcher
 from predictor.cache import Embedded, EmbeddingCache, Key
-from predictor.refusal import timed_out
 from predictor.settings import PredictorSettings
+from predictor.waiting import Waiting
 
 Place = Waiting | Embedded
 Side = Literal["query", "document"]
@@ -33,6 +33,7 @@ class Answer(NamedTuple):
 
     scores: list[float]  #: the similarity of each document, in the order given
     tokens: int  #: that the model read, or would have read for what was cached
+    embedded: list[Embedded]  #: the query, then the documents
 
 
 class Served:
@@ -41,6 +42,7 @@ class Served:
     def __init__(self, encoder: Encoder, version: str, settings: PredictorSettings, streams: int) -> None:
         self.encoder = encoder
         self.version = version
+        self.since = time.time()  #: when it was loaded
         self.digest = encoder.digest
         self.cache = EmbeddingCache(self.digest, settings.cache_megabytes << 20)
         self._timeout = settings.request_timeout
@@ -50,6 +52,7 @@ class Served:
             streams=streams,
             batch_tokens=settings.batch_tokens,
             max_waiting=settings.max_waiting_texts,
+            max_characters=settings.max_waiting_characters,
             timeout=settings.request_timeout,
         )
 
@@ -77,9 +80,9 @@ class Served:
         """What the model's ``encoder.json`` says."""
         return self.encoder.config
 
-    async def close(self) -> None:
-        """Answer what waits, then give the threads and the memory back."""
-        await self._batcher.close()
+    async def close(self, within: float | None = None) -> None:
+        """Answer what waits, for so many seconds at most, then give the threads and the memory back."""
+        await self._batcher.close(within)
 
     async def rank(self, pairs: Sequence[tuple[str, Sequence[str]]]) -> list[Answer]:
         """Score each query's documents.
@@ -131,7 +134,7 @@ class Served:
         metrics.CACHE_MISSES.inc(len(missing))
         for key, waiting in zip(missing, submitted[len(queries) :], strict=True):
             known[key] = self._in_flight[key] = waiting
-            waiting.future.add_done_callback(partial(self._keep, key))
+            waiting.on_end = partial(self._keep, key)
         return submitted[: len(queries)], [known[key] for key in keys]
 
     def _find(self, key: Key, deadline: float) -> Place | None:
@@ -147,26 +150,39 @@ class Served:
             metrics.CACHE_JOINED.inc()
         return waiting
 
-    def _keep(self, key: Key, future: "asyncio.Future[Embedded]") -> None:
+    def _keep(self, key: Key, waiting: Waiting) -> None:
         self._in_flight.pop(key, None)
-        if not future.cancelled() and future.exception() is None:
-            self.cache.put(key, future.result())
+        if isinstance(waiting.outcome, Embedded):
+            self.cache.put(key, waiting.outcome)
             metrics.CACHE_BYTES.set(self.cache.bytes)
             metrics.CACHE_ENTRIES.set(len(self.cache))
 
     async def _collect(self, places: Sequence[Place], deadline: float) -> list[Embedded]:
-        futures = {place.future for place in places if isinstance(place, Waiting)}
-        if futures:
-            _, late = await asyncio.wait(futures, timeout=deadline - time.monotonic())
-            if late:
-                raise timed_out(self._timeout)
-        return [place.future.result() if isinstance(place, Waiting) else place for place in places]
+        await self._batcher.wait({place for place in places if isinstance(place, Waiting)}, deadline)
+        return list(map(_embedded, places))
 
-    def _score(self, query: Embedded, documents: Sequence[Embedded]) -> Answer:
+    def _score(self, query: Embedded, documents: list[Embedded]) -> Answer:
+        tokens = query.tokens + sum(item.tokens for item in documents)
+        return Answer(self.similarities(query, documents), tokens, [query, *documents])
+
+    def similarities(self, query: Embedded, documents: Sequence[Embedded]) -> list[float]:
+        """The similarity of each document to a query, as the model compares them."""
         rows: Embeddings = np.stack([query.vector, *(item.vector for item in documents)])
         vectors = comparable(rows, self.config)
-        scores: list[float] = (vectors[1:] @ vectors[0]).tolist()
-        return Answer(scores, query.tokens + sum(item.tokens for item in documents))
+        products = vectors[1:] @ vectors[0]
+        if self.config.similarity == "cosine":
+            products = products.clip(-1.0, 1.0)  # a rounding may lead out of what a cosine can be
+        scores: list[float] = products.tolist()
+        return scores
+
+
+def _embedded(place: Place) -> Embedded:
+    """What became of a text that is no longer waited for."""
+    found = place.outcome if isinstance(place, Waiting) else place
+    if isinstance(found, Exception):
+        raise found
+    assert found is not None  # noqa: S101 - whoever waits for a text keeps it from being left
+    return found
 
 
 def _check_version(directory: Path, manifest_sha256: str) -> None:

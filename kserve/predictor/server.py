@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import logging
 import os
-import signal
 import sys
 from typing import Any
 
@@ -18,6 +17,8 @@ from pydantic import ValidationError
 from components.errors import RankliftError
 from components.processor import available_cpus
 from predictor import log
+from predictor.drain import Drain
+from predictor.files_limit import allow_connections
 from predictor.grpc_server import GrpcServer
 from predictor.http_server import RestServer
 from predictor.metrics_server import metrics_served
@@ -116,8 +117,9 @@ class RankServer(ModelServer):
             switchboard, self.http_port, data_plane, repository, timeout_keep_alive=self.timeout_keep_alive
         )
         await switchboard.switch()
-        grpc = GrpcServer(self._settings, self.grpc_port, data_plane, repository) if self.enable_grpc else None
-        self._drain_on_signals(switchboard, rest, grpc)
+        grpc = GrpcServer(switchboard, self.grpc_port, data_plane, repository) if self.enable_grpc else None
+        drain = Drain(switchboard, [rest.stop] + ([grpc.stop] if grpc else []))
+        drain.on_signals()
         addresses = {"http": f"{self._settings.host}:{rest.port}"}
         # Whoever reads "ready" in the log connects at once: both listen by then.
         rest.listen()
@@ -128,26 +130,8 @@ class RankServer(ModelServer):
             addresses["metrics"] = metrics
         logger.info("ready", extra={"fields": {"listening": addresses}})
         await asyncio.gather(rest.start(), *([grpc.run()] if grpc else []))
-        await switchboard.close()
+        await switchboard.close(drain.seconds_left)
         logger.info("stopped")
-
-    def _drain_on_signals(self, switchboard: Switchboard, rest: RestServer, grpc: GrpcServer | None) -> None:
-        loop = asyncio.get_running_loop()
-        stopping: set[asyncio.Task[None]] = set()
-
-        def stop() -> None:
-            rest.stop()
-            if grpc is not None:
-                stopping.add(asyncio.create_task(grpc.stop()))
-
-        def drain() -> None:
-            if not switchboard.draining:
-                switchboard.draining = True
-                logger.info("draining")
-                loop.call_later(self._settings.drain_delay, stop)
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, drain)
 
 
 def main() -> int:
@@ -160,9 +144,11 @@ def main() -> int:
     try:
         settings = read_settings(arguments, arguments.model_name)
     except ValidationError as error:
-        fault = error.errors()[0]
-        return _fail(f"The setting {'.'.join(map(str, fault['loc']))} is not valid: {fault['msg']}.")
+        return _fail(_sentence_of(error))
+    except RankliftError as error:
+        return _fail(str(error))
     # tokenizers counts the host's processors; a container's share may be smaller.
+    allow_connections(settings.max_connections)
     os.environ.setdefault("RAYON_NUM_THREADS", str(settings.threads or available_cpus()))
     try:
         RankServer(settings, **_server_options(arguments)).start()
@@ -171,6 +157,13 @@ def main() -> int:
     except OSError as error:
         return _fail(f"Cannot listen on {settings.host}:{arguments.http_port}: {error.strerror or error}.")
     return 0
+
+
+def _sentence_of(error: ValidationError) -> str:
+    fault = error.errors(include_input=False)[0]
+    reason = fault["msg"].removeprefix("Value error, ")
+    where = ".".join(map(str, fault["loc"]))
+    return f"The setting {where} is not valid: {reason}." if where else f"The settings are not valid: {reason}."
 
 
 def _server_options(arguments: argparse.Namespace) -> dict[str, Any]:

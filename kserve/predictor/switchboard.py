@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import time
 from pathlib import Path
 
 from components.errors import ModelError, RankliftError
 from components.served_model import EncoderConfig
 from predictor import metrics
+from predictor.budgets import Budget
 from predictor.refusal import RefusalError, unavailable
 from predictor.served import Served, version_of
 from predictor.settings import PredictorSettings
@@ -19,6 +21,7 @@ class Switchboard:
 
     def __init__(self, settings: PredictorSettings) -> None:
         self.settings = settings
+        self.bodies = Budget(settings.max_buffered_bytes)  #: what the requests of the process hold, on every protocol
         self.draining = False
         self._served: Served | None = None
         self._switching = asyncio.Lock()
@@ -33,6 +36,11 @@ class Switchboard:
     def loaded(self) -> bool:
         """Whether a request that does arrive can be answered."""
         return self._served is not None
+
+    @property
+    def served(self) -> Served | None:
+        """The model that serves; None before the first one is warm."""
+        return self._served
 
     @property
     def current(self) -> Served:
@@ -76,11 +84,13 @@ class Switchboard:
             task.add_done_callback(self._leaving.discard)
         return True
 
-    async def close(self) -> None:
-        """Answer what waits on every model, then stop."""
-        await asyncio.gather(*self._leaving)
+    async def close(self, within: float) -> None:
+        """Answer what waits on every model, for so many seconds at most, then stop."""
+        end = time.monotonic() + within
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=within)
         if self._served is not None:
-            await self._served.close()
+            await self._served.close(max(0.0, end - time.monotonic()))
 
     def _is_current(self, directory: Path) -> bool:
         if self._served is None:

@@ -13,6 +13,8 @@ def serve(
     model: Annotated[Path | None, typer.Option(help="An exported model; the champion when left out.")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="The HTTP port.")] = 8080,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    grpc: Annotated[bool, typer.Option("--grpc", help="Answer gRPC as well.")] = False,
+    grpc_port: Annotated[int, typer.Option(min=1, max=65535, help="The gRPC port, with --grpc.")] = 8081,
 ) -> None:
     """Serve the champion; a later `ranklift run` moves it to the next champion with no request lost.
 
@@ -22,15 +24,20 @@ def serve(
     from components.served_model import EncoderConfig
     from components.settings import home_directory
     from pipeline.predictor_process import predictor_command
-    from pipeline.serving import champion_model
+    from pipeline.serving import champion_model, check_no_other_predictor
 
     home = home_directory()
+    if model is None:
+        check_no_other_predictor(home)
     directory = model or champion_model(home)
     config = EncoderConfig.of(directory)
     if model is None:
+        check_no_other_predictor(home)  # again: fetching a version may have taken a while
         record_predictor(home, os.getpid(), f"http://127.0.0.1:{port}")
+    also = f" and {host}:{grpc_port} for gRPC" if grpc else ""
     tell(
-        f"ranklift: serving {directory.resolve().name} ({config.digest[:12]}) on http://{host}:{port}; Ctrl-C stops it"
+        f"ranklift: serving {directory.resolve().name} ({config.digest[:12]}) on http://{host}:{port}{also}; "
+        "Ctrl-C stops it"
     )
-    command = predictor_command(directory, port, host)
+    command = predictor_command(directory, port, host, grpc_port if grpc else None)
     os.execv(command[0], command)  # noqa: S606 - the predictor takes this process's place, and its id

@@ -117,7 +117,10 @@ def train(
 def export(
     model: Annotated[str, typer.Argument(help="A fine-tuned model's folder, a hub id, or package://….")],
     output: Output,
-    data: Annotated[Path, typer.Option(help="A dataset version or a BEIR folder: real texts for the parity check.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A dataset version or a BEIR folder, whose texts check the export; int8 needs it."),
+    ] = None,
     max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens; the dataset's, or the model's, when 0.")] = 0,
     precision: options.ServingPrecision = "auto",
     as_json: AsJson = False,

@@ -35,6 +35,10 @@ class Pipelines(NamedTuple):
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
+    def stop(self, run: str) -> None:
+        """Terminate a run; KFP refuses to where it is over, which is as well."""
+        httpx.post(f"{self.endpoint}/apis/v2beta1/runs/{run}:terminate", timeout=30)
+
     def ask(self, path: str, method: str = "GET") -> Any:
         """What KFP's API answers."""
         response = httpx.request(method, f"{self.endpoint}/apis/v2beta1/{path}", timeout=30)

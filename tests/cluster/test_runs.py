@@ -39,19 +39,30 @@ class TestTheFirstRun:
 class TestARunThatIsHeld:
     @pytest.fixture(scope="class")
     def held(self, pipelines: Pipelines, promotion: Promotion, inputs):
-        return pipelines.submit("--follow", inputs={**inputs, "min_gain": 0.9})
+        return pipelines.submit("--follow", inputs={**inputs, "epochs": 1.0, "min_gain": 0.9})
 
     def test_submit_with_too_little_gain_ends_with_status_1(self, held, registry):
         assert held.returncode == 1, held.stderr
         assert json.loads(held.stdout)["verdict"] == "hold"
         assert [manifest.version for manifest in registry.list_versions("model")] == ["V0"]
 
-    def test_submit_with_known_inputs_tells_cached_stages_as_cached(self, held):
-        for stage in ("prepare", "train", "export"):
-            assert f"  {stage} cached" in held.stderr
+    def test_submit_with_other_epochs_takes_the_dataset_from_the_cache_and_trains(self, held):
+        assert "  prepare cached" in held.stderr
+        assert "  train done" in held.stderr
 
     def test_submit_without_a_gain_gives_the_gates_sentence(self, held):
         assert "NDCG@10" in json.loads(held.stdout)["reason"]
+
+
+class TestTheSameRunAgain:
+    def test_submit_of_the_very_same_run_takes_all_it_can_from_the_cache_and_is_held(
+        self, pipelines: Pipelines, promotion: Promotion, inputs
+    ):
+        again = pipelines.submit("--follow", inputs=inputs)
+        assert again.returncode == 1, again.stderr
+        for stage in ("prepare", "train", "export", "evaluate candidate"):
+            assert f"  {stage} cached" in again.stderr
+        assert "the champion itself" in json.loads(again.stdout)["reason"]
 
 
 class TestBadInput:
@@ -79,7 +90,7 @@ class TestASchedule:
         finally:
             pipelines.ask(f"recurringruns/{recurring}", method="DELETE")
         for run in found:
-            pipelines.ask(f"runs/{run}:terminate", method="POST")
+            pipelines.stop(run)
 
 
 class TestASecret:

@@ -1,5 +1,7 @@
 """The embedded store: there when it is needed, shared by all who need it, gone with the last of them."""
 
+import http.client
+import itertools
 import os
 import signal
 import socket
@@ -84,7 +86,43 @@ def test_it_listens_on_loopback_alone_and_knows_only_its_own_keys(folder):
             stranger.list()
         with socket.create_connection(("127.0.0.1", state.ports["filer.port"])) as filer:
             filer.sendall(b"GET /buckets/ranklift/ready HTTP/1.0\r\n\r\n")
-            assert b"401" in filer.recv(100).split(b"\r\n")[0]
+            assert b"404" in filer.recv(100).split(b"\r\n")[0]
+
+
+DELETES = ("/col/delete?collection=ranklift", "/vol/vacuum", "/dir/assign", "/buckets/ranklift?recursive=true")
+
+
+def test_embedded_store_gives_a_stranger_nothing_on_any_port_and_loses_nothing(folder):
+    with embedded_store(folder) as settings:
+        store = ObjectStore(settings)
+        store.put("models/kept", b"1")
+        ports = EmbeddedStoreState.read(folder / "store.json").ports
+        for name in ("master.port", "filer.port", "volume.port"):
+            for method, path in itertools.product(("GET", "POST", "DELETE"), DELETES):
+                connection = http.client.HTTPConnection("127.0.0.1", ports[name], timeout=10)
+                connection.request(method, path)
+                status = connection.getresponse().status
+                assert status >= 400, (name, method, path, status)
+        assert store.get("models/kept").content == b"1"
+
+
+@pytest.mark.parametrize("has_ca", [False, True], ids=["plain", "TLS without a certificate"])
+def test_embedded_store_parts_answer_no_stranger_over_grpc(folder, has_ca):
+    import grpc
+
+    with embedded_store(folder) as settings:
+        store = ObjectStore(settings)
+        store.put("models/kept", b"1")
+        ports = EmbeddedStoreState.read(folder / "store.json").ports
+        credentials = grpc.ssl_channel_credentials((folder / "parts.crt").read_bytes())
+        for name in ("master.port.grpc", "filer.port.grpc", "volume.port.grpc"):
+            target = f"127.0.0.1:{ports[name]}"
+            with grpc.secure_channel(target, credentials) if has_ca else grpc.insecure_channel(target) as channel:
+                delete = channel.unary_unary("/master_pb.Seaweed/CollectionDelete")
+                with pytest.raises(grpc.RpcError) as caught:
+                    delete(b"\x0a\x08ranklift", timeout=10)
+                assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert store.get("models/kept").content == b"1"
 
 
 def state_secret(text):
@@ -95,7 +133,7 @@ def state_secret(text):
 
 def test_nobody_else_may_read_its_keys(folder):
     with embedded_store(folder):
-        for name in ("store.json", "s3.json", "security.toml"):
+        for name in ("store.json", "s3.json", "security.toml", "parts.crt", "parts.key"):
             assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         keys = EmbeddedStoreState.read(folder / "store.json")

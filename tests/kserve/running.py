@@ -2,7 +2,9 @@
 
 import json
 import os
+import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -44,12 +46,17 @@ class RunningPredictor:
         lines = httpx.get(f"{self.url}/metrics").text.splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
 
-    def memory(self) -> int:
-        """Resident bytes."""
+    def memory(self, field: str = "VmRSS") -> int:
+        """Resident bytes, or with `VmHWM` the most that ever were."""
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(f"{field}:"):
                 return int(line.split()[1]) * 1024
-        raise AssertionError("no VmRSS")
+        raise AssertionError(f"no {field}")
+
+    def connect(self) -> socket.socket:
+        """A TCP connection to the HTTP port."""
+        host, port = self.url.removeprefix("http://").split(":")
+        return socket.create_connection((host, int(port)), 30)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         if self.process.poll() is None:
@@ -65,19 +72,35 @@ def wait_for(condition, seconds: float = 30.0) -> None:
         time.sleep(0.02)
 
 
-def command(model: Path, *flags: str) -> list[str]:
+def command(model: Path, *flags: str, program: tuple[str, ...] = ("-m", "predictor")) -> list[str]:
     ports = ["--host", "127.0.0.1", "--http_port", "0", "--grpc_port", "0"]
-    return [sys.executable, "-m", "predictor", "--model_dir", str(model), "--threads", "2", *ports, *flags]
+    return [sys.executable, *program, "--model_dir", str(model), "--threads", "2", *ports, *flags]
 
 
 @contextmanager
-def running(model: Path, folder: Path, *flags: str, **environment: str) -> Iterator[RunningPredictor]:
+def running(
+    model: Path,
+    folder: Path,
+    *flags: str,
+    memory_limit: int | None = None,
+    program: tuple[str, ...] = ("-m", "predictor"),
+    **environment: str,
+) -> Iterator[RunningPredictor]:
     """A predictor that is ready, and stopped at the end."""
+
+    def limit_memory() -> None:
+        if memory_limit is not None:
+            resource.setrlimit(resource.RLIMIT_DATA, (memory_limit, memory_limit))
+
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "predictor.log"
     with log.open("w") as stream:
         process = subprocess.Popen(
-            command(model, *flags), stdout=stream, stderr=stream, env={**os.environ, **environment}
+            command(model, *flags, program=program),
+            stdout=stream,
+            stderr=stream,
+            env={**os.environ, **environment},
+            preexec_fn=limit_memory,  # noqa: PLW1509 - no thread of the tests holds a lock that it needs
         )
     predictor = RunningPredictor(process, log)
     try:

@@ -11,16 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.encoder import Encoder
-from predictor.batching import Batcher, Waiting, choose_batch
+from components.encoder import Encoder, Tokens
+from predictor import metrics
+from predictor.batching import Batcher
+from predictor.fair_queue import Order
 from predictor.refusal import RefusalError
+from predictor.served import Served
+from predictor.settings import PredictorSettings
+from predictor.waiting import Waiting, choose_batch
 from tests.kserve.conftest import TEXTS
 from tests.kserve.running import running, wait_for
 
 
 def waiting(tokens: int) -> Waiting:
-    item = Waiting("", 0.0, None)
-    item.tokens = tokens
+    item = Waiting("", 0.0, Order())
+    item.tokens = Tokens(np.zeros(tokens, dtype=np.int32), np.zeros(0, dtype=np.int8), was_cut=False)
     return item
 
 
@@ -30,7 +35,7 @@ def test_a_batch_has_the_oldest_text_and_keeps_to_the_budget(lengths, streams, b
     batch = choose_batch(window, budget, streams)
     assert batch[0] is window[0]
     assert len(batch) == len(set(map(id, batch)))
-    assert len(batch) == 1 or len(batch) * max(item.tokens for item in batch) <= budget
+    assert len(batch) == 1 or len(batch) * max(item.length for item in batch) <= budget
 
 
 def test_a_lone_request_is_shared_among_the_streams():
@@ -40,7 +45,7 @@ def test_a_lone_request_is_shared_among_the_streams():
 
 def test_a_batch_is_of_like_lengths():
     window = [waiting(length) for length in (60, 10, 61, 200, 59, 11, 60, 60)]
-    assert {item.tokens for item in choose_batch(window, 300, streams=1)} <= {59, 60, 61}
+    assert {item.length for item in choose_batch(window, 300, streams=1)} <= {59, 60, 61}
 
 
 def embed(encoder: Encoder, texts: list[str], **options) -> list:
@@ -51,7 +56,8 @@ def embed(encoder: Encoder, texts: list[str], **options) -> list:
         await batcher.start()
         try:
             items = batcher.submit(texts, time.monotonic() + options.get("timeout", 10))
-            return await asyncio.gather(*(item.future for item in items), return_exceptions=True)
+            await batcher.wait(items, time.monotonic() + 60)
+            return [item.outcome for item in items]
         finally:
             await batcher.close()
 
@@ -78,10 +84,105 @@ def test_a_deadline_that_passed_is_a_refusal_and_not_an_inference(encoder):
 
 
 def test_a_full_queue_refuses_and_says_when_to_come_back(encoder):
+    async def run():
+        batcher = Batcher(encoder, streams=1, batch_tokens=256, max_waiting=8, timeout=10)
+        await batcher.start()
+        try:
+            batcher.submit(["one", "two", "three"], time.monotonic() + 10)
+            batcher.submit(["four", "five", "six"], time.monotonic() + 10)
+        finally:
+            await batcher.close()
+
     with pytest.raises(RefusalError) as caught:
-        embed(encoder, ["one", "two"], max_waiting=1)
+        asyncio.run(run())
     assert caught.value.status == 429
     assert int(caught.value.headers["Retry-After"]) >= 1
+
+
+def test_what_never_fits_into_the_queue_is_no_reason_to_come_back(encoder):
+    with pytest.raises(RefusalError) as caught:
+        embed(encoder, ["one", "two"], max_waiting=1)
+    assert (caught.value.status, caught.value.headers) == (422, {})
+
+
+def leave_and_count(encoder: Encoder, leaving: int, staying: int) -> tuple[int, int]:
+    """Texts that are inferred, and still counted, when one request leaves at once and another stays."""
+    inferred = metrics.BATCH_TEXTS._sum.get()
+
+    async def run() -> int:
+        batcher = Batcher(encoder, streams=2, batch_tokens=256, max_waiting=5000, timeout=30)
+        await batcher.start()
+        gone = batcher.submit([f"gone {number} " + "array " * 25 for number in range(leaving)], time.monotonic() + 30)
+        stays = batcher.submit([f"stays {number}" for number in range(staying)], time.monotonic() + 30)
+        request = asyncio.create_task(batcher.wait(gone, time.monotonic() + 30))
+        await asyncio.sleep(0)
+        request.cancel()
+        await batcher.wait(stays, time.monotonic() + 30)
+        admitted = batcher.admitted
+        await batcher.close()
+        return admitted
+
+    admitted = asyncio.run(run())
+    return int(metrics.BATCH_TEXTS._sum.get() - inferred), admitted
+
+
+def test_what_nobody_waits_for_is_not_inferred(encoder):
+    inferred, admitted = leave_and_count(encoder, leaving=2000, staying=5)
+    assert inferred < 300  # a slice of texts, and the batches that had begun
+    assert admitted == 0
+
+
+def test_a_text_that_another_request_waits_for_stays(exported_tiny_model):
+    async def run():
+        served = await Served.open(exported_tiny_model, PredictorSettings(model_dir=exported_tiny_model, threads=1))
+        texts = [f"shared {number} " + "array " * 20 for number in range(400)]
+        leaving = asyncio.create_task(served.embed(texts, "document"))
+        await asyncio.sleep(0)
+        staying = asyncio.create_task(served.embed(texts[:50], "document"))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        embedded = await staying
+        admitted = served._batcher.admitted
+        await served.close()
+        return embedded, admitted
+
+    embedded, admitted = asyncio.run(run())
+    expected = Encoder.open(exported_tiny_model).encode_documents(
+        [f"shared {number} " + "array " * 20 for number in range(50)]
+    )
+    np.testing.assert_allclose([item.vector for item in embedded], expected, atol=1e-4)
+    assert admitted == 0
+
+
+def test_a_refused_request_leaves_what_it_had_joined(exported_tiny_model):
+    async def run():
+        settings = PredictorSettings(model_dir=exported_tiny_model, threads=1, max_waiting_texts=100)
+        served = await Served.open(exported_tiny_model, settings)
+        first = asyncio.create_task(served.embed([f"text {number}" for number in range(40)], "document"))
+        await asyncio.sleep(0)
+        with pytest.raises(RefusalError):
+            await served.embed([f"text {number}" for number in range(90)], "document")
+        first.cancel()
+        await asyncio.wait([first])
+        admitted = served._batcher.admitted
+        await served.close()
+        return admitted
+
+    assert asyncio.run(run()) == 0
+
+
+def test_close_gives_up_what_is_not_done_in_its_time(encoder):
+    async def run():
+        batcher = Batcher(encoder, streams=1, batch_tokens=64, max_waiting=5000, timeout=60)
+        await batcher.start()
+        items = batcher.submit([f"{number} " + "array " * 25 for number in range(4000)], time.monotonic() + 60)
+        await batcher.close(within=0.0)
+        return [item.outcome for item in items]
+
+    outcomes = asyncio.run(run())
+    refused = [outcome for outcome in outcomes if isinstance(outcome, RefusalError)]
+    assert refused
+    assert {outcome.status for outcome in refused} == {503}
 
 
 WORDS = st.lists(st.sampled_from(" ".join(TEXTS).split()), min_size=1, max_size=60).map(" ".join)

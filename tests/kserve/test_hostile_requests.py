@@ -11,7 +11,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from predictor.gate import nests_deeper
+from predictor.json_scan import JsonScan
 from tests.kserve.conftest import TEXTS
 from tests.kserve.running import running, wait_for
 
@@ -22,9 +22,19 @@ OPERATIONS = [
     "POST /find_similar",
     "POST /v1/embeddings",
     "POST /v1/rerank",
+    "POST /v2/rerank",
+    "POST /v1/embed",
+    "POST /v2/embed",
+    "POST /embed",
+    "POST /rerank",
+    "POST /similarity",
+    "POST /score",
     "POST /v1/models/{model_name}:predict",
     "POST /v2/models/{model_name}/infer",
+    "POST /v2/repository/index",
     "POST /v2/repository/models/{model_name}/load",
+    "GET /info",
+    "GET /health",
     "GET /v1/models",
     "GET /v1/models/{model_name}",
     "GET /v2",
@@ -126,15 +136,34 @@ JSON_VALUES = st.recursive(
 )
 
 
-@given(JSON_VALUES)
-def test_nesting_is_that_of_brackets_outside_strings(value):
+def scan(body: bytes, limit: int, size: int) -> JsonScan:
+    """A scan of a text that comes in pieces of some size."""
+    made = JsonScan(limit, 10**9)
+    for start in range(0, len(body), size):
+        if not made.feed(body[start : start + size]):
+            break
+    return made
+
+
+@given(JSON_VALUES, st.integers(1, 50))
+def test_nesting_is_that_of_brackets_outside_strings_however_the_text_is_cut(value, size):
     def depth(item) -> int:
         children = item.values() if isinstance(item, dict) else item if isinstance(item, list) else None
         return 0 if children is None else 1 + max(map(depth, children), default=0)
 
     body, deepest = json.dumps([value] * 3).encode(), depth([value] * 3)
-    assert not nests_deeper(body, deepest)
-    assert nests_deeper(body, deepest - 1)
+    assert not scan(body, deepest, size).too_deep
+    assert scan(body, deepest - 1, size).too_deep
+
+
+@given(JSON_VALUES, st.integers(1, 50))
+def test_values_are_counted_at_least_once_and_not_in_strings(value, size):
+    def count(item) -> int:
+        children = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+        return 1 + sum(map(count, children))
+
+    body = json.dumps(value).encode()
+    assert count(value) <= scan(body, 10**9, size).values <= 2 * count(value)
 
 
 QUOTES = {
@@ -147,7 +176,7 @@ QUOTES = {
 
 @pytest.mark.parametrize("quotes", QUOTES.values(), ids=QUOTES)
 def test_quotes_cost_one_pass_where_a_search_that_goes_back_takes_hours(quotes):
-    assert not nests_deeper(b"[]" * 40 + quotes, 32)
+    assert not scan(b"[]" * 40 + quotes, 32, 1 << 16).too_deep
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +191,7 @@ def connect(predictor) -> socket.socket:
     return socket.create_connection((host, int(port)), 30)
 
 
-HEAD = b"POST /find_similar HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /find_similar HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 SLOW = {
     "says nothing": (b"", b""),
     "half a head": (b"POST /find_simi", b""),

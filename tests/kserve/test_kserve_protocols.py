@@ -53,9 +53,9 @@ def test_v1_refuses_with_one_sentence(client, body, sentence):
     assert sentence in answer.json()["error"]
 
 
-def test_v1_without_a_content_type_is_refused(client):
+def test_v1_without_a_content_type_is_json(client):
     answer = client.post("/v1/models/ranklift:predict", content=b'{"instances": []}')
-    assert answer.status_code == 415
+    assert (answer.status_code, answer.json()["error"]) == (422, "instances must not be empty.")
 
 
 def test_another_model_is_not_found(client):

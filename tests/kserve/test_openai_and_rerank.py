@@ -1,6 +1,8 @@
 """OpenAI's embeddings with OpenAI's own client, and the rerank route of Jina and Cohere."""
 
 import base64
+import json
+import shutil
 
 import httpx
 import numpy as np
@@ -51,13 +53,55 @@ def test_usage_counts_the_tokens_that_the_model_reads_cached_or_not(sdk, exporte
 
 def test_dimensions_are_the_models_own(sdk):
     assert len(sdk.embeddings.create(model="ranklift", input="sort", dimensions=32).data[0].embedding) == 32
-    with pytest.raises(openai.UnprocessableEntityError) as caught:
+    with pytest.raises(openai.BadRequestError) as caught:
         sdk.embeddings.create(model="ranklift", input="sort", dimensions=16)
     assert caught.value.body["message"].startswith("dimensions must be 32")
 
 
+def test_the_models_are_listed_for_openai_and_for_kserve(sdk, client, exported_tiny_model):
+    (model,) = sdk.models.list().data
+    assert (model.id, model.object, model.owned_by, model.created > 0) == ("ranklift", "model", "ranklift", True)
+    assert sdk.models.retrieve("ranklift").id == "ranklift"
+    assert client.get("/v1/models").json()["models"] == ["ranklift"]
+    kserves = client.get("/v1/models/ranklift").json()
+    assert (kserves["name"], kserves["ready"]) == ("ranklift", True)
+
+
+def test_2048_inputs_are_one_request_and_one_more_is_refused(sdk):
+    texts = [f"text {number}" for number in range(2049)]
+    assert len(sdk.embeddings.create(model="ranklift", input=texts[:2048]).data) == 2048
+    with pytest.raises(openai.UnprocessableEntityError, match="2049 texts where 2048 is the limit"):
+        sdk.embeddings.create(model="ranklift", input=texts)
+
+
+@pytest.mark.parametrize("tokens", [[1, 2, 3], [[1, 2], [3]]], ids=["of a text", "of texts"])
+def test_token_ids_are_refused_with_the_switch_that_sends_texts(sdk, tokens):
+    with pytest.raises(openai.BadRequestError, match="check_embedding_ctx_length=False"):
+        sdk.embeddings.create(model="ranklift", input=tokens)
+
+
+def test_dimensions_of_a_matryoshka_model_are_cut_and_scaled(exported_tiny_model, embeddings, tmp_path):
+    shutil.copytree(exported_tiny_model, tmp_path / "model")
+    path = tmp_path / "model" / "encoder.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "matryoshka_dimensions": [8, 16]}))
+    with (
+        running(tmp_path / "model", tmp_path) as predictor,
+        openai.OpenAI(base_url=f"{predictor.url}/v1", api_key="none", max_retries=0) as sdk,
+    ):
+        answer = sdk.embeddings.create(model="ranklift", input=TEXTS, dimensions=16)
+        rows = np.array([item.embedding for item in answer.data])
+        cut = embeddings[:, :16]
+        np.testing.assert_allclose(rows, cut / np.linalg.norm(cut, axis=1, keepdims=True), atol=1e-5)
+        with pytest.raises(openai.BadRequestError, match="dimensions must be one of 8, 16, 32"):
+            sdk.embeddings.create(model="ranklift", input=TEXTS, dimensions=9)
+        with pytest.raises(openai.NotFoundError, match="no such model"):
+            sdk.embeddings.create(model="other@V3", input=TEXTS)
+
+
 WRONG = {
-    "tokens for texts": ({"input": [[1, 2]]}, 422),
+    "tokens for texts": ({"input": [[1, 2]]}, 400),
+    "tokens for a text": ({"input": [1, 2]}, 400),
+    "tokens for many texts": ({"input": [[1] * 500] * 500}, 400),
     "a number": ({"input": 3}, 422),
     "no input": ({}, 422),
     "an empty text": ({"input": ""}, 422),
@@ -70,8 +114,6 @@ WRONG = {
 
 @pytest.mark.parametrize(("body", "status"), WRONG.values(), ids=WRONG)
 def test_a_wrong_request_is_refused_in_openais_shape(client, body, status):
-    import json
-
     answer = client.post("/v1/embeddings", content=json.dumps(body), headers={"Content-Type": "application/json"})
     assert answer.status_code == status
     assert answer.json()["error"]["type"] == "invalid_request_error"

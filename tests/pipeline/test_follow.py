@@ -254,7 +254,7 @@ def test_follow_does_not_promise_another_attempt_after_a_pod_that_failed_by_itse
 def test_follow_splits_the_seconds_of_a_stage(endpoint, pipelines):
     nodes = held(make_decision(verdict="hold"), pipelines)
     created = START + 3.0  # source's pod, after its driver
-    pipelines.logs[nodes.pod("source")] = StageTimes(created + 5.0, created + 6.5, created + 55.0).line()
+    pipelines.logs[nodes.pod("source")] = StageTimes(created + 5.0, created + 55.0, 1.5).line()
     ended, _ = followed(endpoint, pipelines, nodes)
     source, prepare = ended.stages[:2]
     assert (source.seconds, source.driver, source.start, source.imports, source.work, source.upload) == (

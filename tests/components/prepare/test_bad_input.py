@@ -136,7 +136,8 @@ def test_qrels_with_tabs_or_spaces_say_the_same(judgements, separator, iteration
     ]
     lines = [separator.join(row) for row in rows]
     if has_header:
-        lines.insert(0, separator.join(["query-id", "corpus-id", "score"]))
+        named = ["query-id", *(["iteration"] if iteration else []), "corpus-id", "score"]
+        lines.insert(0, separator.join(named))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "test.tsv"
         path.write_bytes((line_end.join(lines) + line_end).encode())

@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from components.dataset import CORPUS, DEV, PROFILE, QRELS, QUERIES, TRAIN, DatasetManifest
+from components.dataset import CORPUS, DATA_FILES, DEV, DEV_CORPUS, PROFILE, QUERIES, TRAIN, DatasetManifest
 from components.errors import DataError, ModelError
 from components.evaluation_set import open_evaluation_set
 from components.prepare.stage import prepare
@@ -13,9 +13,7 @@ from tests.components.prepare.conftest import COLUMNS, rows_of, table_of, write_
 def test_a_dataset_version_holds_every_part(tmp_path, options):
     manifest = prepare(str(write_rows(tmp_path / "raw.csv", rows_of(100))), tmp_path / "V0", options())
 
-    assert sorted(path.name for path in (tmp_path / "V0").iterdir()) == sorted(
-        [TRAIN, DEV, CORPUS, QUERIES, QRELS, PROFILE, "manifest.json"]
-    )
+    assert sorted(path.name for path in (tmp_path / "V0").iterdir()) == sorted([*DATA_FILES, PROFILE, "manifest.json"])
     assert tuple(table_of(tmp_path / "V0" / TRAIN)[0]) == COLUMNS
     assert manifest.counts["train"] == 85
     assert manifest.counts["dev"] == 5
@@ -33,6 +31,19 @@ def test_at_most_one_triplet_for_a_query_id(tmp_path, options):
     assert len(ids) == len(set(ids)) == manifest.counts["train"]
     dropped = {rule.name: rule.dropped for rule in manifest.rules}
     assert dropped["triplets_per_query"] == 3 * len(ids)
+
+
+def test_prepare_keeps_every_positive_of_a_dev_query_and_passages_that_answer_none(tmp_path, options):
+    rows = [{**row, "positive": f"{row['positive']} part {part}"} for row in rows_of(60) for part in range(3)]
+    prepare(str(write_rows(tmp_path / "raw.csv", rows)), tmp_path / "V0", options())
+
+    dev = table_of(tmp_path / "V0" / DEV)
+    assert len({row["query_id"] for row in dev}) == 5
+    assert len({(row["query_id"], row["positive"]) for row in dev}) == len(dev) == 15
+    passages = [row["text"] for row in table_of(tmp_path / "V0" / DEV_CORPUS)]
+    assert set(passages) <= {row["text"] for row in table_of(tmp_path / "V0" / CORPUS)}
+    assert len(passages) == len(set(passages)) > 30
+    assert not set(passages) & {row["positive"] for row in dev}
 
 
 def test_triplets_per_query_is_a_choice(tmp_path, options):

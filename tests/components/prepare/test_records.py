@@ -44,14 +44,18 @@ def test_read_passages_with_titles_are_title_and_text(tmp_path, kind):
 
 def test_read_flagembedding_rows_give_every_positive_and_every_negative_and_no_score(tmp_path):
     record = {
-        "query": "q",
-        "pos": ["p1", "p2"],
-        "neg": ["n1", "n2", "n3"],
+        "query": "which one",
+        "pos": ["right 1", "right 2"],
+        "neg": ["wrong 1", "wrong 2", "wrong 3"],
         "pos_scores": [0.9, 0.8],
         "neg_scores": [0.1],
     }
-    found = read(write_lines(tmp_path / "raw.jsonl", [record, {**record, "query": "other"}]))
-    assert [row[2:] for row in found[:3]] == [("p1", "n1"), ("p2", "n2"), ("p1", "n3")]
+    found = read(write_lines(tmp_path / "raw.jsonl", [record, {**record, "query": "another one"}]))
+    assert [row[2:] for row in found[:3]] == [
+        ("right 1", "wrong 1"),
+        ("right 2", "wrong 2"),
+        ("right 1", "wrong 3"),
+    ]
     assert found[0][0] != found[3][0]
 
 

@@ -80,7 +80,9 @@ class TestCollection:
         again = prepare(str(collection), tmp_path / "V1", options(evaluation_queries=0.3, dev_queries=0.1))
 
         assert manifest.digest == again.digest
-        assert (manifest.counts["queries"], manifest.counts["dev"], manifest.counts["train"]) == (18, 6, 36)
+        assert (manifest.counts["queries"], manifest.counts["train"]) == (18, 36)
+        assert len(ids_of(tmp_path / "V0", DEV)) == 6
+        assert manifest.counts["dev"] == 6 * 3
         assert manifest.counts["corpus"] == 60
         assert manifest.counts["qrels"] == 18 * 3
         assert {row["relevance"] for row in table_of(tmp_path / "V0" / QRELS)} == {1, 2, 3}

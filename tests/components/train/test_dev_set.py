@@ -1,8 +1,12 @@
 """The dev slice: triplets of dev, distractors of training, and measures that are the library's own."""
 
+import shutil
+
+import pyarrow.parquet as pq
 import pytest
 
 from components.base_model import open_model
+from components.dataset import DEV_CORPUS, TRAIN, Triplet
 from components.train.dev_set import DevEvaluator, DevSlice, EncodeOnce, dev_slice
 from components.train.report import DEV_ACCURACY, DEV_NDCG
 
@@ -33,8 +37,31 @@ def model(tiny_model):
 @pytest.mark.parametrize("texts", [0, 400, 10_000], ids=["least", "some", "all there are"])
 def test_a_slice_holds_about_as_many_texts_as_may_be_encoded(dataset, texts):
     part = dev_slice(dataset, texts)
-    assert 3 * len(part.triplets) + len(part.distractors) <= max(300, texts)
+    assert 3 * len(part.triplets) + len(part.distractors) <= max(1000, texts)
     assert part.triplets
+
+
+def test_dev_slice_searches_the_passages_that_prepare_drew_of_the_collection(dataset, tmp_path):
+    passages = [row["text"] for row in pq.read_table(dataset / DEV_CORPUS).to_pylist()]
+    part = dev_slice(dataset, 10_000)
+    assert part.distractors == passages
+    assert not {triplet.positive for triplet in part.triplets} & set(passages)
+
+
+def test_dev_slice_of_an_earlier_releases_version_searches_training_passages(dataset, tmp_path):
+    copy = shutil.copytree(dataset, tmp_path / "earlier")
+    (copy / DEV_CORPUS).unlink()
+    first = pq.read_table(copy / TRAIN).to_pylist()[0]
+    assert dev_slice(copy, 10_000).distractors[:2] == [first["positive"], first["negative"]]
+
+
+def test_dev_evaluator_counts_every_positive_of_a_query_as_relevant(model):
+    texts = ["sort the array", "array sort", "a tree", "a graph", "find a path"]
+    triplets = [Triplet("q", "sort the array", text, "a graph") for text in texts[:3]]
+    found = DevEvaluator(DevSlice(triplets, texts[3:]))(model)
+    alone = DevEvaluator(DevSlice(triplets[:1], texts[3:]))(model)
+    assert alone[DEV_NDCG] == 1.0
+    assert 0.5 < found[DEV_NDCG] <= 1.0
 
 
 def test_every_text_is_encoded_once_for_both_measures(dataset, model):

@@ -176,7 +176,6 @@ def test_the_curve_is_one_page_without_network(trained, tmp_path):
 @pytest.mark.parametrize(
     ("change", "error", "sentence"),
     [
-        pytest.param({"batch_size": 4000}, DataError, "fewer than one batch of 4000", id="batch larger than the data"),
         pytest.param({"max_seq_length": 999}, ModelError, "999 is more than the 64 positions", id="too long"),
         pytest.param({"max_seq_length": 2}, ModelError, "2 is too short for a text beside 2 special", id="too short"),
         pytest.param({"base_model": "/nowhere"}, ModelError, "no base model at '/nowhere'", id="no base model"),
@@ -188,17 +187,25 @@ def test_what_cannot_be_trained_is_one_sentence_and_leaves_nothing(dataset, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_train_model_with_a_batch_larger_than_the_data_takes_all_of_it_and_says_so(dataset, tmp_path, capsys):
+    report = train_model(dataset, tmp_path / "model", QUICK.model_copy(update={"batch_size": 4000, "epochs": 1}))
+    assert report.options.batch_size == report.examples
+    assert f"batches of {report.examples} in place of 4000" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
         pytest.param(lambda file: file.unlink(), r"cannot be read \(.*No such file", id="missing"),
         pytest.param(lambda file: file.write_bytes(file.read_bytes()[:-100]), "cannot be read .*; get", id="cut"),
         pytest.param(
-            lambda file: pq.write_table(pq.read_table(file)[:5], file), r"has 5 triplets where .* tells of", id="fewer"
+            lambda file: pq.write_table(pq.read_table(file)[:5], file),
+            r"has 5 (triplets|passages) where .* tells of",
+            id="fewer",
         ),
     ],
 )
-@pytest.mark.parametrize("name", ["train.parquet", "dev.parquet"])
+@pytest.mark.parametrize("name", ["train.parquet", "dev.parquet", "dev_corpus.parquet"])
 def test_files_that_are_not_the_manifests_are_refused(dataset, tmp_path, name, damage, sentence):
     copy = tmp_path / "dataset"
     shutil.copytree(dataset, copy)
