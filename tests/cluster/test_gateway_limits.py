@@ -1,20 +1,18 @@
 """What the gateway takes from clients, on a route of the tests that the gateway answers itself: a redirect.
 
-No server is behind it, so what is counted is the gateway's doing alone, and no predictor is asked.
+No server is behind it, so what is counted is the gateway's doing alone, and no predictor is asked. The client is a pod
+that speaks to one proxy: the limits are each proxy's, and a forwarded port does not outlive a connection that is reset.
 """
 
-import re
-import socket
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from tests.cluster.conftest import PROXIES
-from tests.cluster.gateway import Gateway
 from tests.cluster.kubectl import Kubectl, until
-from tests.cluster.probes import PLAYGROUND, Probe, Probes, endpoint, namespaces, running
+from tests.cluster.probes import PLAYGROUND, Address, Probe, Probes, endpoint, namespaces, running
 
 HOST = "limits.ranklift-tests.localhost"
 ROUTE = {
@@ -33,93 +31,34 @@ ROUTE = {
         ],
     },
 }
-GET = f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
 BODY = 4 << 20  #: bytes, of base/ingress/limits.yaml; as are the next two
 RATE = 500  #: requests of a client address in a second
 CONNECTIONS = 1000  #: at a port of a proxy
 
+_ASK = """
+import json, re, socket, sys
+from concurrent.futures import ThreadPoolExecutor
 
-def _head(length: int) -> bytes:
-    return f"POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n".encode()
-
-
-class Client:
-    """A connection to the gateway that sends bytes as it likes; what comes back is bounded in time."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", gateway.http), timeout=30)
-
-    def __enter__(self) -> "Client":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.socket.close()
-
-    def send(self, data: bytes) -> None:
-        """Send, as far as the gateway listens: it closes once it has refused."""
+def statuses(address, request, times):
+    text, found = b"", []
+    with socket.create_connection(address, 30) as connection:
         try:
-            self.socket.sendall(data)
+            connection.sendall(request * times)
         except (BrokenPipeError, ConnectionResetError):
-            return
-
-    def statuses(self, count: int) -> list[int]:
-        """Return the statuses of so many answers, or of those that came before the end."""
-        text, found = b"", []
-        while len(found) < count and (part := self._received()):
-            text += part
-            found = re.findall(rb"HTTP/1\.1 (\d{3}) ", text)
-        return [int(status) for status in found]
-
-    def _received(self) -> bytes:
+            pass  # the gateway closes once it has refused
         try:
-            return self.socket.recv(1 << 16)
+            while len(found) < times and (part := connection.recv(65536)):
+                text += part
+                found = re.findall(rb"HTTP/1\\.1 (\\d{3}) ", text)
         except ConnectionResetError:
-            return b""
+            pass
+    return list(map(int, found))
 
-
-def status_of(gateway: Gateway, data: bytes) -> int:
-    """The status that a request meets; 0 when the connection ends without an answer."""
-    with Client(gateway) as client:
-        client.send(data)
-        return next(iter(client.statuses(1)), 0)
-
-
-@pytest.fixture(scope="module")
-def route(kubectl: Kubectl, gateway: Gateway) -> Iterator[Gateway]:
-    """The gateway, with the route."""
-    with namespaces(kubectl, PLAYGROUND):
-        kubectl.apply(ROUTE)
-        until(lambda: status_of(gateway, GET) == 302, 60, "a redirect of the gateway")
-        yield gateway
-
-
-@pytest.mark.parametrize("size", [0, 1000, BODY - 65536], ids=["empty", "small", "just-small-enough"])
-def test_body_within_the_limit_is_taken(route, size):
-    assert status_of(route, _head(size) + b"x" * size) == 302
-
-
-def test_body_beyond_the_limit_is_refused_with_413(route):
-    size = BODY + 65536
-    assert status_of(route, _head(size) + b"x" * size) == 413
-
-
-def test_request_that_does_not_arrive_whole_is_refused_with_408(route):
-    assert status_of(route, _head(100) + b"abc") == 408
-
-
-def test_client_that_asks_more_often_than_the_limit_is_refused_with_429_and_served_again_later(route):
-    def burst(_: int) -> list[int]:
-        with Client(route) as client:
-            client.send(GET * 100)
-            return client.statuses(100)
-
-    with ThreadPoolExecutor(30) as pool:
-        met = Counter(status for part in pool.map(burst, range(30)) for status in part)
-    assert met.keys() == {302, 429}
-    assert met[302] >= RATE
-    until(lambda: status_of(route, GET) == 302, 10, "an answer once the client asks less")
-
-
+address, head, size, connections, times = json.load(sys.stdin)
+with ThreadPoolExecutor(connections) as pool:
+    met = pool.map(lambda _: statuses(address, head.encode() + b"x" * size, times), range(connections))
+    print(json.dumps(sum(met, [])))
+"""
 _OPEN = """
 import json, resource, socket, sys, time
 
@@ -140,19 +79,64 @@ def is_open(one):
 
 print(sum(map(is_open, opened)))
 """
+Ask = Callable[..., Counter[int]]
 
 
 @pytest.fixture(scope="module")
-def client(kubectl: Kubectl, route: Gateway, image: str) -> Iterator[Probes]:
-    """A pod that opens connections; a forwarded port is a single connection that carries all of them."""
-    with running(kubectl, image, [Probe("client", PLAYGROUND)]) as probes:
-        yield probes
+def client(kubectl: Kubectl, image: str) -> Iterator[Probes]:
+    """A pod that speaks to the gateway, and a route that leads nowhere else."""
+    with ExitStack() as stack:
+        stack.enter_context(namespaces(kubectl, PLAYGROUND))
+        kubectl.apply(ROUTE)
+        yield stack.enter_context(running(kubectl, image, [Probe("client", PLAYGROUND)]))
 
 
-def test_connections_beyond_the_limit_are_closed_and_the_others_kept(kubectl, client):
+@pytest.fixture(scope="module")
+def proxy(kubectl: Kubectl) -> Address:
+    """Where one of the gateway's proxies takes HTTP."""
     labels = "gateway.envoyproxy.io/owning-gateway-name=kserve-ingress-gateway"
-    (proxy,) = kubectl.items("service", PROXIES, labels)
-    (port,) = (item["targetPort"] for item in proxy["spec"]["ports"] if item["port"] == 80)
-    where = endpoint(kubectl, PROXIES, proxy["metadata"]["name"], port)
-    kept = client.run("client", _OPEN, [where, CONNECTIONS + 100])
+    (found,) = kubectl.items("service", PROXIES, labels)
+    (port,) = (item["targetPort"] for item in found["spec"]["ports"] if item["port"] == 80)
+    return endpoint(kubectl, PROXIES, found["metadata"]["name"], port)
+
+
+@pytest.fixture(scope="module")
+def ask(client: Probes, proxy: Address) -> Ask:
+    """Send requests and count the statuses that they meet."""
+
+    def asked(sent: int = 0, length: int | None = None, connections: int = 1, times: int = 1) -> Counter[int]:
+        """Send bodies of `sent` bytes that say to be `length` long, so many `times` on each of so many connections."""
+        lines = [
+            "POST / HTTP/1.1", f"Host: {HOST}", "Content-Type: text/plain",
+            f"Content-Length: {sent if length is None else length}",
+        ]  # fmt: skip
+        head = "\r\n".join([*lines, "", ""])
+        return Counter(client.run("client", _ASK, [proxy, head, sent, connections, times]))
+
+    until(lambda: asked() == {302: 1}, 60, "a redirect of the gateway")
+    return asked
+
+
+@pytest.mark.parametrize("size", [0, 1000, BODY - 65536], ids=["empty", "small", "just-small-enough"])
+def test_body_within_the_limit_is_taken(ask, size):
+    assert ask(size) == {302: 1}
+
+
+def test_body_beyond_the_limit_is_refused_with_413(ask):
+    assert ask(BODY + 65536) == {413: 1}
+
+
+def test_request_that_does_not_arrive_whole_is_refused_with_408(ask):
+    assert ask(3, length=100) == {408: 1}
+
+
+def test_client_that_asks_more_often_than_the_limit_is_refused_with_429_and_served_again_later(ask):
+    met = ask(connections=30, times=100)
+    assert met.keys() == {302, 429}
+    assert met[302] >= RATE
+    until(lambda: ask() == {302: 1}, 10, "an answer once the client asks less")
+
+
+def test_connections_beyond_the_limit_are_closed_and_the_others_kept(client, proxy):
+    kept = client.run("client", _OPEN, [proxy, CONNECTIONS + 100])
     assert 0.9 * CONNECTIONS < kept <= CONNECTIONS
