@@ -17,7 +17,7 @@ RESTRICTED = {
     "runAsGroup": 10001,
     "seccompProfile": {"type": "RuntimeDefault"},
 }
-_ANY_PORT = {"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}
+_ANY_PORT = {"sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]}
 _LISTEN = """
 import socket, sys, threading
 
@@ -87,7 +87,7 @@ class Probe(NamedTuple):
                 "automountServiceAccountToken": bool(self.account),
                 **({"serviceAccountName": self.account} if self.account else {}),
                 "readinessGates": [{"conditionType": "ranklift.dev/never"}],
-                "securityContext": {**RESTRICTED, "sysctls": [_ANY_PORT]},
+                "securityContext": {**RESTRICTED, **(_ANY_PORT if min((OPEN, *self.ports)) < 1024 else {})},
                 "containers": [container],
             },
         }

@@ -1,7 +1,8 @@
-"""What the gateway takes from clients, on a route of the tests that the gateway answers itself: a redirect.
+"""What the gateway takes from clients, on routes of the tests, so that no predictor is asked.
 
-No server is behind it, so what is counted is the gateway's doing alone, and no predictor is asked. The client is a pod
-that speaks to one proxy: the limits are each proxy's, and a forwarded port does not outlive a connection that is reset.
+One is a redirect, which the gateway answers itself. Envoy Gateway counts requests only where a route has a server: that
+of the other hangs up, status 503. The client is a pod that speaks to one proxy: the limits are each proxy's, and a
+forwarded port does not outlive a connection that is reset.
 """
 
 from collections import Counter
@@ -12,7 +13,7 @@ import pytest
 
 from tests.cluster.conftest import PROXIES
 from tests.cluster.kubectl import Kubectl, until
-from tests.cluster.probes import PLAYGROUND, Address, Probe, Probes, endpoint, namespaces, running
+from tests.cluster.probes import LABEL, OPEN, PLAYGROUND, Address, Probe, Probes, endpoint, namespaces, running
 
 HOST = "limits.ranklift-tests.localhost"
 ROUTE = {
@@ -24,11 +25,25 @@ ROUTE = {
         "hostnames": [HOST],
         "rules": [
             {
+                "matches": [{"path": {"type": "PathPrefix", "value": "/counted"}}],
+                "backendRefs": [{"name": "limits", "port": 80}],
+            },
+            {
                 "filters": [
                     {"type": "RequestRedirect", "requestRedirect": {"hostname": "example.com", "statusCode": 302}}
                 ]
-            }
+            },
         ],
+    },
+}
+SERVICE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "limits", "namespace": PLAYGROUND},
+    "spec": {
+        "selector": {LABEL: "client"},
+        "publishNotReadyAddresses": True,
+        "ports": [{"port": 80, "targetPort": OPEN}],
     },
 }
 BODY = 4 << 20  #: bytes, of base/ingress/limits.yaml; as are the next two
@@ -87,6 +102,7 @@ def client(kubectl: Kubectl, image: str) -> Iterator[Probes]:
     """A pod that speaks to the gateway, and a route that leads nowhere else."""
     with ExitStack() as stack:
         stack.enter_context(namespaces(kubectl, PLAYGROUND))
+        kubectl.apply(SERVICE)
         kubectl.apply(ROUTE)
         yield stack.enter_context(running(kubectl, image, [Probe("client", PLAYGROUND)]))
 
@@ -104,10 +120,12 @@ def proxy(kubectl: Kubectl) -> Address:
 def ask(client: Probes, proxy: Address) -> Ask:
     """Send requests and count the statuses that they meet."""
 
-    def asked(sent: int = 0, length: int | None = None, connections: int = 1, times: int = 1) -> Counter[int]:
+    def asked(
+        sent: int = 0, path: str = "/", length: int | None = None, connections: int = 1, times: int = 1
+    ) -> Counter[int]:
         """Send bodies of `sent` bytes that say to be `length` long, so many `times` on each of so many connections."""
         lines = [
-            "POST / HTTP/1.1", f"Host: {HOST}", "Content-Type: text/plain",
+            f"POST {path} HTTP/1.1", f"Host: {HOST}", "Content-Type: text/plain",
             f"Content-Length: {sent if length is None else length}",
         ]  # fmt: skip
         head = "\r\n".join([*lines, "", ""])
@@ -131,10 +149,11 @@ def test_request_that_does_not_arrive_whole_is_refused_with_408(ask):
 
 
 def test_client_that_asks_more_often_than_the_limit_is_refused_with_429_and_served_again_later(ask):
-    met = ask(connections=30, times=100)
-    assert met.keys() == {302, 429}
-    assert met[302] >= RATE
-    until(lambda: ask() == {302: 1}, 10, "an answer once the client asks less")
+    until(lambda: ask(path="/counted") == {503: 1}, 30, "a route whose server hangs up")
+    met = ask(path="/counted", connections=60, times=50)
+    assert met.keys() == {503, 429}
+    assert met[503] >= RATE
+    until(lambda: ask(path="/counted") == {503: 1}, 10, "a request that is let through once the client asks less")
 
 
 def test_connections_beyond_the_limit_are_closed_and_the_others_kept(client, proxy):
