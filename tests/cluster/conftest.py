@@ -67,6 +67,13 @@ def kubectl() -> Kubectl:
 
 
 @pytest.fixture(scope="session")
+def image() -> str:
+    """An image that the nodes have, and that has a Python: the predictor's."""
+    (container,) = service_manifest()["spec"]["predictor"]["containers"]
+    return str(container["image"])
+
+
+@pytest.fixture(scope="session")
 def store(kubectl: Kubectl) -> Iterator[ObjectStore]:
     """The cluster's object store, as its administrator."""
     keys = secret(kubectl, STORE, "object-store-root")
