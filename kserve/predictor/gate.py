@@ -35,6 +35,7 @@ logger = logging.getLogger("ranklift.requests")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _OPEN_PATHS = ("/", "/docs", "/openapi.json", "/health", "/v2/health/live", "/v2/health/ready")
 _OPEN_FOLDERS = ("/page/", "/docs/files/")
+ENDING = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)  # the request, or the process, is to end
 _CLIENT_LEFT = 499  # as proxies log it; nobody reads this answer
 
 
@@ -92,9 +93,11 @@ class _Passage:
         try:
             await self._answer()
         except RefusalError as refusal:
-            await discard_rest(self._receive, self._headers)
+            await discard_rest(self._receive, self._headers, slowly=refusal.status == 503)
             await self._refuse(refusal.status, refusal.sentence, {**refusal.headers, "Connection": "close"})
-        except Exception as error:
+        except ENDING:
+            raise
+        except BaseException as error:
             logger.error("request %s failed", self._notes.request_id, exc_info=error)
             if self._status == 0:
                 await self._refuse(500, FAILED, {"Connection": "close"})
