@@ -33,8 +33,8 @@ _OLDEST_KIND = (0, 31)
 #: What the state of a pod tells, and what to do.
 _ADVICE = (
     (r"ErrImagePull|ImagePullBackOff", "An image could not be fetched: check this machine's way to the registry."),
-    (r"OOMKilled", "A container ran out of memory: give Docker 12 GB or more."),
-    (r"Insufficient (cpu|memory)", "The node is full: give Docker at least 6 CPUs and 12 GB."),
+    (r"OOMKilled", "A container ran out of memory: give Docker 14 GB or more."),
+    (r"Insufficient (cpu|memory)", "The node is full: give Docker at least 6 CPUs and 14 GB."),
     (r"no space left|disk-pressure|DiskPressure", "The disk is full: `docker system prune` frees what is not used."),
     (r"CrashLoopBackOff|Error", "A container ends again and again: read its log, `kubectl logs --previous`."),
 )

@@ -5,6 +5,7 @@ InferenceService already. These variables say what the cluster is like where it 
 
 RANKLIFT_CLUSTER_SETTINGS   the settings of the stages (default: stages.yaml)
 RANKLIFT_CLUSTER_SERVICE    the InferenceService's manifest (default: kserve/inference-service.yaml)
+RANKLIFT_CLUSTER_RESET      "yes" removes every InferenceService, version and run's artifact of the cluster first
 RANKLIFT_CLUSTER_HOST       the predictor's host name (default: ranklift-ranklift.localhost)
 """
 
@@ -83,16 +84,18 @@ def store(kubectl: Kubectl) -> Iterator[ObjectStore]:
 def registry(kubectl: Kubectl, store: ObjectStore) -> Iterator[Registry]:
     """The cluster's registry, empty at first and empty again at the end."""
     found = Registry(store)
+    if os.environ.get("RANKLIFT_CLUSTER_RESET") == "yes":
+        remove_everything(kubectl, store)
     champion = found.champion()
     services = kubectl.items("inferenceservice", SERVING)
     if champion is not None or services:
         what = f"champion {champion.version}" if champion else f"the InferenceService {services[0]['metadata']['name']}"
-        pytest.exit(f"This cluster has {what}; the tests promote and deploy, so they need a cluster without.", 2)
+        needed = "the tests promote and deploy, so they need a cluster without, or RANKLIFT_CLUSTER_RESET=yes"
+        pytest.exit(f"This cluster has {what}; {needed}.", 2)
     try:
         yield found
     finally:
-        kubectl("delete", "inferenceservice", "--all", "-n", SERVING, "--wait=true", timeout=180)
-        empty(store)
+        remove_everything(kubectl, store)
 
 
 @pytest.fixture(scope="session")
@@ -201,8 +204,9 @@ def secret(kubectl: Kubectl, namespace: str, name: str) -> dict[str, str]:
     return {key: base64.b64decode(value).decode("utf-8") for key, value in data.items()}
 
 
-def empty(store: ObjectStore) -> None:
-    """Remove what the tests put into the bucket: versions, champion, data, checkpoints and the runs' artifacts."""
+def remove_everything(kubectl: Kubectl, store: ObjectStore) -> None:
+    """Remove the InferenceServices, and of the bucket: versions, champion, data, checkpoints, the runs' artifacts."""
+    kubectl("delete", "inferenceservice", "--all", "-n", SERVING, "--wait=true", timeout=180)
     for prefix in ("models/", "datasets/", "indexes/", "training/", "runs/", RAW, "champion.json"):
         for item in list(store.list(prefix)):
             store.delete(item.key)

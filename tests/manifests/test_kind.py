@@ -208,7 +208,7 @@ def test_what_does_not_pass_is_not_tried_again(machine):
     [
         ("kserve-1  0/1  ImagePullBackOff  0  5m", "", "way to the registry"),
         ("kserve-1  0/1  Pending  0  5m", "5m Warning FailedScheduling 0/1 nodes: Insufficient memory", "give Docker"),
-        ("kserve-1  0/1  OOMKilled  3  5m", "", "12 GB"),
+        ("kserve-1  0/1  OOMKilled  3  5m", "", "14 GB"),
         ("kserve-1  0/1  CrashLoopBackOff  9  5m", "", "kubectl logs --previous"),
         ("kserve-1  0/1  ContainerCreating  0  5m", "", "-n kserve describe pods"),
     ],
