@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from components.errors import RankliftError
 from components.kubernetes_kinds import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
 from components.manifest_fields import items, table, text
-from pipeline.cluster_store import KEYS, PIPELINE_SECRET, S3, Attached, StorePlace, store_place
+from pipeline.cluster_store import KEYS, S3, STAGES_KEYS, Attached, StorePlace, store_place
 from pipeline.doctor.cluster import Cluster
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
 
@@ -19,7 +19,7 @@ _PROBE = "ranklift-doctor"
 def check_runs_secret(cluster: Cluster) -> Result:
     """Whether the pipeline's pods find the object store's keys."""
     stated, namespace = cluster.settings.object_store, cluster.place.runs
-    name = stated.secret if stated is not None else PIPELINE_SECRET
+    name = stated.secret if stated is not None else STAGES_KEYS
     keys = dict(stated.keys) if stated is not None else dict(zip(KEYS, KEYS, strict=True))
     values = _values(cluster, namespace, name, keys)
     if isinstance(values, Result):
