@@ -28,7 +28,6 @@ from predictor.request_notes import RequestNotes
 from predictor.request_rest import NotingEnd, discard_rest
 from predictor.security_headers import missing_from
 from predictor.switchboard import Switchboard
-from predictor.versions import version_headers
 
 logger = logging.getLogger("ranklift.requests")
 
@@ -147,8 +146,7 @@ class _Passage:
         yield b"x-request-id", self._notes.request_id.encode("ascii")
         served = self._notes.served or self._gate.switchboard.served
         if served is not None:
-            for name, value in version_headers(served).items():
-                yield name.lower().encode("ascii"), value.encode("ascii")
+            yield from served.marks
 
     @contextmanager
     def _recorded(self, started: float) -> Iterator[None]:

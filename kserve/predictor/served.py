@@ -20,6 +20,7 @@ from predictor import metrics
 from predictor.batching import Batcher
 from predictor.cache import Embedded, EmbeddingCache, Key
 from predictor.settings import PredictorSettings
+from predictor.versions import DIGEST_HEADER, VERSION_HEADER
 from predictor.waiting import Waiting
 
 Place = Waiting | Embedded
@@ -44,6 +45,9 @@ class Served:
         self.version = version
         self.since = time.time()  #: when it was loaded
         self.digest = encoder.digest
+        headers = {VERSION_HEADER: version, DIGEST_HEADER: encoder.digest}
+        #: the headers that name this model, as ASGI takes them
+        self.marks = tuple((name.lower().encode("ascii"), value.encode()) for name, value in headers.items())
         self.cache = EmbeddingCache(self.digest, settings.cache_megabytes << 20)
         self._timeout = settings.request_timeout
         self._in_flight: dict[Key, Waiting] = {}
