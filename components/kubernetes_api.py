@@ -45,6 +45,11 @@ class KubernetesError(RankliftError):
         super().__init__(sentence)
         self.status = status
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same call may succeed a little later."""
+        return _may_pass(self.status)
+
 
 class KubernetesApi:
     """One cluster. Calls that may succeed when they are made again are; then a `KubernetesError`."""
@@ -176,8 +181,7 @@ class KubernetesApi:
         try:
             response = self._send("POST", place, [], dict(document), read=timeout)
             with closing(response):
-                answer: Manifest = json.loads(response.read(1 << 20))
-                return answer
+                answer = json.loads(response.read(1 << 20))
         except ApiException as failure:
             status, message = int(failure.status or 0), _message(failure)
             if status == 403:
@@ -185,6 +189,9 @@ class KubernetesApi:
             raise KubernetesError(f"Service {service} answered {status}: {message}.", status) from None
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError, OSError) as failure:
             raise KubernetesError(f"Service {service} did not answer ({_short(failure)}).") from None
+        if not isinstance(answer, dict):
+            raise KubernetesError(f"Service {service} answered something that is not a JSON object.")
+        return answer
 
     def version(self) -> str:
         """The cluster's version, such as "1.34"; "unknown" where it tells none."""
@@ -255,7 +262,7 @@ class KubernetesApi:
                 return action()
             except ApiException as failure:
                 status, message = int(failure.status or 0), _message(failure)
-                if pause is None or not (status in {0, 429} or status >= 500):
+                if pause is None or not _may_pass(status):
                     raise KubernetesError(self._refusal(status, message, verb, kind, place), status) from None
             except (urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError, OSError) as failure:
                 if pause is None:
@@ -286,6 +293,10 @@ class KubernetesApi:
             status = int(fault.get("code", 500))
             raise KubernetesError(f"Watching {kind.plural}/{name} ended: {fault.get('message', status)}.", status)
         return event
+
+
+def _may_pass(status: int) -> bool:
+    return status in {0, 429} or status >= 500
 
 
 def _without_nulls(item: Manifest) -> Manifest:

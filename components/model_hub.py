@@ -1,7 +1,9 @@
 """The model hub: models from it, and an answer within seconds where it cannot be reached."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from components.errors import ModelError
 from components.patience import further_waits, tell_wait
@@ -10,6 +12,7 @@ from components.patience import further_waits, tell_wait
 PATIENCE = 5.0
 #: Seconds for which a hub is asked again at most. A cluster without the internet must not take a stage's patience.
 _AWAY = 120.0
+_T = TypeVar("_T")
 _FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*/config.json"]
 
 
@@ -50,6 +53,28 @@ def download_model(name: str, *, patient: bool = True) -> Path:
             if wait is None:
                 raise ModelError(f"{sentence}, and its cache here has no copy.") from error
         tell_wait(f"{sentence}.", wait)
+        time.sleep(wait)
+
+
+def ask_hub(ask: Callable[[], _T], sentence: str) -> _T:
+    """What the hub answers; one that is away is asked again, as long as the stage's patience allows.
+
+    Args:
+        ask: sends the question, once.
+        sentence: what the hub does not give, for who watches.
+
+    Raises:
+        Exception: one of `hub_faults`, the last.
+    """
+    waits = further_waits(at_most=_AWAY)
+    while True:
+        try:
+            return ask()
+        except hub_faults() as error:
+            wait = next(waits, None) if hub_is_away(error) else None
+            if wait is None:
+                raise
+            tell_wait(f"{sentence} ({first_line(error)}).", wait)
         time.sleep(wait)
 
 

@@ -113,6 +113,14 @@ class Champion(Document):
         failed = [before.version for before, after in pairs if after.action == "restore"]
         return [version for version in dict.fromkeys(reversed(failed)) if version not in served]
 
+    def is_followed(self, version: str) -> bool:
+        """Whether another champion came after a version, which is then not put into service any more.
+
+        One whose deploy failed is not followed by the version that is champion again meanwhile.
+        """
+        tried_again = self.current.action == "restore" and version in self.undeployed
+        return self.version != version and not tried_again
+
     def continues(self, earlier: "Champion") -> bool:
         """Whether this is an earlier record to which nothing was added but that its champion serves."""
         added = self.history[len(earlier.history) :]

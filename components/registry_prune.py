@@ -72,6 +72,8 @@ def _reasons(registry: Registry, serving: Iterable[str]) -> dict[str, str]:
         others = {champion.version, *champion.undeployed}
         before = [entry.version for entry in champion.history if entry.version not in others]
         reasons |= {version: "it was champion before" for version in before[-1:]}
+        if champion.in_service is not None:  # while the champion is being deployed, and where that deploy was killed
+            reasons.setdefault(champion.in_service.version, "it was seen to serve last")
         reasons[champion.version] = "it is champion"
     return reasons
 

@@ -99,7 +99,8 @@ def _keep_in_status(sentence: str) -> None:
     if not TERMINATION_LOG.is_file():
         return
     try:
-        TERMINATION_LOG.write_bytes(sentence.encode()[:_TERMINATION_BYTES])
+        # Cut between two letters: a status is text, and half of one is none.
+        TERMINATION_LOG.write_bytes(sentence.encode()[:_TERMINATION_BYTES].decode(errors="ignore").encode())
     except OSError as refusal:
         print(f"ranklift: the pod's status does not get the error ({refusal.strerror})", file=sys.stderr, flush=True)
 

@@ -32,10 +32,10 @@ class StoreFolder:
         found = [
             item for item in self._store.list(self._folder) if item.key == self._folder or item.key.startswith(below)
         ]
-        if not found:
-            raise DataError(f"There is no object at {uri} on {settings.endpoint}; check bucket and prefix.")
         #: without those that stand for folders
         self.objects: list[ObjectInfo] = [item for item in found if not item.key.endswith("/")]
+        if not self.objects:
+            raise DataError(f"There is no object at {uri} on {settings.endpoint}; check bucket and prefix.")
 
     def download(self, target: Path) -> Path:
         """Copy everything below `target`; returns the folder, or the file where the prefix is one object.
@@ -46,7 +46,7 @@ class StoreFolder:
         """
         for item in self.objects:
             _download(self._store, item, _place(item.key, self._folder, target))
-        is_one = bool(self.objects) and self.objects[0].key == self._folder
+        is_one = self.objects[0].key == self._folder
         return target / Path(self._folder).name if is_one else target
 
 

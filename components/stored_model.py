@@ -32,5 +32,14 @@ def stored_model(uri: str) -> Path:
     if not kept.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
         with scratch_folder(cache, ".model-") as scratch:
-            source.download(scratch / "model").rename(kept)
+            _keep(source.download(scratch / "model"), kept)
     return kept
+
+
+def _keep(copied: Path, kept: Path) -> None:
+    try:
+        copied.rename(kept)
+    except OSError:
+        if not kept.is_dir():
+            raise
+        # Another process was faster, with the same files: the name is made of all that is listed.

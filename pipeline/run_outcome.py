@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from components.decision import Decision
+from components.deploy.standing import deploy_command
 from components.errors import DataError, StoreError
 from components.object_store import ObjectStore, ObjectStoreSettings
 from components.stage import ERROR_PREFIX
@@ -115,9 +116,10 @@ def _stored_decision(run_id: str, root: str | None) -> Decision | None:
 def next_commands(stages: list[StageState], sources: RunSources, namespace: str, service: str) -> tuple[str, ...]:
     """The commands that put a first champion into service; none where one serves already."""
     deployed = [stage for stage in stages if stage.stage == "deploy" and stage.state == "succeeded" and stage.attempts]
-    if not deployed or not FIRST_CHAMPION.search(sources.log(deployed[0].attempts[-1].pod)):
+    first = FIRST_CHAMPION.search(sources.log(deployed[0].attempts[-1].pod)) if deployed else None
+    if first is None:
         return ()
-    return (
-        "kubectl apply -f kserve/inference-service.yaml",
-        f"kubectl wait -n {namespace} --for=condition=Ready inferenceservice/{service} --timeout=300s",
-    )
+    apply = "kubectl apply -f kserve/inference-service.yaml"
+    if first[1] != "V0":  # which is what the manifest names
+        return (apply, deploy_command(first[1], namespace))
+    return (apply, f"kubectl wait -n {namespace} --for=condition=Ready inferenceservice/{service} --timeout=300s")

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from components.errors import RankliftError
 from components.kubernetes_api import KubernetesApi, KubernetesError, Manifest
 from components.kubernetes_kinds import EVENTS, WORKFLOWS
+from components.settings import ServingSettings
 from pipeline.pipelines_api import PipelinesApi, UnavailableError
 
 _LOG_LINES = 2000
@@ -68,7 +69,7 @@ class RunSources:
     def _connected(self) -> KubernetesApi | None:
         if self._cluster is None and not self._no_cluster:
             try:
-                self._cluster = KubernetesApi.connect()
+                self._cluster = KubernetesApi.connect(ServingSettings().kubernetes_context)
             except RankliftError as error:
                 self._no_cluster = str(error)
         return self._cluster

@@ -84,7 +84,8 @@ class KServe:
 
     def _end_pods(self, key: Key, app: str, but: str = "") -> None:
         for pod in self.cluster.select("pods", key[1], f"app={app}"):
-            if pod["metadata"]["name"] != but and not self.pods_linger:
+            ended = pod["status"].get("phase") == "Failed"  # evicted: such a pod stays until somebody removes it
+            if pod["metadata"]["name"] != but and not self.pods_linger and not ended:
                 self.cluster.delete("pods", key[1], pod["metadata"]["name"])
 
     def _pod_of(self, version: str, app: str) -> dict[str, Any] | None:

@@ -28,6 +28,7 @@ from components.deploy.pods import Finding, find_fault, others_serve, warnings_o
 from components.deploy.rollout import Rollout, SupersededError
 from components.deploy.route import canary_gets_traffic
 from components.deploy.smoke import NotAnsweredError
+from components.deploy.standing import deploy_command
 from components.errors import RankliftError
 from components.kubernetes_api import KubernetesError, Manifest
 from components.registry import Registry
@@ -98,8 +99,10 @@ class Attempt:
         except SupersededError as later:
             return "", f"{later.version} was deployed meanwhile and stays."
         except RankliftError as error:
-            return "", f"{before.version} could not be put back ({error}); set STORAGE_URI to {before.storage_uri}."
-        return "", f"{before.version} was put back, but does not answer; look at `kubectl get pods`."
+            command = deploy_command(before.version, self.rollout.settings.namespace)
+            return "", f"{before.version} could not be put back ({error}); `{command}` does that."
+        pods = f"kubectl get pods -n {self.rollout.settings.namespace}"
+        return "", f"{before.version} was put back, but does not answer; look at `{pods}`."
 
     @property
     def untouched(self) -> str:
@@ -174,7 +177,9 @@ class Attempt:
         for version in there if self.trusted else (stable.previous, *there):
             if version == stable.version and version != self.revision.version:
                 return stable
-            if version and is_version_name(version) and version != self.revision.version:
+            if not version or not is_version_name(version) or version == self.revision.version:
+                continue
+            if self.registry.has("model", version):  # one that was pruned since can serve no more
                 number = number_of_champion(version, self.registry.champion())
                 sha256 = self.registry.stored_manifest("model", version).sha256
                 uri = uri_of(version, self.registry)
@@ -205,11 +210,14 @@ class Attempt:
             return ""
         try:
             self._prove(service, canary)
+            waits = not canary and others_serve(self.rollout.api, service, self.revision.version)
         except NotAnsweredError as error:
             return str(error)
-        if not canary and others_serve(self.rollout.api, service, self.revision.version):
-            return "Pods of another version still serve"
-        return None
+        except KubernetesError as error:
+            if not error.may_pass:
+                raise
+            return str(error)
+        return "Pods of another version still serve" if waits else None
 
     def _look(self, service: Manifest) -> Finding:
         try:

@@ -8,8 +8,9 @@ asks for (`ranklift deploy`, `ranklift rollback`) serves first and moves the poi
 import sys
 from pathlib import Path
 
-from components.deploy.deploy import deploy
+from components.deploy.deploy import deploy, number_that_wins
 from components.deploy.outcome import DeployStoppedError, NotDeployedError
+from components.deploy.standing import deploy_command
 from components.errors import RankliftError, StoreError
 from components.kubernetes_api import KubernetesError
 from components.registry import Champion, Registry
@@ -17,7 +18,9 @@ from components.registry_champion import Action
 from components.settings import ServingSettings
 
 
-def deploy_champion(version: str, registry: Registry, home: Path, settings: ServingSettings) -> str:
+def deploy_champion(
+    version: str, registry: Registry, home: Path, settings: ServingSettings, number: int | None = None
+) -> str:
     """Put a champion into service and note in its history that it serves; returns the version that is in service now.
 
     When that fails, what served before serves again and is champion again. An attempt that comes after one that failed
@@ -28,23 +31,24 @@ def deploy_champion(version: str, registry: Registry, home: Path, settings: Serv
         registry: where versions and champion are kept.
         home: ranklift's data folder, for a deploy on this machine.
         settings: whether this machine or a cluster serves.
+        number: under which the cluster serves it; that of its entry in the history when None.
 
     Raises:
         RankliftError: with the reason, and what serves and is champion now.
     """
     try:
-        deployed = deploy(version, registry, home, settings)
+        deployed = deploy(version, registry, home, settings, number)
     except DeployStoppedError as stopped:
-        sentence = _put_back(version, stopped.serves, str(stopped), registry)
+        sentence = _put_back(version, stopped.serves, str(stopped), registry, settings)
         raise DeployStoppedError(f"{stopped} {sentence}".strip(), stopped.signal, stopped.serves) from stopped
     except NotDeployedError as error:
-        sentence = _put_back(version, error.serves, str(error), registry)
+        sentence = _put_back(version, error.serves, str(error), registry, settings)
         raise NotDeployedError(f"{error} {sentence}".strip(), error.serves) from error
     except KubernetesError as error:
         # Nothing could be changed, so what was last seen to serve still does.
         champion = registry.champion()
         seen = champion.in_service if champion is not None else None
-        sentence = _put_back(version, seen.version if seen else "", str(error), registry)
+        sentence = _put_back(version, seen.version if seen else "", str(error), registry, settings)
         raise NotDeployedError(f"{version} was not deployed: {error} {sentence}".strip()) from error
     if deployed.proven:
         _confirm(version, registry, settings)
@@ -79,7 +83,7 @@ def deploy_again(
         check_was_champion(version, champion, "deployed")
         said = reason or f"Deployed in place of {champion.version}."
         return serve_and_move(version, champion, registry, home, settings, action="deploy", reason=said)
-    serves = deploy_champion(version, registry, home, settings)
+    serves = deploy_champion(version, registry, home, settings, number_that_wins(champion, settings))
     if serves != version:
         raise StoreError(f"{version} was not deployed: another run made {serves} champion meanwhile.")
     return registry.champion() or champion
@@ -120,11 +124,27 @@ def serve_and_move(
             )
     try:
         return registry.move_champion(version, champion, action=action, reason=reason)
-    except RankliftError:
-        now = registry.champion()
-        if home is not None and now is not None:
-            deploy(now.version, registry, home, settings, max(now.current.number, len(champion.history)))
+    except RankliftError as error:
+        sentence = _serve_the_champion(version, champion, registry, home, settings) if home is not None else ""
+        if sentence:
+            raise StoreError(f"{error} {sentence}") from error
         raise
+
+
+def _serve_the_champion(
+    version: str, before: Champion, registry: Registry, home: Path, settings: ServingSettings
+) -> str:
+    """Put the champion back into service after a version that serves could not become it; why not, where it fails."""
+    try:
+        now = registry.champion()
+        if now is not None and now.version != version:
+            deploy(now.version, registry, home, settings, max(now.current.number, len(before.history)))
+    except RankliftError as error:
+        return (
+            f"{version} may still serve, as the champion could not be put back ({error}); "
+            f"`{_command('', settings)}` does that, `{_command(version, settings)}` makes {version} champion."
+        )
+    return ""
 
 
 def check_was_champion(version: str, champion: Champion, what: str) -> None:
@@ -141,18 +161,23 @@ def check_was_champion(version: str, champion: Champion, what: str) -> None:
         raise StoreError(f"{version} was never champion, so it cannot be {what}; besides {champion.version}: {others}.")
 
 
-def _put_back(version: str, serves: str, why: str, registry: Registry) -> str:
+def _command(version: str, settings: ServingSettings) -> str:
+    return deploy_command(version, settings.namespace if settings.on_cluster else None)
+
+
+def _put_back(version: str, serves: str, why: str, registry: Registry, settings: ServingSettings) -> str:
     """Make champion what serves after a deploy of the champion failed; one sentence that says so, or why not."""
     try:
         champion = registry.champion()
         if champion is None or champion.version != version or serves in {"", version}:
             return ""
         if serves not in {entry.version for entry in champion.history}:
-            return f"{serves} was never champion, so {version} stays it; `ranklift deploy` tries again."
+            return f"{serves} was never champion, so {version} stays it; `{_command(version, settings)}` tries again."
         registry.move_champion(serves, champion, action="restore", reason=why)
     except StoreError as error:
-        return f"The registry still names {version} champion ({error}); `ranklift deploy {serves}` resolves that."
-    return f"{serves} is champion again; `ranklift deploy {version}` tries {version} once more."
+        command = _command(serves, settings)
+        return f"The registry still names {version} champion ({error}); `{command}` makes {serves} champion."
+    return f"{serves} is champion again; `{_command(version, settings)}` tries {version} once more."
 
 
 def _confirm(version: str, registry: Registry, settings: ServingSettings) -> None:
@@ -160,7 +185,7 @@ def _confirm(version: str, registry: Registry, settings: ServingSettings) -> Non
     if champion is None:
         return
     if champion.version != version:
-        if version in champion.undeployed and champion.current.action == "restore":
+        if not champion.is_followed(version):
             registry.move_champion(
                 version, champion, action="deploy", reason="A later attempt of its deploy succeeded."
             )

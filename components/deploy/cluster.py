@@ -12,6 +12,7 @@ from components.deploy.inference_service import Revision, revision_of
 from components.deploy.outcome import Deployed, DeployStoppedError, NotDeployedError
 from components.deploy.rollout import Rollout, SupersededError
 from components.deploy.smoke import NotAnsweredError
+from components.deploy.standing import deploy_command
 from components.errors import RankliftError, StoppedError, StoreError
 from components.kubernetes_api import KubernetesApi, Manifest
 from components.registry import Champion, Registry
@@ -126,11 +127,11 @@ def _is_trusted(service: Manifest, champion: Champion | None, registry: Registry
 
 def _without_a_service(revision: Revision, rollout: Rollout, tell: Tell) -> Deployed:
     if revision.number == 0:
-        # The manifest names V0: it is applied once there is a V0.
-        tell(
-            f"deploy: {revision.version} is the first champion; `kubectl apply -f kserve/inference-service.yaml` puts "
-            "it into service"
-        )
+        how = "`kubectl apply -f kserve/inference-service.yaml` puts it into service"
+        if revision.version != "V0":  # which the manifest names; another run may have been faster with that number
+            command = deploy_command(revision.version, rollout.settings.namespace)
+            how = f"`kubectl apply -f kserve/inference-service.yaml`, then `{command}` put it into service"
+        tell(f"deploy: {revision.version} is the first champion; {how}")
         return Deployed(revision.version, proven=False)
     raise RankliftError(
         f"{revision.version} was not deployed: there is no {rollout}; `kubectl apply -f kserve/inference-service.yaml` "

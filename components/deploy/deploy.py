@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from components.deploy.cluster import deploy_on_cluster
-from components.deploy.inference_service import canary_of, revision_of
+from components.deploy.inference_service import canary_of, newest_number, revision_of
 from components.deploy.local import deploy_local
 from components.deploy.outcome import Deployed
 from components.deploy.rollout import Rollout
 from components.deploy.serving import current_version
 from components.kubernetes_api import KubernetesApi
-from components.registry import Registry
+from components.registry import Champion, Registry
 from components.settings import ServingSettings
 
 
@@ -31,7 +31,24 @@ def deploy(
     """
     if settings.on_cluster:
         return deploy_on_cluster(version, registry, settings, number=number)
-    return Deployed(deploy_local(version, registry, home), proven=True)
+    serves = deploy_local(version, registry, home, steps_aside=number is None)
+    return Deployed(serves, proven=serves == version)
+
+
+def number_that_wins(champion: Champion, settings: ServingSettings) -> int | None:
+    """The number under which a deploy of the champion that a person asks for is not taken for an earlier one.
+
+    A rollback that was killed after it served and before it moved the pointer leaves a number in the InferenceService
+    that no entry of the history has. None where the champion's own number will do.
+
+    Raises:
+        RankliftError: when the cluster cannot be asked.
+    """
+    if not settings.on_cluster:
+        return None
+    service = Rollout(KubernetesApi.connect(settings.kubernetes_context), settings).read()
+    left = newest_number(service) if service is not None else -1
+    return left if left >= len(champion.history) else None
 
 
 def versions_in_service(home: Path | None, settings: ServingSettings) -> list[str]:

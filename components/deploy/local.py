@@ -26,11 +26,17 @@ __all__ = ["MODEL_NAME", "deploy_local", "record_predictor"]
 _ANSWER_WITHIN = 120.0  # seconds; a switch takes a few
 
 
-def deploy_local(version: str, registry: Registry, home: Path) -> str:
+def deploy_local(version: str, registry: Registry, home: Path, *, steps_aside: bool = False) -> str:
     """Put a model version into service on this machine, prove that it answers, and return its name.
 
     A predictor that `ranklift serve` started switches to it with no failed request; without one, the version is
     opened and asked here. When anything fails, what served before serves again.
+
+    Args:
+        version: such as "V3".
+        registry: where versions and champion are kept.
+        home: ranklift's data folder.
+        steps_aside: whether a champion that came after the version stays in service; its name is returned then.
 
     Raises:
         NotDeployedError: with the reason, after what served before was put back.
@@ -39,6 +45,8 @@ def deploy_local(version: str, registry: Registry, home: Path) -> str:
     with one_deploy_at_a_time(home):
         champion = registry.champion()
         check_history(home, champion, registry.place)
+        if steps_aside and champion is not None and champion.is_followed(version):
+            return champion.version
         expected = champion.manifest_sha256 if champion is not None and champion.version == version else None
         manifest = registry.download("model", version, serving_directory(home) / version, expected)
         before = last_proven(home)

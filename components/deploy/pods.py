@@ -9,6 +9,7 @@ from components.kubernetes_kinds import EVENTS
 
 _IMAGE = {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 _START = {"CreateContainerConfigError", "CrashLoopBackOff", "RunContainerError"}
+_ENDED = {"Failed", "Succeeded"}
 _LOG_LINES = 20
 
 
@@ -83,8 +84,12 @@ def _is_about(event: Manifest, name: str, prefixes: tuple[str, ...]) -> bool:
 def _pods(api: KubernetesApi, service: Manifest) -> list[Manifest]:
     meta = service["metadata"]
     pods = api.select(PODS, meta["namespace"], f"serving.kserve.io/inferenceservice={meta['name']}")
-    # One that is being deleted belongs to an attempt of before.
-    return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    # One that is being deleted belongs to an attempt of before; one that was evicted stays there and serves nobody.
+    return [
+        pod
+        for pod in pods
+        if "deletionTimestamp" not in pod["metadata"] and pod.get("status", {}).get("phase") not in _ENDED
+    ]
 
 
 def _of(api: KubernetesApi, pod: Manifest) -> Finding:

@@ -3,7 +3,8 @@
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from components.deploy.inference_service import (
     Revision,
@@ -18,11 +19,14 @@ from components.deploy.smoke import MODEL_NAME, NotAnsweredError, post, version_
 from components.errors import RankliftError
 from components.kubernetes_account import in_a_pod
 from components.kubernetes_api import INFERENCE_SERVICES, KubernetesApi, KubernetesError, Manifest
+from components.patience import further_waits, tell_wait
 from components.settings import ServingSettings
 
 _ANSWER_WITHIN = 10.0  # seconds
 _STREAK = 5  # answers in a row, each on a connection of its own: pods of before must not be among those that answer
+_AWAY = 120.0  # seconds: a control plane that is restarted is back by then
 _CHANGES = 20  # attempts to change an object that others change at the same time: KServe writes its status often
+_T = TypeVar("_T")
 
 
 class SupersededError(Exception):
@@ -66,8 +70,8 @@ class Rollout:
         return f"InferenceService {self.settings.name} in namespace {self.settings.namespace}"
 
     def read(self) -> Manifest | None:
-        """The object as it is; None when there is none."""
-        return self.api.find(INFERENCE_SERVICES, self.settings.namespace, self.settings.name)
+        """The object as it is; None when there is none. An API that is away is waited for as a store is."""
+        return _patiently(self._find)
 
     def change(self, make: Callable[[Manifest], Manifest]) -> Manifest:
         """Apply what `make` makes of the object, again from the start whenever someone else changed it in between.
@@ -80,7 +84,7 @@ class Rollout:
             if found is None:
                 raise RankliftError(f"There is no {self}; `kubectl apply -f kserve/inference-service.yaml` makes it.")
             try:
-                return self.api.apply(INFERENCE_SERVICES, make(found), MANAGER)
+                return _patiently(partial(self.api.apply, INFERENCE_SERVICES, make(found), MANAGER))
             except KubernetesError as error:
                 if error.status != 409:
                     raise
@@ -144,6 +148,9 @@ class Rollout:
         except NotAnsweredError:
             return None
 
+    def _find(self) -> Manifest | None:
+        return self.api.find(INFERENCE_SERVICES, self.settings.namespace, self.settings.name)
+
     def _ask(self, service: Manifest, canary: bool) -> str:
         where = address_of(service, canary)
         return version_that_answers(lambda path, document: self._post(service, canary, path, document), where)
@@ -172,7 +179,7 @@ class Rollout:
 
     def _look_again(self, service: Manifest) -> Manifest:
         try:
-            found = self.read()
+            found = self._find()
         except KubernetesError as error:
             if error.status in {401, 403}:
                 raise
@@ -180,3 +187,16 @@ class Rollout:
         if found is None:
             raise RankliftError(f"{self} was deleted while it was being changed.")
         return found
+
+
+def _patiently(call: Callable[[], _T]) -> _T:
+    waits = further_waits(at_most=_AWAY)
+    while True:
+        try:
+            return call()
+        except KubernetesError as error:
+            wait = next(waits, None) if error.may_pass else None
+            if wait is None:
+                raise
+            tell_wait(str(error), wait)
+        time.sleep(wait)

@@ -36,9 +36,18 @@ class Standing(NamedTuple):
         Args:
             namespace: of the InferenceService, when a cluster serves.
         """
-        if self.agrees or not self.promoted:
-            return ""
-        return f"ranklift deploy {self.promoted}" + (f" --namespace {namespace}" if namespace else "")
+        return "" if self.agrees or not self.promoted else deploy_command(self.promoted, namespace)
+
+
+def deploy_command(version: str, namespace: str | None = None) -> str:
+    """The command that puts a version into service, from whatever machine it is typed at.
+
+    Args:
+        version: such as "V3"; the champion when empty.
+        namespace: of the InferenceService, when a cluster serves.
+    """
+    place = f"--namespace {namespace}" if namespace else ""
+    return " ".join(filter(None, ["ranklift deploy", version, place]))
 
 
 def standing(champion: Champion | None, in_service: str, answering: str = "") -> Standing:

@@ -48,11 +48,15 @@ def _of_objects(uri: str) -> list[str]:
 def _commit(uri: str) -> str:
     from huggingface_hub import HfApi
 
-    from components.model_hub import PATIENCE, first_line, hub_faults
+    from components.model_hub import PATIENCE, ask_hub, first_line, hub_faults
 
     name, _, revision = "/".join(uri.removeprefix("hf://datasets/").split("/")[:2]).partition("@")
-    try:
+
+    def ask() -> str:
         return str(HfApi().dataset_info(name, revision=unquote(revision) or None, timeout=PATIENCE).sha)
+
+    try:
+        return ask_hub(ask, f"The hub does not say what {uri} is")
     except hub_faults() as error:
         raise DataError(
             f"{uri} could not be read from the hub ({first_line(error)}); check the name, the network and, where the "

@@ -4,10 +4,11 @@ import itertools
 
 import pytest
 
-from components.errors import ModelError, StoreError
+from components.errors import DataError, ModelError, StoreError
 from components.model_hub import download_model
 from components.object_store import ObjectStore
 from components.patience import further_waits, process_age
+from components.source.fingerprint import fingerprint
 from tests.faults.proxy import Fault, Proxy
 
 AWAY, WRONG = Fault(status=503, code="ServiceUnavailable"), Fault(status=403, code="AccessDenied")
@@ -102,6 +103,21 @@ class TestTheHub:
         with pytest.raises(ModelError, match=f"does not give acme/model .*{status}"):
             download_model("acme/model")
         assert [wait for wait in clock if wait >= 5] == waits
+
+    def test_fingerprint_of_data_on_a_hub_that_comes_back_is_the_one_it_had(self, hub, monkeypatch, capsys):
+        hub.files["datasets/acme/clicks"] = {"data.csv": b"x"}
+        before = fingerprint("hf://datasets/acme/clicks")
+        monkeypatch.setenv("RANKLIFT_PATIENCE", "40")
+        hub.refuse = 503
+        monkeypatch.setattr("components.model_hub.time.sleep", lambda _: setattr(hub, "refuse", 0))
+        assert fingerprint("hf://datasets/acme/clicks") == before
+        assert "Trying again in 5 s." in capsys.readouterr().err
+
+    def test_fingerprint_of_data_that_the_hub_does_not_have_fails_at_once(self, hub, clock, monkeypatch):
+        monkeypatch.setenv("RANKLIFT_PATIENCE", "40")
+        with pytest.raises(DataError, match="could not be read from the hub"):
+            fingerprint("hf://datasets/acme/nothing")
+        assert [wait for wait in clock if wait >= 5] == []
 
     def test_nobody_waits_for_one_that_is_not_needed(self, hub, clock, monkeypatch):
         monkeypatch.setenv("RANKLIFT_PATIENCE", "40")

@@ -10,6 +10,7 @@ import pytest
 from components.base_model import base_model_directory, open_model
 from components.errors import DataError, RankliftError
 from components.object_store import ObjectStore
+from components.store_folder import StoreFolder
 from components.stored_model import stored_model
 
 
@@ -54,6 +55,26 @@ def test_base_model_directory_of_a_changed_s3_folder_is_copied_again(stored):
     second = base_model_directory(uri)
     assert second != first
     assert (second / "README.md").read_bytes() == b"another one"
+
+
+def test_base_model_directory_that_another_process_copied_meanwhile_is_that_copy(stored, monkeypatch):
+    uri, _, _ = stored
+    download = StoreFolder.download
+
+    def second(self, target):
+        monkeypatch.setattr(StoreFolder, "download", download)
+        (stored_model.__wrapped__(uri) / "mark").touch()
+        return download(self, target)
+
+    monkeypatch.setattr(StoreFolder, "download", second)
+    assert (base_model_directory(uri) / "mark").exists()
+
+
+def test_base_model_directory_of_an_s3_folder_that_holds_only_its_own_mark_says_what_is_wrong(stored):
+    uri, store, prefix = stored
+    store.put(f"{prefix}/empty/", b"")
+    with pytest.raises(DataError, match="There is no object at s3://"):
+        base_model_directory(f"{uri}/empty")
 
 
 def test_base_model_directory_takes_no_folder_whose_name_only_begins_alike(stored):

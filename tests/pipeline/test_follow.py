@@ -124,6 +124,16 @@ def test_follow_of_a_first_promotion_tells_cached_stages_and_the_two_commands(en
     assert {stage.stage: stage.status for stage in ended.stages}["prepare"] == "CACHED"
 
 
+def test_follow_of_a_first_promotion_of_another_version_than_the_manifests_deploys_it(endpoint, pipelines):
+    nodes = promoted(make_decision(), pipelines)
+    pipelines.logs = {pod: text.replace("deploy: V0 is", "deploy: V1 is") for pod, text in pipelines.logs.items()}
+    ended, _ = followed(endpoint, pipelines, nodes)
+    assert ended.next == (
+        "kubectl apply -f kserve/inference-service.yaml",
+        "ranklift deploy V1 --namespace search",
+    )
+
+
 def test_follow_of_a_later_promotion_has_no_commands(endpoint, pipelines):
     nodes = promoted(make_decision(), pipelines)
     pipelines.logs = {pod: text.replace("is the first champion", "answers") for pod, text in pipelines.logs.items()}
@@ -227,6 +237,16 @@ def test_follow_asks_the_cluster_why_a_pod_starts_for_long(endpoint, pipelines, 
     done = held(make_decision(verdict="hold"), pipelines)
     _, lines = followed(endpoint, pipelines, waiting, waiting, done, patience=0.0)
     assert f"  train waits: {reason}" in lines
+
+
+def test_follow_asks_the_cluster_that_the_environment_names(endpoint, pipelines, kubeconfig, monkeypatch):
+    monkeypatch.setenv("RANKLIFT_KUBERNETES_CONTEXT", "none-of-that-name")
+    waiting = WorkflowNodes()
+    waiting.stage("train", "Running", pods=[("Pending", "ContainerCreating")])
+    done = held(make_decision(verdict="hold"), pipelines)
+    _, lines = followed(endpoint, pipelines, waiting, waiting, done, patience=0.0)
+    assert "  train waits: ContainerCreating" in lines
+    assert not [request for request in kubeconfig.requests if request.resource == "events"]
 
 
 def test_follow_tells_attempts_as_they_end(endpoint, pipelines):

@@ -57,7 +57,8 @@ class TestTheStage:
     def test_deploy_champion_that_fails_makes_champion_again_what_serves(self, history, kserve, cluster, tmp_path):
         kserve.faults["V1"] = "memory"
         with pytest.raises(
-            RankliftError, match=r"OOMKilled.*V0 serves again\. V0 is champion again; `ranklift deploy V1` tries V1"
+            RankliftError,
+            match=r"OOMKilled.*V0 serves again\. V0 is champion again; `ranklift deploy V1 --namespace ranklift` tries",
         ):
             stage(history, tmp_path)
         assert moves(history)[2:] == [("V0", "restore")]
@@ -235,6 +236,11 @@ class TestWhatFollowsFromIt:
         report = prune(history, keep=0)
         assert report.removed == ["models/V1", "models/V2"]
         assert report.kept == {"models/V0": "it is champion"}
+
+    def test_prune_keeps_what_was_seen_to_serve_last_while_later_champions_wait(self, history):
+        served = history.move_champion("V1", history.champion(), action="serve")
+        history.move_champion("V0", history.move_champion("V2", served))
+        assert prune(history, keep=0).kept["models/V1"] == "it was seen to serve last"
 
     def test_champion_model_says_when_it_is_promoted_only(self, versions, tmp_path):
         first = versions.move_champion("V0", None)

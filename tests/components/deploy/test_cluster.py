@@ -7,12 +7,15 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from components.deploy.cluster import deploy_on_cluster
 from components.deploy.component import deploy as stage
 from components.deploy.deploy import versions_in_service
 from components.deploy.inference_service import Revision, canary_of, revision_of
 from components.deploy.patches import canary_beside, changed
 from components.deploy.rollback import rollback
+from components.deploy.rollout import Rollout
 from components.errors import RankliftError, StoreError
+from components.kubernetes_api import KubernetesApi
 from components.settings import ServingSettings
 from pipeline.cli import app
 from pipeline.settings import Serving
@@ -53,6 +56,13 @@ class TestThatItServes:
         assert "`kubectl apply -f kserve/inference-service.yaml`" in deploy.told[-1]
         with pytest.raises(RankliftError, match="V2 was not deployed: there is no InferenceService ranklift"):
             deploy("V2")
+
+    def test_a_first_champion_that_is_not_the_manifests_names_what_serves_it(self, history, kserve, cluster):
+        told: list[str] = []
+        rollout = Rollout(KubernetesApi.connect(), serving_settings(), inside=True)
+        cluster.delete("inferenceservices", "ranklift", "ranklift")
+        deploy_on_cluster("V1", history, serving_settings(), number=0, rollout=rollout, tell=told.append)
+        assert "yaml`, then `ranklift deploy V1 --namespace ranklift` put it into service" in told[-1]
 
     def test_ready_alone_is_no_proof(self, deploy, cluster, kserve):
         """KServe says Ready while the pods of before serve; a version that never answers is found out all the same."""
@@ -124,6 +134,12 @@ class TestFromALaptop:
         with pytest.raises(RankliftError, match=r"resources: \[services/proxy\], verbs: \[create\]"):
             deploy("V1", inside=False)
         assert not applies(cluster)
+
+    @pytest.mark.parametrize("answer", [None, [], 5], ids=["null", "list", "number"])
+    def test_an_answer_that_is_no_object_is_no_answer(self, deploy, cluster, kserve, answer):
+        cluster.network = lambda *_: (200, answer)
+        with pytest.raises(RankliftError, match=r"V1 was not deployed: .*answered something that is not a JSON object"):
+            deploy("V1", inside=False, deploy_within=2)
 
     def test_a_url_that_was_given_is_asked_instead(self, deploy, cluster, kserve):
         given = "http://ranklift-predictor.ranklift.svc.cluster.local"

@@ -111,6 +111,11 @@ class TestWhenItDoesNot:
         with pytest.raises(RankliftError, match=r"did not answer within 2 s\. Pods of another version still serve"):
             deploy("V1", deploy_within=2)
 
+    def test_a_pod_of_before_that_was_evicted_is_not_waited_for(self, deploy, cluster, kserve):
+        pod = cluster.select("pods", "ranklift", "app=isvc.ranklift-predictor")[0]
+        cluster.put("pods", pod | {"metadata": pod["metadata"] | {"name": "evicted"}, "status": {"phase": "Failed"}})
+        assert deploy("V1", deploy_within=5) == "V1"
+
     def test_a_version_that_answers_nonsense_is_taken_out(self, deploy, kserve):
         kserve.faults["V1"] = "wrong answers"
         with pytest.raises(RankliftError, match=r"no usable answer to a smoke query: document 7.*V0 serves again"):
@@ -205,6 +210,12 @@ class TestWhileOthersChangeIt:
 
 
 class TestAnUnreliableApi:
+    @pytest.fixture
+    def quick(self, monkeypatch):
+        """Waits that are over at once."""
+        sleep = time.sleep
+        monkeypatch.setattr("time.sleep", lambda seconds: sleep(min(seconds, 0.01)))
+
     def test_a_watch_that_is_too_old_begins_anew(self, deploy, cluster, kserve):
         cluster.oldest_watchable = 10**9
         assert deploy("V1") == "V1"
@@ -220,6 +231,40 @@ class TestAnUnreliableApi:
         cluster.before_answer = fail_once
         assert deploy("V1") == "V1"
         assert {verb for verb, _ in seen} >= {"get", "patch"}
+
+    def test_an_api_that_is_away_while_pods_of_before_are_counted_is_asked_again(self, deploy, cluster, quick):
+        failures = iter([500] * 4)  # one call, with all its attempts
+
+        def fail(request):
+            if request.resource == "pods" and next(failures, 0):
+                raise RefusalError(500, "etcdserver: leader changed")
+
+        cluster.before_answer = fail
+        assert deploy("V1") == "V1"
+
+    @pytest.mark.parametrize("verb", ["get", "patch"])
+    def test_an_api_that_is_away_for_longer_is_waited_for_in_a_stage(
+        self, deploy, cluster, quick, monkeypatch, capsys, verb
+    ):
+        monkeypatch.setenv("RANKLIFT_PATIENCE", "600")
+        failures = iter([503] * 8)
+
+        def fail(request):
+            if (request.verb, request.resource) == (verb, "inferenceservices") and next(failures, 0):
+                raise RefusalError(503, "apiserver is shutting down")
+
+        cluster.before_answer = fail
+        assert deploy("V1") == "V1"
+        assert "Trying again in 5 s." in capsys.readouterr().err
+
+    def test_an_api_that_is_away_without_patience_fails_at_once(self, deploy, cluster, quick):
+        def fail(request):
+            raise RefusalError(503, "apiserver is shutting down")
+
+        cluster.before_answer = fail
+        with pytest.raises(KubernetesError, match="apiserver is shutting down"):
+            deploy("V1")
+        assert len(cluster.requests) == 4
 
     @pytest.mark.parametrize(
         ("code", "sentence"),
