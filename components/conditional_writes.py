@@ -12,6 +12,21 @@ _CONDITIONS = ({"If-None-Match": "*"}, {"If-Match": f'"{"0" * 32}"'})
 _REFUSALS = (409, 412)
 
 
+class ConditionCheck:
+    """Finds out once, at the first write of a registry, whether its store does conditional writes."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._is_done = False
+
+    def check(self, key: str) -> None:
+        """Raise a StoreError on a store that ignores conditions; nothing where the object at `key` is not there."""
+        if self._is_done or (found := self._store.find(key)) is None:
+            return
+        check_conditional_writes(self._store, key, found.content)
+        self._is_done = True
+
+
 def check_conditional_writes(store: ObjectStore, key: str, content: bytes) -> None:
     """Write an object that is there once more, under conditions that it does not meet; the same bytes harm nothing.
 

@@ -35,6 +35,10 @@ class _Columns(NamedTuple):
     fields: int
 
 
+_BEIR = _Columns(query=0, passage=1, relevance=2, fields=3)
+_TREC_FIELDS = 4
+
+
 def read_qrels(path: Path) -> Iterator[Judgement]:
     """The judgements of a file: columns by the names in its header, or without one as BEIR or TREC order them.
 
@@ -54,7 +58,9 @@ def read_qrels(path: Path) -> Iterator[Judgement]:
             named = _header(fields, path, row)
             if named is not None:
                 continue
-        columns = named or _by_order(fields)
+        # TREC's four columns also come below BEIR's header of three.
+        is_by_order = named is None or (named == _BEIR and len(fields) == _TREC_FIELDS)
+        columns = _by_order(fields) if is_by_order else named
         if columns is None or len(fields) != columns.fields or not all(fields):
             raise DataError(
                 f"{path}, row {row} has {len([field for field in fields if field])} values; qrels have three "

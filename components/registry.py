@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from components.conditional_writes import check_conditional_writes
+from components.conditional_writes import ConditionCheck
 from components.dataset import DatasetManifest
 from components.decision import Decision
 from components.errors import DataError, StoreError
@@ -63,7 +63,7 @@ class Registry:
 
     def __init__(self, store: ObjectStore) -> None:
         self.store = store
-        self._is_conditional = False  # whether the store was seen to do conditional writes
+        self._conditions = ConditionCheck(store)
 
     @property
     def place(self) -> str:
@@ -125,14 +125,8 @@ class Registry:
         # The same content writes the same claim: who comes second joins who came first.
         while self.store.put_if_absent(key_of(kind, f"V{number}", CLAIM), claim) is None:
             number += 1
-        self._check_conditions(key_of(kind, f"V{number}", CLAIM), claim)
+        self._conditions.check(key_of(kind, f"V{number}", CLAIM))
         return f"V{number}"
-
-    def _check_conditions(self, key: str, content: bytes) -> None:
-        """Refuse a store that ignores conditions, found out once with an object that is there."""
-        if not self._is_conditional:
-            check_conditional_writes(self.store, key, content)
-            self._is_conditional = True
 
     def _claimed_by(self, kind: Kind, name: str) -> str | None:
         key = key_of(kind, name, CLAIM)
@@ -286,9 +280,7 @@ class Registry:
         )
         champion = Champion(history=[*(expected.history if expected else []), entry])
         content = champion.stored()
-        claim = key_of("model", version, CLAIM)
-        if not self._is_conditional and (claimed := self.store.find(claim)) is not None:
-            self._check_conditions(claim, claimed.content)
+        self._conditions.check(key_of("model", version, CLAIM))
         if expected is None:
             etag = self.store.put_if_absent(CHAMPION, content)
         else:

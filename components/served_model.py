@@ -1,9 +1,9 @@
 """A model version: a directory that sentence-transformers opens and that the predictor serves without torch."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from components.digest import tree_sha256
 from components.document import Document
@@ -49,6 +49,14 @@ class EncoderConfig(Document):
     inputs: list[str]  #: names of the graph's inputs, each int64 (batch, tokens)
     files: dict[str, str]  #: sha256 of every file that serving reads, by name
     parity: Parity | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_set(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A predictor of before refuses fields that it does not know.
+        fields: dict[str, Any] = write(self)
+        if not self.matryoshka_dimensions:
+            fields.pop("matryoshka_dimensions", None)
+        return fields
 
     @field_validator("files")
     @classmethod

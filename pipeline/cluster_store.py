@@ -19,12 +19,12 @@ from components.object_store_route import Dial
 from components.object_store_settings import ObjectStoreSettings
 from pipeline.settings import PipelineSettings
 
-PIPELINE_SECRET = "ranklift-object-store"  # noqa: S105 - a name, as manifests/ has it
+STAGES_KEYS = "ranklift-object-store"  #: the Secret with the keys of the stages, as manifests/ has it
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 S3 = "serving.kserve.io/s3-"  #: how KServe's annotations about an object store begin
 
 _SERVICE = re.compile(r"(?P<name>[a-z0-9-]+)\.(?P<namespace>[a-z0-9-]+)(\.svc(\.[a-z0-9.-]+)?)?\.?")
-_TOKEN = "AWS_SESSION_TOKEN"  # noqa: S105 - a name
+_SESSION = "AWS_SESSION_TOKEN"
 _PORTS = {"http": 80, "https": 443}
 _SETTINGS = "name it with --settings stages.yaml (object_store)"
 
@@ -75,18 +75,19 @@ class StorePlace(NamedTuple):
     virtual_host: bool = False
 
     def settings(
-        self, access_key: str, secret_key: str, session_token: str | None = None, secret: str = ""
+        self, access_key: str, secret_key: str, session_token: str | None = None, origin: str = ""
     ) -> ObjectStoreSettings:
         """How a client reaches it with keys.
 
         All that this machine's environment could fill is said here, but what is about this machine: time-outs, trust.
+        `origin` is the Secret that the keys are from, as an error names it.
         """
         return ObjectStoreSettings.of(
             **self._asdict(),
             access_key=access_key,
             secret_key=secret_key,
             session_token=session_token,
-            keys_from=f"Secret {secret}" if secret else "",
+            keys_from=f"Secret {origin}" if origin else "",
         )
 
 
@@ -104,10 +105,10 @@ def store_access(
         return _access(api, place.runs, stated.secret, stated.keys, where)
     same = dict(zip(KEYS, KEYS, strict=True))
     # The pipeline's keys may read the champion and write; those of the predictor may read models alone.
-    if api.find(SECRETS, place.runs, PIPELINE_SECRET) is not None:
-        return _access(api, place.runs, PIPELINE_SECRET, same, where)
+    if api.find(SECRETS, place.runs, STAGES_KEYS) is not None:
+        return _access(api, place.runs, STAGES_KEYS, same, where)
     attached = attached_secret(api, place.serving, service) if service is not None else None
-    return _access(api, place.serving, attached.secret if attached else PIPELINE_SECRET, same, where)
+    return _access(api, place.serving, attached.secret if attached else STAGES_KEYS, same, where)
 
 
 def store_place(
@@ -192,7 +193,7 @@ def _access(api: KubernetesApi, namespace: str, name: str, keys: Mapping[str, st
     if missing:
         raise RankliftError(f"Secret {name} in namespace {namespace} has no {' and no '.join(missing)}; add it.")
     secret = f"{namespace}/{name}"
-    return StoreAccess(where.settings(named[KEYS[0]], named[KEYS[1]], named.get(_TOKEN) or None, secret), secret)
+    return StoreAccess(where.settings(named[KEYS[0]], named[KEYS[1]], named.get(_SESSION) or None, secret), secret)
 
 
 def _ready_pod(api: KubernetesApi, namespace: str, name: str, port: int) -> tuple[str, int]:

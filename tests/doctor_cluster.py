@@ -48,16 +48,28 @@ def healthy(bucket: str, keys: dict[str, str]) -> Objects:
     yield "deployments", deployment("kserve-controller-manager", "kserve", "kserve/kserve-controller:v0.21.0")
     yield "deployments", deployment("ml-pipeline", "kubeflow", "ghcr.io/kubeflow/kfp-api-server:2.17.0")
     yield "certificates", certificate("True")
+    yield "validatingwebhookconfigurations", webhook("Y2E=", "servingruntime.serving.kserve.io")
     yield "validatingwebhookconfigurations", webhook("Y2E=")
-    gateway = {"metadata": {"name": "kserve-ingress-gateway", "namespace": "kserve"}}
-    yield "gateways", gateway | {"status": {"conditions": [{"type": "Programmed", "status": "True"}]}}
+    yield "mutatingwebhookconfigurations", webhook("Y2E=")
+    yield "gateways", gateway(listener("http"), listener("https"))
     yield "httproutes", route("True")
     yield "namespaces", namespace("restricted")
     yield "networkpolicies", network_policy()
     yield "serviceaccounts", {"metadata": {"name": "ranklift-deploy", "namespace": "kubeflow"}}
+    yield from executor()
     for name in LIMITS:
         yield "validatingadmissionpolicies", {"metadata": {"name": name}, "spec": {"failurePolicy": "Fail"}}
         yield "validatingadmissionpolicybindings", binding(name, "Deny")
+
+
+def executor() -> Objects:
+    """What gives Argo's executor an account."""
+    defaults = yaml.safe_dump({"spec": {"executor": {"serviceAccountName": "ranklift-executor"}}})
+    meta = {"name": "workflow-controller-configmap", "namespace": "kubeflow"}
+    yield "configmaps", {"metadata": meta, "data": {"workflowDefaults": defaults}}
+    token = {"workflows.argoproj.io/service-account-token.name": "ranklift-executor-token"}
+    yield "serviceaccounts", {"metadata": {"name": "ranklift-executor", "namespace": "kubeflow", "annotations": token}}
+    yield "secrets", secret("ranklift-executor-token", "kubeflow", {"token": "x"})
 
 
 def launcher(root: str, endpoint: str = ENDPOINT, name: str = "mlpipeline-minio-artifact") -> dict[str, Any]:
@@ -84,9 +96,21 @@ def certificate(ready: str) -> dict[str, Any]:
     return {"metadata": {"name": "serving-cert", "namespace": "kserve"}, "status": {"conditions": [condition]}}
 
 
-def webhook(bundle: str) -> dict[str, Any]:
+def webhook(bundle: str, name: str = "inferenceservice.serving.kserve.io") -> dict[str, Any]:
     hooks = [{"name": "validator", "clientConfig": {"caBundle": bundle}}]
-    return {"metadata": {"name": "inferenceservice.serving.kserve.io"}, "webhooks": hooks}
+    return {"metadata": {"name": name}, "webhooks": hooks}
+
+
+def gateway(*listeners: dict[str, Any], programmed: str = "True") -> dict[str, Any]:
+    conditions = [{"type": "Programmed", "status": programmed}]
+    meta = {"name": "kserve-ingress-gateway", "namespace": "kserve"}
+    return {"metadata": meta, "status": {"conditions": conditions, "listeners": list(listeners)}}
+
+
+def listener(name: str, fault: str = "") -> dict[str, Any]:
+    """A listener whose certificate is found, or not."""
+    resolved = {"type": "ResolvedRefs", "status": "False" if fault else "True", "message": fault}
+    return {"name": name, "conditions": [resolved, {"type": "Programmed", "status": "True"}]}
 
 
 def route(accepted: str) -> dict[str, Any]:

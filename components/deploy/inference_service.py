@@ -18,6 +18,7 @@ HEAD = "RANKLIFT_CHAMPION_HEAD"
 PREVIOUS = "RANKLIFT_PREVIOUS_VERSION"
 VERSION_LABEL = "app.kubernetes.io/version"
 _GAVE_UP = "ProgressDeadlineExceeded"
+_BLOCKED = {"BlockedByFailedLoad", "InvalidSpec"}  # states in which KServe says that a model does not load
 
 
 class Revision(NamedTuple):
@@ -92,9 +93,9 @@ def stopped_progressing(service: Manifest) -> bool:
 
 def complaint_of(service: Manifest) -> str:
     """What KServe says is wrong with it; empty when nothing."""
-    status = service.get("status", {})
-    failure = status.get("modelStatus", {}).get("lastFailureInfo", {})
-    if failure.get("message"):
+    failure = service.get("status", {}).get("modelStatus", {}).get("lastFailureInfo", {})
+    # KServe keeps it after a load that failed once and succeeded when it was tried again.
+    if failure.get("message") and _is_blocked(service):
         return f"{failure.get('reason', 'failure')}: {failure['message'].strip()}"
     for name in ("PredictorReady", "IngressReady", "Ready"):
         condition = _condition(service, name)
@@ -106,8 +107,7 @@ def complaint_of(service: Manifest) -> str:
 
 def has_failed(service: Manifest) -> bool:
     """Whether KServe says that the model will not load, with nothing of before left that serves."""
-    state = service.get("status", {}).get("modelStatus", {}).get("transitionStatus")
-    return state in {"BlockedByFailedLoad", "InvalidSpec"} and _condition(service, "Ready").get("status") == "False"
+    return _is_blocked(service) and _condition(service, "Ready").get("status") == "False"
 
 
 def address_of(service: Manifest, canary: bool = False) -> str:
@@ -126,6 +126,11 @@ def runs(pod: Manifest, version: str) -> bool:
     """Whether a pod was made to serve a version."""
     containers: Iterable[Manifest] = pod["spec"]["containers"]
     return any(item["name"] == CONTAINER and _revision(item).version == version for item in containers)
+
+
+def _is_blocked(service: Manifest) -> bool:
+    """Whether KServe says that the model which is to be loaded does not load."""
+    return service.get("status", {}).get("modelStatus", {}).get("transitionStatus") in _BLOCKED
 
 
 def _canary_states(service: Manifest) -> list[Manifest]:

@@ -12,7 +12,7 @@ from components.train.recipes import Recipe
 LITTLE = 500
 _STEPS = 40  #: a training should have, at least; the demo's 900 triplets have 29 in an epoch and gain
 _MOST_EPOCHS = 10.0
-_EVALUATIONS = 5  #: of dev, where there are as many epochs
+_EVALUATIONS = 3  #: of dev, where there are as many epochs: each costs as much as some steps
 _LEAST_BATCH = 8
 _PARTS = 4  #: batches in an epoch, at least
 _WARMUP_STEPS = 4

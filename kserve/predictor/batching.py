@@ -10,28 +10,26 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from queue import SimpleQueue
 
-import numpy as np
-
-from components.encoder import Embeddings, Encoder, Session
+from components.encoder import Embeddings, Encoder
 from components.errors import ModelError, RankliftError
 from predictor import metrics
 from predictor.budgets import fits
 from predictor.cache import Embedded
-from predictor.fair_queue import FairQueue, Order
+from predictor.fair_queue import Order
+from predictor.lanes import Lanes
 from predictor.refusal import RefusalError, invalid, overloaded, timed_out, unavailable
-from predictor.waiting import Slice, Waiting, choose_batch, slices
+from predictor.waiting import Asker, Slice, Waiting, choose_batch, slices
+from predictor.warm_up import warm_session
 
 logger = logging.getLogger("ranklift")
 
 _WINDOW = 512  # waiting texts among which a batch finds its like
 _TURN_CHARACTERS = 1 << 16  # that are tokenised of one request before it is another's turn
+_CHARACTERS_PER_TOKEN = 4  # about, to tell small requests from large ones before they are tokenised
 _JOIN_SECONDS = 5.0  # for a thread to end: it is in one inference, or one slice of texts
-# OpenVINO's binding prepares itself in its first inference, and deadlocks when two threads do that at once: one holds
-# the interpreter's lock and waits for the other's static initialisation (seen in 2 of 60 starts, 2026.4).
-_ONE_WARMS_UP = threading.Lock()
 
 
 class EmbeddingError(RankliftError):
@@ -41,7 +39,7 @@ class EmbeddingError(RankliftError):
 class Batcher:
     """The queue in front of one encoder, and the threads that empty it.
 
-    `submit` and `leave` are for the event loop's thread. As many threads infer as there are streams, each with a
+    `submit` and `wait` are for the event loop's thread. As many threads infer as there are streams, each with a
     session of its own.
     """
 
@@ -66,7 +64,7 @@ class Batcher:
         self._characters = 0
         self._seconds_per_text = 0.01  # moving average, for Retry-After
         self._submitted: SimpleQueue[list[Slice] | None] = SimpleQueue()
-        self._queue: FairQueue[Waiting] = FairQueue(batch_tokens)
+        self._queue: Lanes[Waiting] = Lanes(batch_tokens)
         self._changed = threading.Condition()
         self._some_left = False
         self._refusing = False
@@ -101,7 +99,7 @@ class Batcher:
             raise
 
     def submit(self, texts: Sequence[str], deadline: float) -> list[Waiting]:
-        """Queue the texts of a request; each one's future resolves to its `Embedded`, or raises what it met.
+        """Queue the texts of a request, for `wait` to wait for.
 
         Args:
             texts: prompts included.
@@ -114,22 +112,45 @@ class Batcher:
             raise unavailable("The model is being replaced or the server is stopping; try again.")
         characters = sum(map(len, texts))
         self._check_room(len(texts), characters)
-        order = Order()
-        waiting = [Waiting(text, deadline, self._loop.create_future(), order) for text in texts]
+        order = Order(is_small=characters <= _CHARACTERS_PER_TOKEN * self._batch_tokens)
+        waiting = [Waiting(text, deadline, order) for text in texts]
         self._admitted.update(waiting)
         self._characters += characters
         metrics.QUEUE.inc(len(waiting))
         self._submitted.put(list(slices(waiting)))
         return waiting
 
-    def leave(self, waiting: Iterable[Waiting]) -> None:
-        """A request waits no longer for these texts; what no other one waits for is not embedded any more."""
-        for item in waiting:
-            item.wanted -= 1
-            if item.wanted <= 0 and not item.has_ended:
-                item.future.cancel()
-                self._settle(item)
-                self._some_left = True
+    async def wait(self, items: Collection[Waiting], deadline: float) -> None:
+        """Wait until the texts have an outcome; what no request waits for any more is not embedded.
+
+        Raises:
+            RefusalError: when the deadline passes.
+        """
+        asker = Asker(asyncio.get_running_loop())
+        pending = [item for item in items if not item.has_ended]
+        for item in pending:
+            item.askers.append(asker)
+        asker.missing = len(pending)
+        try:
+            if pending:
+                await asyncio.wait((asker.future,), timeout=deadline - time.monotonic())
+            if asker.missing:
+                raise timed_out(self._timeout)
+        finally:
+            if asker.missing:
+                self._leave(asker, pending)
+
+    def _leave(self, asker: Asker, items: Iterable[Waiting]) -> None:
+        left = []
+        for item in items:
+            if not item.has_ended:
+                item.askers.remove(asker)
+                if not item.askers:
+                    left.append(item)
+        self._settle(left)
+        for item in left:
+            item.end(None)
+        self._some_left = self._some_left or bool(left)
 
     async def close(self, within: float | None = None) -> None:
         """Refuse new texts, embed those that wait, for so many seconds at most, and stop the threads."""
@@ -158,13 +179,13 @@ class Batcher:
                 raise overloaded(others, limit, what, seconds)
 
     def _tokenize_all(self) -> None:
-        queue: FairQueue[Slice] = FairQueue(_TURN_CHARACTERS)
+        queue: Lanes[Slice] = Lanes(_TURN_CHARACTERS)
         while self._receive(queue):
-            self._tokenize(queue.pop().items)
+            self._tokenize(queue.next().pop().items)
 
-    def _receive(self, queue: FairQueue[Slice]) -> bool:
+    def _receive(self, queue: Lanes[Slice]) -> bool:
         """Queue what was submitted, after waiting for something when nothing is queued; False at the end."""
-        while not queue or not self._submitted.empty():
+        while not len(queue) or not self._submitted.empty():
             submitted = self._submitted.get()
             if submitted is None:
                 return False
@@ -190,8 +211,7 @@ class Batcher:
 
     def _work(self, warm: "asyncio.Future[None]") -> None:
         try:
-            with _ONE_WARMS_UP:
-                session = self._warm_session()
+            session = warm_session(self._encoder)
         except Exception as error:  # noqa: BLE001 - OpenVINO and tokenizers have no narrower one in common
             self._report(warm, ModelError(f"The model cannot infer ({error}); export it again."))
             return
@@ -204,20 +224,10 @@ class Batcher:
                 self._fail(batch, error)
                 continue
             seconds = time.monotonic() - started
-            _observe(batch, started, seconds)
+            padded = len(batch) * max(item.length for item in batch)
+            metrics.observe_batch(padded, seconds, [started - item.since for item in batch])
             self._seconds_per_text += 0.05 * (seconds / len(batch) / self._streams - self._seconds_per_text)
             self._resolve_later(batch, vectors)
-
-    def _warm_session(self) -> Session:
-        """A session that has inferred a short batch and a long text: the graph is compiled for a stream by then."""
-        session = self._encoder.session()
-        longest = self._encoder.config.max_seq_length
-        for texts in (["warm up", "a text to warm up with"], [" ".join(["warm"] * longest)]):
-            vectors = session.run(self._encoder.tokenize(texts))
-        dimension = self._encoder.config.dimension
-        if vectors.shape != (1, dimension) or not np.isfinite(vectors).all():
-            raise ModelError(f"its embeddings are not {dimension} finite numbers each")
-        return session
 
     def _report(self, warm: "asyncio.Future[None]", fault: ModelError | None) -> None:
         def report() -> None:
@@ -244,16 +254,24 @@ class Batcher:
         if self._some_left:
             self._some_left = False
             self._queue.filter(lambda item: not item.has_ended)
-        now = time.monotonic()
-        while window := self._queue.first(_WINDOW):
+        while len(self._queue):
+            queue = self._queue.next()
+            window = queue.first(_WINDOW)
+            now = time.monotonic()
             overdue = [item for item in window if item.deadline < now]
             if not overdue:
-                batch = choose_batch(window, self._batch_tokens, self._streams)
-                self._queue.take(batch)
+                batch = choose_batch(window, self._budget(window[0]), self._streams)
+                queue.take(batch)
                 return batch
-            self._queue.take(overdue)
+            queue.take(overdue)
             self._resolve_later(overdue, timed_out(self._timeout))
         return []
+
+    def _budget(self, first: Waiting) -> int:
+        """The most tokens of the next batch: half as many of a large request while small ones keep coming."""
+        if first.order.is_small or not self._queue.expects_small:
+            return self._batch_tokens
+        return self._batch_tokens // 2
 
     def _fail(self, items: list[Waiting], error: BaseException) -> None:
         logger.error("%d texts were not embedded: %s", len(items), type(error).__name__, exc_info=error)
@@ -264,25 +282,16 @@ class Batcher:
             self._loop.call_soon_threadsafe(self._resolve, waiting, outcome)
 
     def _resolve(self, waiting: list[Waiting], outcome: Embeddings | RefusalError | EmbeddingError) -> None:
+        self._settle([item for item in waiting if not item.has_ended])
         for row, item in enumerate(waiting):
             if item.has_ended:
                 continue  # it was left
-            self._settle(item)
             if isinstance(outcome, Exception):
-                item.future.set_exception(outcome)
-                item.future.exception()  # marks it as seen: the request that asked may be gone
+                item.end(outcome)
             else:
-                item.future.set_result(Embedded(outcome[row].copy(), item.length, item.tokens.was_cut))
+                item.end(Embedded(outcome[row].copy(), item.length, item.tokens.was_cut))
 
-    def _settle(self, item: Waiting) -> None:
-        self._admitted.discard(item)
-        self._characters -= item.characters
-        metrics.QUEUE.dec()
-
-
-def _observe(batch: list[Waiting], started: float, seconds: float) -> None:
-    metrics.BATCH_TEXTS.observe(len(batch))
-    metrics.BATCH_TOKENS.observe(len(batch) * max(item.length for item in batch))
-    metrics.INFERENCE.observe(seconds)
-    for item in batch:
-        metrics.QUEUE_WAIT.observe(started - item.since)
+    def _settle(self, items: Sequence[Waiting]) -> None:
+        self._admitted.difference_update(items)
+        self._characters -= sum(item.characters for item in items)
+        metrics.QUEUE.dec(len(items))

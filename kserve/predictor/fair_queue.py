@@ -13,9 +13,10 @@ from typing import Generic, Protocol, TypeVar
 class Order:
     """What one request has had queued so far; every piece of its work is queued with it."""
 
-    __slots__ = ("end",)
+    __slots__ = ("end", "is_small")
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_small: bool = False) -> None:
+        self.is_small = is_small  #: whether all of it is about one batch
         self.end = 0  #: of its work so far, on a clock that runs by a quantum a turn
 
 

@@ -28,13 +28,13 @@ from predictor.request_notes import RequestNotes
 from predictor.request_rest import NotingEnd, discard_rest
 from predictor.security_headers import missing_from
 from predictor.switchboard import Switchboard
-from predictor.versions import version_headers
 
 logger = logging.getLogger("ranklift.requests")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _OPEN_PATHS = ("/", "/docs", "/openapi.json", "/health", "/v2/health/live", "/v2/health/ready")
 _OPEN_FOLDERS = ("/page/", "/docs/files/")
+ENDING = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)  # the request, or the process, is to end
 _CLIENT_LEFT = 499  # as proxies log it; nobody reads this answer
 
 
@@ -92,9 +92,11 @@ class _Passage:
         try:
             await self._answer()
         except RefusalError as refusal:
-            await discard_rest(self._receive, self._headers)
+            await discard_rest(self._receive, self._headers, slowly=refusal.status == 503)
             await self._refuse(refusal.status, refusal.sentence, {**refusal.headers, "Connection": "close"})
-        except Exception as error:
+        except ENDING:
+            raise
+        except BaseException as error:
             logger.error("request %s failed", self._notes.request_id, exc_info=error)
             if self._status == 0:
                 await self._refuse(500, FAILED, {"Connection": "close"})
@@ -144,8 +146,7 @@ class _Passage:
         yield b"x-request-id", self._notes.request_id.encode("ascii")
         served = self._notes.served or self._gate.switchboard.served
         if served is not None:
-            for name, value in version_headers(served).items():
-                yield name.lower().encode("ascii"), value.encode("ascii")
+            yield from served.marks
 
     @contextmanager
     def _recorded(self, started: float) -> Iterator[None]:

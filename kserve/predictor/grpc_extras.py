@@ -29,6 +29,10 @@ class Health(health_pb2_grpc.HealthServicer):
         states = health_pb2.HealthCheckResponse
         return states(status=states.SERVING if self._switchboard.ready else states.NOT_SERVING)
 
+    async def Watch(self, request: Any, context: aio.ServicerContext[Any, Any]) -> None:  # noqa: N802
+        """Refused, as clients of the service must expect: each watcher would hold a call for as long as it likes."""
+        await context.abort(StatusCode.UNIMPLEMENTED, "Watch is not answered; ask Check.")
+
 
 def add_extras(server: aio.Server, switchboard: Switchboard) -> None:
     """Let a server answer them."""

@@ -11,7 +11,7 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from predictor.grpc_interceptor import mark_version
 from predictor.model import ANSWERING
-from predictor.refusal import bad_request, invalid, no_room
+from predictor.refusal import bad_request, invalid
 from predictor.served import Served
 from predictor.switchboard import Switchboard
 from predictor.tensors import MAX_TENSORS, TensorAnswer, TensorQuery, TensorReader, Wanted, checked, missing_inputs
@@ -35,16 +35,10 @@ class RankServicer(InferenceServicer):
         model: Any = self._data_plane.get_model_from_registry(request.model_name)
         served = self._served(request.model_name, request.model_version)
         mark_version(context, served)
-        share = self._switchboard.bodies.share()
-        if not share.grow(request.ByteSize()):
-            raise no_room("bytes", "max_buffered_bytes", self._switchboard.settings.max_buffered_bytes)
-        try:
-            query = self._query_of(request)
-            ANSWERING.set(served)
-            answer, _ = await model(query)
-            return _written(request, query, answer, served)
-        finally:
-            share.release()
+        query = self._query_of(request)
+        ANSWERING.set(served)
+        answer, _ = await model(query)
+        return _written(request, query, answer, served)
 
     async def ModelMetadata(self, request: Any, context: Context) -> Any:  # noqa: N802
         """The tensors that go in and out, and the version in service."""

@@ -1,6 +1,7 @@
 """Media types of request bodies: parsed, never compared as they were written."""
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 JSON = b"application/json"
@@ -37,6 +38,7 @@ class MediaType(NamedTuple):
         return CLOUD_EVENT if self.name == CLOUD_EVENT else JSON
 
 
+@lru_cache(maxsize=32)
 def media_type(header: bytes) -> MediaType:
     """Parse the value of a Content-Type header; what is no media type has a name that nothing accepts."""
     name = header.partition(b";")[0].strip().lower()

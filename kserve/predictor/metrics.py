@@ -1,5 +1,7 @@
 """What the predictor tells Prometheus, at /metrics beside kserve's own metrics."""
 
+from collections.abc import Sequence
+
 from prometheus_client import Counter, Gauge, Histogram, Info
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -24,3 +26,12 @@ CACHE_BYTES = Gauge("ranklift_cache_bytes", "Bytes of cached document embeddings
 CACHE_ENTRIES = Gauge("ranklift_cache_entries", "Cached document embeddings")
 MODEL = Info("ranklift_model", "The model that serves")
 SWITCHES = Counter("ranklift_model_switches", "Attempts to switch the model", ["outcome"])
+
+
+def observe_batch(tokens: int, seconds: float, waits: Sequence[float]) -> None:
+    """Count one inference: its tokens, padding included, its time, and how long each of its texts had waited."""
+    BATCH_TEXTS.observe(len(waits))
+    BATCH_TOKENS.observe(tokens)
+    INFERENCE.observe(seconds)
+    for wait in waits:
+        QUEUE_WAIT.observe(wait)

@@ -6,12 +6,14 @@ even read the answers. Both say who they are: in the Host header, and in Sec-Fet
 
 import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 
 from predictor.refusal import RefusalError
 
 _LOCAL_NAMES = ("localhost", "localhost.localdomain")
 
 
+@lru_cache(maxsize=32)
 def is_loopback(host: str) -> bool:
     """Whether an address to listen on, or a name in a Host header, is this machine's alone."""
     if host in _LOCAL_NAMES or host.endswith(".localhost"):

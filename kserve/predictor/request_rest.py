@@ -11,6 +11,7 @@ from contextlib import suppress
 from starlette.types import Message, Receive
 
 _SECONDS = 1.0
+_PAUSE = 0.05  # between two pieces of what a busy server does not want; a client that floods it is held up
 
 
 class NotingEnd:
@@ -27,7 +28,7 @@ class NotingEnd:
         return message
 
 
-async def discard_rest(receive: NotingEnd, headers: Mapping[bytes, bytes]) -> None:
+async def discard_rest(receive: NotingEnd, headers: Mapping[bytes, bytes], *, slowly: bool) -> None:
     """Read what is left of a body for at most a second; nothing where the client waits to be told to send it."""
     if b"expect" in headers:
         return
@@ -35,3 +36,5 @@ async def discard_rest(receive: NotingEnd, headers: Mapping[bytes, bytes]) -> No
         async with asyncio.timeout(_SECONDS):
             while not receive.has_ended:
                 await receive()
+                if slowly:
+                    await asyncio.sleep(_PAUSE)

@@ -19,8 +19,8 @@ from components.similarity import comparable
 from predictor import metrics
 from predictor.batching import Batcher
 from predictor.cache import Embedded, EmbeddingCache, Key
-from predictor.refusal import RefusalError, timed_out
 from predictor.settings import PredictorSettings
+from predictor.versions import DIGEST_HEADER, VERSION_HEADER
 from predictor.waiting import Waiting
 
 Place = Waiting | Embedded
@@ -45,6 +45,9 @@ class Served:
         self.version = version
         self.since = time.time()  #: when it was loaded
         self.digest = encoder.digest
+        headers = {VERSION_HEADER: version, DIGEST_HEADER: encoder.digest}
+        #: the headers that name this model, as ASGI takes them
+        self.marks = tuple((name.lower().encode("ascii"), value.encode()) for name, value in headers.items())
         self.cache = EmbeddingCache(self.digest, settings.cache_megabytes << 20)
         self._timeout = settings.request_timeout
         self._in_flight: dict[Key, Waiting] = {}
@@ -131,19 +134,12 @@ class Served:
                 known[key] = found
         texts = [self.config.query_prompt + text for text in queries]
         texts += [self.config.document_prompt + text for text in missing.values()]
-        submitted = self._submit(texts, deadline, known)
+        submitted = self._batcher.submit(texts, deadline) if texts else []
         metrics.CACHE_MISSES.inc(len(missing))
         for key, waiting in zip(missing, submitted[len(queries) :], strict=True):
             known[key] = self._in_flight[key] = waiting
-            waiting.future.add_done_callback(partial(self._keep, key, waiting))
+            waiting.on_end = partial(self._keep, key)
         return submitted[: len(queries)], [known[key] for key in keys]
-
-    def _submit(self, texts: list[str], deadline: float, known: dict[Key, Place]) -> list[Waiting]:
-        try:
-            return self._batcher.submit(texts, deadline) if texts else []
-        except RefusalError:
-            self._batcher.leave(place for place in known.values() if isinstance(place, Waiting))
-            raise
 
     def _find(self, key: Key, deadline: float) -> Place | None:
         if cached := self.cache.get(key):
@@ -153,32 +149,21 @@ class Served:
 
     def _join(self, key: Key, deadline: float) -> Waiting | None:
         waiting = self._in_flight.get(key)
-        if waiting is None or waiting.has_failed:
-            return None
-        waiting.deadline = max(waiting.deadline, deadline)
-        waiting.wanted += 1
-        metrics.CACHE_JOINED.inc()
+        if waiting is not None:
+            waiting.deadline = max(waiting.deadline, deadline)
+            metrics.CACHE_JOINED.inc()
         return waiting
 
-    def _keep(self, key: Key, waiting: Waiting, future: "asyncio.Future[Embedded]") -> None:
-        if self._in_flight.get(key) is waiting:
-            del self._in_flight[key]
-        if not future.cancelled() and future.exception() is None:
-            self.cache.put(key, future.result())
+    def _keep(self, key: Key, waiting: Waiting) -> None:
+        self._in_flight.pop(key, None)
+        if isinstance(waiting.outcome, Embedded):
+            self.cache.put(key, waiting.outcome)
             metrics.CACHE_BYTES.set(self.cache.bytes)
             metrics.CACHE_ENTRIES.set(len(self.cache))
 
     async def _collect(self, places: Sequence[Place], deadline: float) -> list[Embedded]:
-        waiting = {place for place in places if isinstance(place, Waiting)}
-        try:
-            if waiting:
-                futures = {place.future for place in waiting}
-                _, late = await asyncio.wait(futures, timeout=deadline - time.monotonic())
-                if late:
-                    raise timed_out(self._timeout)
-            return [place.future.result() if isinstance(place, Waiting) else place for place in places]
-        finally:
-            self._batcher.leave(waiting)
+        await self._batcher.wait({place for place in places if isinstance(place, Waiting)}, deadline)
+        return list(map(_embedded, places))
 
     def _score(self, query: Embedded, documents: list[Embedded]) -> Answer:
         tokens = query.tokens + sum(item.tokens for item in documents)
@@ -193,6 +178,15 @@ class Served:
             products = products.clip(-1.0, 1.0)  # a rounding may lead out of what a cosine can be
         scores: list[float] = products.tolist()
         return scores
+
+
+def _embedded(place: Place) -> Embedded:
+    """What became of a text that is no longer waited for."""
+    found = place.outcome if isinstance(place, Waiting) else place
+    if isinstance(found, Exception):
+        raise found
+    assert found is not None  # noqa: S101 - whoever waits for a text keeps it from being left
+    return found
 
 
 def _check_version(directory: Path, manifest_sha256: str) -> None:

@@ -1,8 +1,8 @@
-"""Texts that wait to be embedded, and which of them are embedded together."""
+"""Texts that wait to be embedded, the requests that wait for them, and which texts are embedded together."""
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from components.encoder import NO_TOKENS, common_size
@@ -14,35 +14,54 @@ _SLICE_TEXTS = 32
 _SLICE_CHARACTERS = 1 << 15
 
 
+class Asker:
+    """A request that waits for some texts: one future for all of them, as a future for each costs more than a text."""
+
+    __slots__ = ("future", "missing")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.future: asyncio.Future[None] = loop.create_future()
+        self.missing = 0
+
+    def one_has_ended(self) -> None:
+        """Count a text that is no longer waited for; the last one wakes the request."""
+        self.missing -= 1
+        if self.missing == 0 and not self.future.done():
+            self.future.set_result(None)
+
+
 class Waiting:
-    """One text on its way through the queue."""
+    """One text on its way through the queue. Its outcome and its askers are for the event loop's thread."""
 
-    __slots__ = ("characters", "deadline", "future", "order", "since", "text", "tokens", "wanted")
+    __slots__ = (
+        "askers", "characters", "deadline", "has_ended", "on_end", "order", "outcome", "since", "text", "tokens"
+    )  # fmt: skip
 
-    def __init__(self, text: str, deadline: float, future: "asyncio.Future[Embedded]", order: Order) -> None:
+    def __init__(self, text: str, deadline: float, order: Order) -> None:
         self.text = text
         self.deadline = deadline
-        self.future = future
         self.order = order
         self.since = time.monotonic()
         self.tokens = NO_TOKENS  #: once they were made
         self.characters = len(text)
-        self.wanted = 1  #: requests that wait for it; the event loop's thread only
+        self.askers: list[Asker] = []
+        self.outcome: Embedded | Exception | None = None
+        self.has_ended = False  #: there is an outcome, or nobody waits for one any more
+        self.on_end: Callable[[Waiting], None] | None = None
 
     @property
     def length(self) -> int:
         """How many tokens the model reads of it."""
         return len(self.tokens.ids)
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether nobody waits for it any more, or it is embedded."""
-        return self.future.done()
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether it ended without an embedding: it was left, refused, or the model failed."""
-        return self.future.done() and (self.future.cancelled() or self.future.exception() is not None)
+    def end(self, outcome: Embedded | Exception | None) -> None:
+        """Tell whoever waits for it; an outcome of None says that nobody does."""
+        self.has_ended = True
+        self.outcome = outcome
+        if self.on_end is not None:
+            self.on_end(self)
+        for asker in self.askers:
+            asker.one_has_ended()
 
 
 class Slice(NamedTuple):

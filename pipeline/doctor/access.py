@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from components.errors import RankliftError
 from components.kubernetes_kinds import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
 from components.manifest_fields import items, table, text
-from pipeline.cluster_store import KEYS, PIPELINE_SECRET, S3, Attached, StorePlace, store_place
+from pipeline.cluster_store import KEYS, S3, STAGES_KEYS, Attached, StorePlace, store_place
 from pipeline.doctor.cluster import Cluster
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
 
@@ -14,12 +14,15 @@ _ENDPOINT = f"{S3}endpoint"
 _HTTPS = f"{S3}usehttps"
 _APPLY = "`kubectl apply -k` the overlay of manifests/ again"
 _PROBE = "ranklift-doctor"
+_PIPELINES = "kubeflow"  # the namespace of Kubeflow Pipelines, with Argo
+_CONTROLLER = "workflow-controller-configmap"
+_TOKEN_OF = "workflows.argoproj.io/service-account-token.name"  # noqa: S105 - an annotation
 
 
 def check_runs_secret(cluster: Cluster) -> Result:
     """Whether the pipeline's pods find the object store's keys."""
     stated, namespace = cluster.settings.object_store, cluster.place.runs
-    name = stated.secret if stated is not None else PIPELINE_SECRET
+    name = stated.secret if stated is not None else STAGES_KEYS
     keys = dict(stated.keys) if stated is not None else dict(zip(KEYS, KEYS, strict=True))
     values = _values(cluster, namespace, name, keys)
     if isinstance(values, Result):
@@ -61,6 +64,36 @@ def check_runs_account(cluster: Cluster) -> Result:
     if cluster.api.find(SERVICE_ACCOUNTS, namespace, name) is None:
         return wrong(f"there is no ServiceAccount {name} in namespace {namespace}, which service_account names", _APPLY)
     return ok(f"ServiceAccount {name} is in namespace {namespace}")
+
+
+def check_executor(cluster: Cluster) -> Result:
+    """Whether the account is there that Argo's containers in the runs' pods speak with, and its token."""
+    import yaml
+
+    config = cluster.api.find(CONFIG_MAPS, _PIPELINES, _CONTROLLER)
+    try:
+        defaults = yaml.safe_load(text(config, "data", "workflowDefaults"))
+    except yaml.YAMLError:
+        return wrong(f"workflowDefaults of ConfigMap {_CONTROLLER} in namespace {_PIPELINES} is not YAML", _APPLY)
+    name = text(defaults, "spec", "executor", "serviceAccountName")
+    if not name:
+        return skipped(f"an account of Argo's executor: ConfigMap {_CONTROLLER} names none, so it has the runs' own")
+    namespace = cluster.place.runs
+    account = cluster.api.find(SERVICE_ACCOUNTS, namespace, name)
+    if account is None:
+        return wrong(
+            f"there is no ServiceAccount {name} in namespace {namespace}, which ConfigMap {_CONTROLLER} names: no pod "
+            "of a run starts",
+            _APPLY,
+        )
+    secret = text(account, "metadata", "annotations", _TOKEN_OF, default=f"{name}.service-account-token")
+    if not (cluster.secret(namespace, secret) or {}).get("token"):
+        return wrong(
+            f"there is no Secret {secret} with a token in namespace {namespace}, which Argo's executor speaks with: no "
+            "pod of a run starts",
+            _APPLY,
+        )
+    return ok(f"Argo's executor speaks with the token of Secret {secret}")
 
 
 def check_launcher(cluster: Cluster) -> Result:
@@ -151,6 +184,7 @@ def _values(cluster: Cluster, namespace: str, name: str, keys: dict[str, str]) -
 CHECKS = (
     Check("keys for the runs", check_runs_secret),
     Check("account of the runs", check_runs_account),
+    Check("account of Argo's executor", check_executor),
     Check("keys for the predictor", check_serving_account),
     Check("KFP's launcher", check_launcher),
 )

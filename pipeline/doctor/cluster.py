@@ -7,12 +7,13 @@ from urllib.parse import urlsplit
 from urllib3.exceptions import HTTPError
 
 from components.deploy.inference_service import revision_of
+from components.errors import RankliftError
 from components.kubernetes_api import INFERENCE_SERVICES, Kind, KubernetesApi, KubernetesError, Manifest
 from components.kubernetes_forward import PodForward
 from components.kubernetes_kinds import NODES, SECRETS
 from components.manifest_fields import items, names, text
 from components.object_store import ObjectStore, ObjectStoreSettings
-from components.object_store_faults import KEY_CODES, RefusedError, sentence
+from components.object_store_faults import KEY_CODES, RefusedError, RouteError, sentence
 from pipeline.cluster_store import Place, StoreAccess, secret_values, store_access, way_to
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
 from pipeline.settings import STAGES, PipelineSettings
@@ -55,10 +56,10 @@ class Cluster:
 
     @property
     def bucket(self) -> str:
-        """Of the registry, as far as the settings or the InferenceService say; else as in manifests/."""
+        """The bucket that the predictor reads its model from, as far as the InferenceService or the settings say."""
         stated = self.settings.object_store
         served = urlsplit(revision_of(self.service).storage_uri).netloc if self.service is not None else ""
-        return stated.bucket if stated is not None else served or "ranklift"
+        return served or (stated.bucket if stated is not None else "ranklift")
 
     def open(self, settings: ObjectStoreSettings) -> ObjectStore:
         """A store as this cluster reaches it, asked once and without much patience."""
@@ -83,11 +84,22 @@ class Cluster:
                 return wrong(
                     f"the keys of Secret {secret} may not read {folder} in bucket {settings.bucket} at "
                     f"{settings.endpoint}",
-                    "let them read it, and list the bucket; manifests/README.md says who may do what in the store",
+                    "let them read it, and list the bucket; or name another bucket: a store that refuses does not say "
+                    "whether it has this one. manifests/README.md says who may do what in the store",
                 )
         except HTTPError as error:
-            return skipped(f"the keys of Secret {secret} were not tried: {sentence(error, store.settings, 'read', 1)}")
+            said = sentence(error, store.settings, "read", 1)
+            if isinstance(error, RouteError) and not self._is_the_registrys(settings):
+                return wrong(said.rstrip("."), "name a store that is there, or start this one")
+            return skipped(f"the keys of Secret {secret} were not tried: {said}")
         return ok(f"the object store at {settings.endpoint} takes the keys of Secret {secret}")
+
+    def _is_the_registrys(self, settings: ObjectStoreSettings) -> bool:
+        """Whether a store is the registry's, about which a check says all that is wrong with it."""
+        try:
+            return self.access.settings.endpoint == settings.endpoint
+        except RankliftError:
+            return False
 
     def close(self) -> None:
         """Close the connections to its stores."""

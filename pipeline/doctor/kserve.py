@@ -6,10 +6,11 @@ from typing import Any
 
 from components.deploy.inference_service import complaint_of, is_ready, revision_of, service_name
 from components.deploy.pods import find_fault
+from components.deploy.route import HTTP_ROUTES
 from components.deploy.smoke import NotAnsweredError, version_that_answers
 from components.kubernetes_api import Kind, KubernetesError
-from components.kubernetes_kinds import CONFIG_MAPS, DEPLOYMENTS
-from components.manifest_fields import condition, items, name_of, table, text
+from components.kubernetes_kinds import CONFIG_MAPS, DEPLOYMENTS, Manifest
+from components.manifest_fields import condition, field, items, name_of, table, text
 from pipeline.doctor.cluster import Cluster
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
 
@@ -21,9 +22,19 @@ _ANSWER_WITHIN = 10.0  # seconds
 _UP = "`make kind-up` installs it; on another cluster follow manifests/README.md"
 
 _CERTIFICATES = Kind("cert-manager.io", "v1", "certificates")
-_WEBHOOKS = Kind("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations")
+_HOOK = "inferenceservice.serving.kserve.io"
+#: The kinds of webhooks that KServe has, and what happens without.
+_WEBHOOKS = (
+    (
+        Kind("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations"),
+        "KServe takes whatever is applied",
+    ),
+    (
+        Kind("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations"),
+        "a new pod of the predictor gets no model",
+    ),
+)
 _GATEWAYS = Kind("gateway.networking.k8s.io", "v1", "gateways")
-_ROUTES = Kind("gateway.networking.k8s.io", "v1", "httproutes")
 
 
 def check_version(cluster: Cluster) -> Result:
@@ -62,9 +73,17 @@ def check_certificates(cluster: Cluster) -> Result:
         if text(ready, "status") != "True":
             said = text(ready, "message", default="no condition yet")
             return wrong(f"Certificate {name} is not ready: {said}", f"`kubectl describe certificate -n kserve {name}`")
-    hooks = [hook for hook in cluster.api.select(_WEBHOOKS) if name_of(hook).endswith("serving.kserve.io")]
-    if not hooks:
-        return wrong("there is no validating webhook of KServe: it takes whatever is applied", _UP)
+    return next(
+        filter(None, (_webhook_fault(cluster, kind, without) for kind, without in _WEBHOOKS)),
+        ok("the webhooks have certificates, and the API server was told their authority"),
+    )
+
+
+def _webhook_fault(cluster: Cluster, kind: Kind, without: str) -> Result | None:
+    """What is wrong with KServe's webhooks of a kind; None when nothing."""
+    hooks = [hook for hook in cluster.api.select(kind) if name_of(hook).endswith(_HOOK.partition(".")[2])]
+    if _HOOK not in map(name_of, hooks):
+        return wrong(f"there is no {kind.plural.partition('webhook')[0]} webhook {_HOOK}: {without}", _UP)
     for hook in hooks:
         calls = items(hook, "webhooks")
         if not calls or not all(text(item, "clientConfig", "caBundle") for item in calls):
@@ -72,7 +91,7 @@ def check_certificates(cluster: Cluster) -> Result:
                 f"webhook {name_of(hook)} has no caBundle: every apply of an InferenceService fails on its certificate",
                 "restart what injects it: `kubectl rollout restart -n cert-manager deploy/cert-manager-cainjector`",
             )
-    return ok("the webhooks have certificates, and the API server was told their authority")
+    return None
 
 
 def check_gateway(cluster: Cluster) -> Result:
@@ -88,6 +107,13 @@ def check_gateway(cluster: Cluster) -> Result:
     gateway = cluster.api.find(_GATEWAYS, namespace, name)
     if gateway is None:
         return wrong(f"there is no Gateway {namespace}/{name}", _UP)
+    faulty = _listener_fault(gateway)
+    if faulty:
+        return wrong(
+            f"Gateway {namespace}/{name}: {faulty}",
+            f"`kubectl describe gateway -n {namespace} {name}`; the certificate that it names comes from cert-manager: "
+            f"`kubectl get certificate,secret -n {namespace}`",
+        )
     programmed = condition(gateway, "Programmed")
     if text(programmed, "status") != "True":
         said = text(programmed, "message", default="its controller has not looked at it: is Envoy Gateway running?")
@@ -97,12 +123,23 @@ def check_gateway(cluster: Cluster) -> Result:
     return ok(f"Gateway {namespace}/{name} is programmed")
 
 
+def _listener_fault(gateway: Manifest) -> str:
+    """What is wrong with a listener of a gateway, which may be programmed all the same; empty when nothing."""
+    for listener in items(gateway, "status", "listeners"):
+        for kind in ("ResolvedRefs", "Programmed"):
+            found = condition(listener, kind, "conditions")
+            if text(found, "status") == "False":
+                said = text(found, "message", default=text(found, "reason", default="no reason is told"))
+                return f"listener {text(listener, 'name', default='(no name)')} is not {kind}: {said}"
+    return ""
+
+
 def check_route(cluster: Cluster) -> Result:
     """Whether the gateway accepted the InferenceService's route."""
     place = cluster.place
     if cluster.service is None:
         return skipped(_absent(cluster))
-    route = cluster.api.find(_ROUTES, place.serving, place.name)
+    route = cluster.api.find(HTTP_ROUTES, place.serving, place.name)
     if route is None:
         return wrong(
             f"there is no HTTPRoute {place.name} in namespace {place.serving}",
@@ -130,9 +167,29 @@ def check_service(cluster: Cluster) -> Result:
     if is_ready(cluster.service) and not finding.hopeless:
         unseen = finding.refused or finding.sentence  # what could not be looked at, or is not there yet
         return ok(f"KServe calls {version} ready{f'. {unseen}' if unseen else ''}")
+    if not finding.sentence and _waits_for_its_route(cluster.service):
+        return _unreachable(cluster, version)
     said = finding.sentence or complaint_of(cluster.service) or "KServe has not looked at it yet"
     back = f"`ranklift rollback{cluster.options}` goes back to the champion before"
     return wrong(f"{version} does not serve: {said}", back)
+
+
+def _waits_for_its_route(service: Manifest) -> bool:
+    """Whether the predictor's pods serve, and only the way to them is not ready."""
+    states = [text(condition(service, kind), "status") for kind in ("PredictorReady", "IngressReady")]
+    return states == ["True", "False"]
+
+
+def _unreachable(cluster: Cluster, version: str) -> Result:
+    """What is wrong with the way to pods that serve, where the check of the route does not say it."""
+    if check_route(cluster).state == "wrong":
+        return skipped(f"whether KServe calls {version} ready: its pods are, and their route is not, as is said above")
+    place = cluster.place
+    return wrong(
+        f"the pods of {version} are ready, and the way to them is not: {complaint_of(cluster.service or {})}",
+        f"`kubectl describe isvc,httproute -n {place.serving}`, and read the log of KServe's controller: `kubectl logs "
+        f"-n {_NAMESPACE} deploy/kserve-controller-manager`",
+    )
 
 
 def check_answer(cluster: Cluster) -> Result:
@@ -154,6 +211,8 @@ def check_answer(cluster: Cluster) -> Result:
     except NotAnsweredError as error:
         look = f"`kubectl get pods,endpointslices -n {cluster.place.serving}`, and read the pods' logs"
         return wrong(str(error), look)
+    if answered != asked and check_service(cluster).state == "wrong":
+        return skipped(f"whether {asked} answers: {answered} still does, and why is said above of the InferenceService")
     if answered != asked:
         return wrong(
             f"{answered} answers, where the InferenceService names {asked}: a rollout is on its way, or stands still",
@@ -174,6 +233,11 @@ def version_of(cluster: Cluster, namespace: str, name: str, what: str, oldest: t
         return skipped(f"{what} runs from {', '.join(filter(None, images)) or 'no image'}, which tells no version")
     if (int(tag[1]), int(tag[2])) < oldest:
         return wrong(f"{what} {tag[1]}.{tag[2]}", f"upgrade it to {oldest[0]}.{oldest[1]} or newer")
+    if field(found, "spec", "replicas") == 0:  # and then Kubernetes calls it Available
+        return wrong(
+            f"{what} does not run: Deployment {name} is scaled to 0",
+            f"`kubectl scale -n {namespace} deploy/{name} --replicas=1`",
+        )
     available = condition(found, "Available")
     if text(available, "status") == "False":
         said = text(available, "message", default="no pod of it is available")

@@ -1,15 +1,18 @@
 """What bounds the parts: the pipeline's rights, admission policies, Pod Security, NetworkPolicies, leftovers."""
 
-from components.deploy.inference_service import CANARY, canary_of
+from components.deploy.inference_service import canary_of, service_name
+from components.deploy.route import HTTP_ROUTES
 from components.kubernetes_api import PODS, Kind
 from components.kubernetes_kinds import (
     AUTOSCALERS,
+    DEPLOYMENTS,
     INFERENCE_SERVICES,
     NAMESPACES,
     NETWORK_POLICIES,
     POLICIES,
     POLICY_BINDINGS,
     SERVICE_ACCOUNTS,
+    SERVICES,
 )
 from components.manifest_fields import field, name_of, names, text
 from pipeline.doctor.cluster import Cluster
@@ -21,6 +24,13 @@ _DEPLOYER = "ranklift-deploy"  # the account of the stage deploy, as manifests/ 
 _RUNNER = "ranklift-pipeline"
 #: What deploy does with the InferenceService; without any of it every deploy fails.
 _NEEDED = ("get", "patch", "watch")
+#: What KServe makes for a canary, under one name.
+_OF_A_CANARY = {
+    AUTOSCALERS: "HorizontalPodAutoscaler",
+    DEPLOYMENTS: "Deployment",
+    SERVICES: "Service",
+    HTTP_ROUTES: "HTTPRoute",
+}
 _ADMISSION = ("ranklift-deploy-limits", "ranklift-run-account")
 
 
@@ -107,18 +117,28 @@ def check_network(cluster: Cluster) -> Result:
 
 
 def check_leftovers(cluster: Cluster) -> Result:
-    """Whether the autoscaler of a canary that is gone was left behind, as KServe does."""
+    """Whether something of a canary that is gone was left behind, as KServe does with its autoscaler."""
     place = cluster.place
     if cluster.service is None:
         return skipped("there is no InferenceService yet")
-    name = f"{place.name}-{CANARY}-predictor"
-    there = [name_of(item) for item in cluster.api.select(AUTOSCALERS, place.serving)]
-    if canary_of(cluster.service) is None and name in there:
+    if canary_of(cluster.service) is not None:
+        return ok("a canary serves, and has what it needs")
+    name = service_name(cluster.service, canary=True)
+    left = [kind for kind in _OF_A_CANARY if _is_there(cluster, kind, name)]
+    if left:
+        what = " and ".join(_OF_A_CANARY[kind] for kind in left)
+        kinds = ",".join(_OF_A_CANARY[kind].lower() for kind in left)
         return wrong(
-            f"HorizontalPodAutoscaler {name} was left of a canary that is gone",
-            f"`kubectl delete hpa -n {place.serving} {name}`",
+            f"{what} {name} {'was' if len(left) == 1 else 'were'} left of a canary that is gone",
+            f"`kubectl delete {kinds} -n {place.serving} {name}`",
         )
     return ok("nothing was left of a canary")
+
+
+def _is_there(cluster: Cluster, kind: Kind, name: str) -> bool:
+    """Whether an object is there, and nobody deleted it: what goes may take a while."""
+    there = cluster.listed(kind, cluster.place.serving) or []
+    return any(name_of(item) == name and not text(item, "metadata", "deletionTimestamp") for item in there)
 
 
 def _deployer(cluster: Cluster) -> str:

@@ -23,9 +23,12 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from components.kubernetes_api import KubernetesApi
+from components.kubernetes_forward import PodForward
 from components.object_store import ObjectStore
 from components.object_store_settings import ObjectStoreSettings
 from components.registry import Registry
+from pipeline.cluster_store import way_to
 from tests.cluster.gateway import Gateway, write_certificate
 from tests.cluster.kubectl import Document, Kubectl, until
 from tests.cluster.runs import Pipelines
@@ -67,17 +70,26 @@ def kubectl() -> Kubectl:
 
 
 @pytest.fixture(scope="session")
+def image() -> str:
+    """An image that the nodes have, and that has a Python: the predictor's."""
+    (container,) = service_manifest()["spec"]["predictor"]["containers"]
+    return str(container["image"])
+
+
+@pytest.fixture(scope="session")
 def store(kubectl: Kubectl) -> Iterator[ObjectStore]:
     """The cluster's object store, as its administrator."""
     keys = secret(kubectl, STORE, "object-store-root")
-    with kubectl.forward(STORE, "service/object-store", 9000) as port:
-        settings = ObjectStoreSettings.of(
-            endpoint=f"http://127.0.0.1:{port}",
-            bucket=NAME,
-            access_key=keys["MINIO_ROOT_USER"],
-            secret_key=keys["MINIO_ROOT_PASSWORD"],
-        )
-        yield ObjectStore(settings)
+    settings = ObjectStoreSettings.of(
+        endpoint=f"http://object-store.{STORE}.svc.cluster.local:9000",
+        bucket=NAME,
+        access_key=keys["MINIO_ROOT_USER"],
+        secret_key=keys["MINIO_ROOT_PASSWORD"],
+    )
+    # Not through `kubectl port-forward`, which ends when the store closes a connection or its pod goes away.
+    api = KubernetesApi.connect()
+    with PodForward(api) as forward:
+        yield ObjectStore(settings, way_to(api, forward, settings.endpoint))
 
 
 @pytest.fixture(scope="session")

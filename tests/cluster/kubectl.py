@@ -1,7 +1,6 @@
 """`kubectl` as the cluster tests use it: every call bounded in time, every failure with what kubectl printed."""
 
 import json
-import re
 import shutil
 import subprocess
 import time
@@ -9,12 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from tests.cluster.forward import Forward, KubectlError
+
 Document = dict[str, Any]
 _T = TypeVar("_T")
-
-
-class KubectlError(AssertionError):
-    """A call that failed; its text is what kubectl printed."""
 
 
 class Kubectl:
@@ -63,17 +60,12 @@ class Kubectl:
     @contextmanager
     def forward(self, namespace: str, target: str, port: int) -> Iterator[int]:
         """Forward a port of this machine to a pod or Service; yields the port of this machine."""
-        command = [self.program, "port-forward", "-n", namespace, target, f":{port}", "--address", "127.0.0.1"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-            try:
-                assert process.stdout is not None
-                line = process.stdout.readline()
-                found = re.search(r"127\.0\.0\.1:(\d+)", line)
-                if found is None:
-                    raise KubectlError(f"{' '.join(command)}: {line}{process.stdout.read()}")
-                yield int(found[1])
-            finally:
-                process.terminate()
+        command = [self.program, "port-forward", "-n", namespace, target, "--address", "127.0.0.1"]
+        forward = Forward(command, port)
+        try:
+            yield forward.local
+        finally:
+            forward.stop()
 
 
 def until(true: Callable[[], _T], within: float, what: str, pause: float = 1.0) -> _T:

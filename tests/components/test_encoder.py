@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from components.encoder import Encoder, common_size, group_by_length
 from components.errors import ModelError
+from components.served_model import EncoderConfig
 
 LONG = "graph node edge path tree " * 40
 
@@ -136,3 +137,12 @@ def test_a_precision_that_the_processor_lacks_is_refused(exported_tiny_model, tm
     (model / "encoder.json").write_text(json.dumps({**config, "precision": "bf16"}))
     with pytest.raises(ModelError, match="bf16, which this processor does not have"):
         Encoder.open(model)
+
+
+def test_of_an_encoder_without_matryoshka_dimensions_is_written_as_before(exported_tiny_model, tmp_path):
+    path = exported_tiny_model / "encoder.json"
+    assert "matryoshka" not in path.read_text()
+    config = EncoderConfig.of(exported_tiny_model).model_copy(update={"matryoshka_dimensions": [8, 16]})
+    config.write(tmp_path / "encoder.json")
+    assert EncoderConfig.of(tmp_path).matryoshka_dimensions == [8, 16]
+    assert EncoderConfig.of(tmp_path).digest == EncoderConfig.of(exported_tiny_model).digest

@@ -161,8 +161,9 @@ def test_open_evaluation_set_says_what_ids_that_do_not_resolve_look_like(tmp_pat
         ("score\tquery_id\tcorpus_id", (2, 0, 1)),
         ("docid iter qid rel", (1, None, 0, 2)),
         ("topic\titeration\tdocno\tnote\trelevance", (0, None, 1, None, 2)),
+        ("query-id\tcorpus-id\tscore", (0, None, 1, 2)),
     ],
-    ids=["passage first", "score first", "four by name", "five by name"],
+    ids=["passage first", "score first", "four by name", "five by name", "TREC's rows below BEIR's header"],
 )
 def test_read_qrels_finds_columns_by_the_names_in_the_header(tmp_path, header, order):
     folder = beir(tmp_path)

@@ -39,6 +39,7 @@ def run(error):
     ("error", "code", "sentence"),
     [
         pytest.param(DataError("clicks.csv has no column positive; name it so."), 2, "clicks.csv has no", id="data"),
+        pytest.param(OSError(28, "No space left on device", "/out"), 2, "/out cannot be written or read", id="disk"),
         pytest.param(StoppedError("Stopped by SIGTERM."), 143, "Stopped by SIGTERM.", id="stopped"),
     ],
 )

@@ -100,6 +100,19 @@ def test_grpc_checks_sizes_before_it_expands(survivor, shape, contents, raw):
     assert caught.value.code().name == "INVALID_ARGUMENT"
 
 
+def test_many_large_grpc_messages_at_once_are_answered_or_refused(survivor):
+    import grpc
+    from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
+    request = grpc_request([40], [b"word " * 19_000] * 40)
+    with grpc.insecure_channel(survivor.grpc) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        calls = [stub.ModelInfer.future(request, timeout=60) for _ in range(100)]
+        codes = {call.code().name for call in calls}
+    assert codes <= {"OK", "UNAVAILABLE", "RESOURCE_EXHAUSTED"}
+    assert "OK" in codes
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_a_bomb_is_not_inflated_beyond_the_limit(survivor, encoding):
     import zlib

@@ -26,6 +26,12 @@ async def broken(request: Request) -> None:
     raise ValueError((await request.body()).decode())
 
 
+@app.post("/broken/panic")
+async def broken_panic(request: Request) -> None:
+    """Fail as a library of Rust does."""
+    raise PanicError((await request.body()).decode())
+
+
 @app.post("/broken/halfway")
 async def broken_halfway(request: Request) -> StreamingResponse:
     """Fail when a part of the answer is out."""

@@ -24,7 +24,7 @@ from tests.kserve.running import running, wait_for
 
 
 def waiting(tokens: int) -> Waiting:
-    item = Waiting("", 0.0, None, Order())
+    item = Waiting("", 0.0, Order())
     item.tokens = Tokens(np.zeros(tokens, dtype=np.int32), np.zeros(0, dtype=np.int8), was_cut=False)
     return item
 
@@ -56,7 +56,8 @@ def embed(encoder: Encoder, texts: list[str], **options) -> list:
         await batcher.start()
         try:
             items = batcher.submit(texts, time.monotonic() + options.get("timeout", 10))
-            return await asyncio.gather(*(item.future for item in items), return_exceptions=True)
+            await batcher.wait(items, time.monotonic() + 60)
+            return [item.outcome for item in items]
         finally:
             await batcher.close()
 
@@ -113,8 +114,10 @@ def leave_and_count(encoder: Encoder, leaving: int, staying: int) -> tuple[int, 
         await batcher.start()
         gone = batcher.submit([f"gone {number} " + "array " * 25 for number in range(leaving)], time.monotonic() + 30)
         stays = batcher.submit([f"stays {number}" for number in range(staying)], time.monotonic() + 30)
-        batcher.leave(gone)
-        await asyncio.gather(*(item.future for item in stays))
+        request = asyncio.create_task(batcher.wait(gone, time.monotonic() + 30))
+        await asyncio.sleep(0)
+        request.cancel()
+        await batcher.wait(stays, time.monotonic() + 30)
         admitted = batcher.admitted
         await batcher.close()
         return admitted
@@ -174,7 +177,7 @@ def test_close_gives_up_what_is_not_done_in_its_time(encoder):
         await batcher.start()
         items = batcher.submit([f"{number} " + "array " * 25 for number in range(4000)], time.monotonic() + 60)
         await batcher.close(within=0.0)
-        return await asyncio.gather(*(item.future for item in items), return_exceptions=True)
+        return [item.outcome for item in items]
 
     outcomes = asyncio.run(run())
     refused = [outcome for outcome in outcomes if isinstance(outcome, RefusalError)]

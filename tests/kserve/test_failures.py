@@ -26,18 +26,20 @@ def lines_of(predictor, request_id: str) -> list[dict]:
     return [line for line in predictor.log_lines() if line.get("request_id") == request_id]
 
 
-def test_a_failure_is_answered_through_the_gate(broken):
-    answer = httpx.post(f"{broken.url}/broken", content=BODY, headers={"X-Request-ID": "failed-1"})
+@pytest.mark.parametrize("path", ["/broken", "/broken/panic"], ids=["an exception", "a panic"])
+def test_a_failure_is_answered_through_the_gate(broken, path):
+    request_id = f"failed{path.replace('/', '-')}"
+    answer = httpx.post(broken.url + path, content=BODY, headers={"X-Request-ID": request_id})
     assert answer.status_code == 500
-    assert answer.json()["request_id"] == answer.headers["x-request-id"] == "failed-1"
+    assert answer.json()["request_id"] == answer.headers["x-request-id"] == request_id
     assert {"x-content-type-options", "x-ranklift-model-version", "content-security-policy"} <= answer.headers.keys()
     assert MARKER not in answer.text
-    wait_for(lambda: lines_of(broken, "failed-1"))
-    (line,) = lines_of(broken, "failed-1")
-    assert (line["route"], line["status"]) == ("/broken", 500)
+    wait_for(lambda: lines_of(broken, request_id))
+    (line,) = lines_of(broken, request_id)
+    assert (line["route"], line["status"]) == (path, 500)
     assert any("broken_predictor.py" in line.get("traceback", "") for line in broken.log_lines())
     assert MARKER not in broken.log.read_text()
-    assert 'ranklift_requests_total{route="/broken",status="500"}' in httpx.get(f"{broken.url}/metrics").text
+    assert f'ranklift_requests_total{{route="{path}",status="500"}}' in httpx.get(f"{broken.url}/metrics").text
 
 
 def test_a_failure_says_that_the_connection_closes(broken):

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from predictor.budgets import Budget, fits
 from predictor.fair_queue import FairQueue, Order
+from predictor.lanes import Lanes
 
 
 class Text:
@@ -56,6 +57,26 @@ def test_a_request_that_comes_in_pieces_keeps_its_place():
     for _ in range(30):
         queue.add(Text(order, "a"), 10)
     assert served(queue)[:20] == "a" * 10 + "b" * 10
+
+
+def test_small_requests_pass_large_ones_which_keep_their_share():
+    lanes = Lanes(100)
+    for name, count, is_small in (("a", 20, False), ("x", 6, True), ("y", 6, True)):
+        order = Order(is_small=is_small)
+        for _ in range(count):
+            lanes.add(Text(order, name), 10)
+    names = "".join(lanes.next().pop().name for _ in range(len(lanes)))
+    assert names.startswith("xxxaxxxayyyayyya")
+    assert names.endswith("a" * 16)
+    assert lanes.expects_small
+
+
+def test_lanes_expect_no_small_request_where_none_came():
+    lanes = Lanes(100)
+    lanes.add(Text(Order(), "a"), 10)
+    assert not lanes.expects_small
+    lanes.filter(lambda text: text.name != "a")
+    assert len(lanes) == len(lanes.next()) == 0
 
 
 def test_take_removes_what_was_shown_and_filter_what_is_not_kept():

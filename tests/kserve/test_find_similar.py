@@ -126,3 +126,11 @@ def test_every_answer_carries_an_id_and_the_security_headers(client):
     assert given.headers["x-request-id"] == given.json()["request_id"] == "my-id-1"
     forged = client.get("/nothing", headers={"X-Request-ID": 'x" status=200 {'})
     assert '"' not in forged.headers["x-request-id"]
+
+
+def test_no_score_of_a_cosine_model_leaves_its_range(client):
+    texts = [f"{word} {number}" for number in range(60) for word in ("sort", "graph", "array")]
+    for text in texts[:10]:
+        ranking = client.post("/find_similar", json={"query": text, "documents": [text, *texts]}).json()["ranking"]
+        assert ranking[0]["score"] == pytest.approx(1, abs=1e-5)
+        assert all(-1 <= item["score"] <= 1 for item in ranking)

@@ -28,6 +28,13 @@ def test_health_of_a_service_that_is_not_there(predictor):
     assert caught.value.code().name == "NOT_FOUND"
 
 
+def test_health_is_not_watched(predictor):
+    with grpc.insecure_channel(predictor.grpc) as channel, pytest.raises(grpc.RpcError) as caught:
+        next(health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=30))
+    assert caught.value.code().name == "UNIMPLEMENTED"
+    assert "Traceback" not in predictor.log.read_text()
+
+
 def test_health_is_not_serving_while_it_drains(exported_tiny_model, tmp_path):
     with running(exported_tiny_model, tmp_path, "--drain_delay", "5") as predictor:
         with grpc.insecure_channel(predictor.grpc) as channel:

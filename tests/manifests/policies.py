@@ -117,6 +117,15 @@ RIGHTS = {
     },
 }
 
+#: The same of the account that the component train-jobs adds.
+TRAIN_RIGHTS = {
+    ("ranklift-train", "kubeflow"): {
+        ("trainer.kubeflow.org", "trainjobs", (), ("create", "get", "watch", "delete")),
+        ("", "pods", (), ("list",)),
+        ("", "pods/log", (), ("get",)),
+    },
+}
+
 
 def accounts_have_their_rights_alone(documents: list[Document]) -> list[str]:
     """Each account may do what is listed above, in the namespace that is listed, and nothing else anywhere."""
@@ -125,7 +134,7 @@ def accounts_have_their_rights_alone(documents: list[Document]) -> list[str]:
         for document in documents
         if document["kind"] in ("ClusterRole", "ClusterRoleBinding")
     ]
-    granted = _granted(documents)
+    granted = granted_by(documents)
     for account, place in sorted({*granted, *RIGHTS}):
         found, wanted = granted.get((account, place), set()), RIGHTS.get((account, place), set())
         broken += [f"{account} may not do {right} in {place}, which it needs" for right in sorted(wanted - found)]
@@ -133,9 +142,10 @@ def accounts_have_their_rights_alone(documents: list[Document]) -> list[str]:
     return broken
 
 
-def _granted(
+def granted_by(
     documents: list[Document],
 ) -> dict[tuple[str, str], set[tuple[str, str, tuple[str, ...], tuple[str, ...]]]]:
+    """(account, namespace) → what roles and bindings let it do there."""
     roles = {
         (document["metadata"]["namespace"], document["metadata"]["name"]): document["rules"]
         for document in documents

@@ -6,6 +6,7 @@ import kubernetes_validate
 import pytest
 
 from tests.manifests.conftest import RENDERED
+from tests.manifests.policies import TRAIN_RIGHTS, granted_by
 from tests.manifests.rendering import FOREIGN, KUBERNETES, find, validate
 
 STORES = ("overlays/kind", "overlays/kind with seaweedfs")
@@ -177,10 +178,7 @@ def test_the_pipeline_makes_train_jobs_only_where_an_overlay_says_so(rendered, o
     role, binding = (find(documents, kind, name, "kubeflow") for kind in ("Role", "RoleBinding"))
     for document in (role, binding):
         validate(document, KUBERNETES[-1])
-    granted = {(verb, resource) for rule in role["rules"] for verb in rule["verbs"] for resource in rule["resources"]}
-    assert granted == {
-        *((verb, "trainjobs") for verb in ("create", "get", "watch", "delete")), ("list", "pods"), ("get", "pods/log"),
-    }  # fmt: skip
+    assert granted_by([role, binding]) == TRAIN_RIGHTS
     (subject,) = binding["subjects"]
     account = find(documents, "ServiceAccount", subject["name"], subject["namespace"])
     token = find(documents, "Secret", "ranklift-train-token", "kubeflow")

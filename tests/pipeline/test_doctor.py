@@ -12,10 +12,10 @@ from tests.pipelines_api import Pipelines
 from tests.pipelines_api import serving as serving_pipelines
 
 CHECKS = (
-    "Kubernetes", "images", "keys for the runs", "keys for the predictor", "KFP's launcher", "registry",
-    "registry: writing", "registry: champion", "version in service", "KServe", "KServe's mode", "KServe's webhooks",
-    "gateway", "route", "InferenceService", "query", "rights of deploy", "admission policies", "Pod Security",
-    "leftovers", "Kubeflow Pipelines",
+    "Kubernetes", "images", "keys for the runs", "account of Argo's executor", "keys for the predictor",
+    "KFP's launcher", "registry", "registry: writing", "registry: champion", "version in service", "KServe",
+    "KServe's mode", "KServe's webhooks", "gateway", "route", "InferenceService", "query", "rights of deploy",
+    "admission policies", "Pod Security", "leftovers", "Kubeflow Pipelines",
 )  # fmt: skip
 UNSEEN = {"NetworkPolicies", "Kubeflow Trainer", "account of the runs", "tokens"}
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")

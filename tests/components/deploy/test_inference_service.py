@@ -3,7 +3,7 @@
 import pytest
 
 from components.deploy.attempt import uri_of
-from components.deploy.inference_service import revision_of
+from components.deploy.inference_service import complaint_of, revision_of
 
 
 @pytest.mark.parametrize("uri", ["s3://b/models/V10", "s3://b/models/V10/"], ids=["no slash", "slash"])
@@ -19,3 +19,18 @@ def test_uri_of_a_version_ends_with_a_slash_as_the_initializer_takes_it_for_a_pr
     assert "models/V1/version.json" in keys
     assert all(key.startswith("models/V1/") for key in keys)
     assert uri_of("V1", history).endswith("/models/V1/")
+
+
+@pytest.mark.parametrize(
+    ("state", "complaint"),
+    [("BlockedByFailedLoad", "ModelLoadFailed: no store"), ("InProgress", "PredictorReady is False: exceeded quota")],
+    ids=["a model that does not load", "a model that was loaded at the second try"],
+)
+def test_complaint_of_a_service_with_a_failed_load_names_it_while_it_lasts(state, complaint):
+    service = {"status": {
+        "conditions": [{"type": "PredictorReady", "status": "False", "message": "exceeded quota"}],
+        "modelStatus": {
+            "transitionStatus": state, "lastFailureInfo": {"reason": "ModelLoadFailed", "message": "no store\n"},
+        },
+    }}  # fmt: skip
+    assert complaint_of(service) == complaint

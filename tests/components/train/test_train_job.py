@@ -83,7 +83,8 @@ class TestThatItTrains:
         files = {re.sub(r"^training/[0-9a-f]{16}/", "", key) for key in nodes.seen}
         base = {name for name in files if name.startswith("inputs/base_model/")}
         assert files - base == {
-            "inputs.json", "inputs/dataset/train.parquet", "inputs/dataset/dev.parquet", "inputs/dataset/manifest.json",
+            "inputs.json", "inputs/dataset/train.parquet", "inputs/dataset/dev.parquet",
+            "inputs/dataset/dev_corpus.parquet", "inputs/dataset/manifest.json",
         }  # fmt: skip
         assert "inputs/base_model/model.safetensors" in base, "a base model that is a folder of this machine"
 
@@ -96,7 +97,7 @@ class TestThatItTrains:
 
         nodes.act = fetch
         run()
-        for file in ("train.parquet", "dev.parquet", "manifest.json"):
+        for file in ("train.parquet", "dev.parquet", "dev_corpus.parquet", "manifest.json"):
             assert (tmp_path / "fetched" / "dataset" / file).read_bytes() == (dataset / file).read_bytes()
 
     def test_what_the_role_grants_is_what_it_takes(self, run, cluster):
