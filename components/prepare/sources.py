@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from components.errors import DataError
-from components.model_hub import PATIENCE, first_line, hub_faults
+from components.model_hub import PATIENCE, ask_hub, first_line, hub_faults
 from components.prepare.docstrings import DEMO_SOURCE
 from components.prepare.raw_data import RawData, demo_data, local_data
 from components.store_folder import SCHEME, StoreFolder
@@ -47,11 +47,14 @@ def _download_hub(uri: str, target: Path) -> Path:
     inside = "/".join(parts[3:])
     named = glob.escape(inside.rstrip("/"))
     patterns = [named, f"{named}/*"] if inside else None
+    at = unquote(revision) or None
+
+    def ask() -> None:
+        HfApi().dataset_info(name, revision=at, timeout=PATIENCE)
+        snapshot_download(name, repo_type="dataset", revision=at, local_dir=target, allow_patterns=patterns)
+
     try:
-        HfApi().dataset_info(name, revision=unquote(revision) or None, timeout=PATIENCE)
-        snapshot_download(
-            name, repo_type="dataset", revision=unquote(revision) or None, local_dir=target, allow_patterns=patterns
-        )
+        ask_hub(ask, f"The hub does not give {uri}")
     except hub_faults() as error:
         raise DataError(
             f"{uri} could not be read from the hub ({first_line(error)}); check the name, the network and, where the "

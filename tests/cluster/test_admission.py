@@ -161,6 +161,7 @@ HARM: dict[str, Callable[[Document], Document]] = {
     "volumes": _predictor(volumes=_VOLUMES),
     "replicas": _predictor(minReplicas=0),
     "model": _predictor(model={"modelFormat": {"name": "a"}, "storageUri": "s3://a"}),
+    "replicas of a canary": _canaries({"minReplicas": 100}),
     "label of pods": _predictor(labels={"a": "b"}),
     "annotation of pods": _predictor(annotations={"a": "b"}),
     "transformer": lambda _: {"spec": {"transformer": {"containers": _ANOTHER}}},

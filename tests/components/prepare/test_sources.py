@@ -124,6 +124,14 @@ class TestHub:
             pass
         assert "\n" not in str(caught.value)
 
+    def test_a_hub_that_comes_back_is_asked_again(self, tmp_path, clicks, monkeypatch, capsys):
+        monkeypatch.setenv("RANKLIFT_PATIENCE", "40")
+        clicks.refuse = 503
+        monkeypatch.setattr("components.model_hub.time.sleep", lambda _: setattr(clicks, "refuse", 0))
+        with fetch("hf://datasets/acme/clicks/data", tmp_path) as raw:
+            assert len(raw.files) == 2
+        assert "Trying again in 5 s." in capsys.readouterr().err
+
     def test_a_hub_that_is_down_is_one_sentence(self, tmp_path, clicks, monkeypatch):
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
         with (
