@@ -24,8 +24,7 @@ def with_little_memory(document: Document) -> None:
 
 
 def with_no_node(document: Document) -> None:
-    container(document)["resources"]["requests"] = {"cpu": "500", "memory": "64Mi"}
-    container(document)["resources"].get("limits", {}).pop("cpu", None)
+    container(document)["resources"] = {"requests": {"cpu": "500"}, "limits": {"cpu": "500", "memory": "1Gi"}}
 
 
 FAULTS = [

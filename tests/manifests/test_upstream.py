@@ -174,7 +174,7 @@ def test_argo_keeps_logs_in_our_store(patched):
     assert config["executor"], "what is not ours stays"
 
 
-def test_argo_gives_its_executor_an_account_of_its_own_and_keeps_the_defaults_of_the_release(patched, rendered):
+def test_argo_has_an_executor_account_and_retries_what_was_killed_beside_the_defaults_of_the_release(patched, rendered):
     ours = find(patched("upstream/pipelines"), "ConfigMap", "workflow-controller-configmap")["data"]
     released = next(
         document["data"]
@@ -183,7 +183,15 @@ def test_argo_gives_its_executor_an_account_of_its_own_and_keeps_the_defaults_of
     )
     defaults = yaml.safe_load(ours["workflowDefaults"])["spec"]
     account = defaults.pop("executor")["serviceAccountName"]
-    assert defaults == yaml.safe_load(released["workflowDefaults"])["spec"], "what is not ours stays"
+    expected = yaml.safe_load(released["workflowDefaults"])["spec"]
+    expected["templateDefaults"]["retryStrategy"] |= {
+        "retryPolicy": "Always",
+        "expression": (
+            "lastRetry.status == 'Error' || lastRetry.exitCode == '143' "
+            "|| lastRetry.exitCode == '137' && !(lastRetry.message contains 'OOMKilled')"
+        ),
+    }
+    assert defaults == expected, "what is not ours stays"
     find(rendered("overlays/kind"), "ServiceAccount", account, "kubeflow")
 
 
