@@ -16,7 +16,7 @@ HEAD = b"POST /find_similar HTTP/1.1\r\nHost: localhost\r\nContent-Type: applica
 BODY = json.dumps({"query": "sort", "documents": ["array"]}).encode()
 WHOLE = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 MEGABYTE = 1 << 20
-PATIENCE = 30.0  # far more than the deadlines, which are 2 s
+PATIENCE = 90.0  # far more than the deadlines, which are 2 s, on a machine that does other work as well
 
 
 def is_let_go(client: socket.socket, drip: bytes = b"", every: float = 0.2) -> bool:

@@ -133,7 +133,7 @@ def test_prepare_reads_no_more_tokens_than_the_base_model(tmp_path, options, tin
     source = str(write_rows(tmp_path / "raw.csv", rows))
     assert prepare(source, tmp_path / "V0", options(base_model=str(tiny_model))).max_seq_length == 64
     with pytest.raises(ModelError, match="max_seq_length 65 is more than the 64 positions of"):
-        prepare("nowhere.csv", tmp_path / "V1", options(base_model=str(tiny_model), max_seq_length=65))
+        prepare(source, tmp_path / "V1", options(base_model=str(tiny_model), max_seq_length=65))
 
 
 def test_drops_are_counted_with_examples(tmp_path, options):

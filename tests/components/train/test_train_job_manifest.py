@@ -37,7 +37,8 @@ class TestTheManifest:
     def test_every_node_gets_what_was_asked_for(self, manifest):
         trainer = manifest["spec"]["trainer"]
         assert (trainer["numNodes"], trainer["numProcPerNode"]) == (2, 4), "one process for each accelerator"
-        assert trainer["resourcesPerNode"]["limits"] == {"cpu": "8", "memory": "32Gi", "nvidia.com/gpu": "4"}
+        rest = {"memory": "32Gi", "nvidia.com/gpu": "4"}
+        assert trainer["resourcesPerNode"] == {"requests": {"cpu": "8", **rest}, "limits": rest}, "no limit of CPU"
         assert trainer["command"] == ["python3", "-m", "components.train.node", "0123456789abcdef"]
         assert manifest["spec"]["activeDeadlineSeconds"] == 7200
         pod = pod_of(manifest)
