@@ -113,7 +113,7 @@ def test_a_container_that_is_removed_while_it_works_fails_the_run_and_is_named(s
             if found := subprocess.run(command, capture_output=True, text=True, check=True).stdout.split():
                 subprocess.run([docker(), "rm", "--force", *found], capture_output=True, check=False)
             time.sleep(0.2)
-        with pytest.raises(RankliftError, match=r"Stage prepare (failed|ended and left no result)"):
+        with pytest.raises(RankliftError, match=r"Stage (source|prepare) (failed|ended and left no result)"):
             run.result()
 
 
