@@ -24,7 +24,10 @@ def with_little_memory(document: Document) -> None:
 
 
 def with_no_node(document: Document) -> None:
-    container(document)["resources"] = {"requests": {"cpu": "500"}, "limits": {"cpu": "500", "memory": "1Gi"}}
+    container(document)["resources"] = {
+        "requests": {"cpu": "500", "memory": "64Mi"},  # KServe has defaults of its own for what is left out
+        "limits": {"cpu": "500", "memory": "1Gi"},
+    }
 
 
 FAULTS = [
