@@ -48,7 +48,6 @@ class Stage:
         self._around = ExitStack()
 
     def __enter__(self) -> Self:
-        self._entered = time.time()
         limit_threads()
         self._around.enter_context(self._imports)
         self._around.enter_context(_quiet())
