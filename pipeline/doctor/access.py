@@ -16,7 +16,7 @@ _APPLY = "`kubectl apply -k` the overlay of manifests/ again"
 _PROBE = "ranklift-doctor"
 _PIPELINES = "kubeflow"  # the namespace of Kubeflow Pipelines, with Argo
 _CONTROLLER = "workflow-controller-configmap"
-_TOKEN_OF = "workflows.argoproj.io/service-account-token.name"  # noqa: S105 - an annotation
+_ACCOUNT_ANNOTATION = "workflows.argoproj.io/service-account-token.name"
 
 
 def check_runs_secret(cluster: Cluster) -> Result:
@@ -86,7 +86,7 @@ def check_executor(cluster: Cluster) -> Result:
             "of a run starts",
             _APPLY,
         )
-    secret = text(account, "metadata", "annotations", _TOKEN_OF, default=f"{name}.service-account-token")
+    secret = text(account, "metadata", "annotations", _ACCOUNT_ANNOTATION, default=f"{name}.service-account-token")
     if not (cluster.secret(namespace, secret) or {}).get("token"):
         return wrong(
             f"there is no Secret {secret} with a token in namespace {namespace}, which Argo's executor speaks with: no "
