@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from components.errors import RankliftError
 from components.stage import invalid_value
 from components.system_faults import system_sentence
-from pipeline.commands import cluster, registry, serving, stages, walk
+from pipeline.commands import choose, cluster, registry, serving, stages, walk
 
 _OURS = {"components", "pipeline", "predictor"}
 
@@ -25,6 +25,7 @@ app.command()(walk.run)
 app.command("compile")(walk.compile_)
 app.command()(cluster.submit)
 app.command()(cluster.doctor)
+app.command()(choose.choose)
 app.command()(stages.prepare)
 app.command()(stages.train)
 app.command()(stages.export)

@@ -1,6 +1,6 @@
 """The pipeline as YAML: the same document for a laptop, for containers and for a cluster."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from components.errors import RankliftError
@@ -8,7 +8,10 @@ from pipeline.settings import PipelineSettings
 
 
 def compile_pipeline(
-    path: Path, images: Mapping[str, str] | None = None, settings: PipelineSettings | None = None
+    path: Path,
+    images: Mapping[str, str] | None = None,
+    settings: PipelineSettings | None = None,
+    base_models: Sequence[str] | None = None,
 ) -> None:
     """Write the compiled pipeline; the same code gives the same bytes.
 
@@ -16,6 +19,7 @@ def compile_pipeline(
         path: a file that ends in ``.yaml`` or ``.yml``.
         images: the container image of each stage, by stage.
         settings: what each stage needs on a cluster.
+        base_models: from which the pipeline chooses unless a run names others; None where it takes a single one.
 
     Raises:
         RankliftError: when the file's name has another ending.
@@ -27,4 +31,4 @@ def compile_pipeline(
     if path.suffix not in (".yaml", ".yml"):
         raise RankliftError(f"A compiled pipeline is YAML: {path} must end in .yaml, such as pipeline.yaml.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    compiler.Compiler().compile(build_pipeline(images, settings), str(path))
+    compiler.Compiler().compile(build_pipeline(images, settings, base_models), str(path))

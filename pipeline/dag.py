@@ -1,19 +1,23 @@
 """The walk: every stage, and how they connect. Read it from top to bottom."""
 
-from collections.abc import Mapping
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kfp import dsl
 
 from components.champion.component import champion
+from components.choose.component import choose
 from components.deploy.component import deploy
 from components.evaluate.component import evaluate
 from components.export.component import export
 from components.gate.component import gate
 from components.hold.component import hold
+from components.measure.component import measure
 from components.prepare.component import prepare
 from components.promote.component import promote
-from components.source.component import source
+from components.source.component import candidates, source
 from components.train.component import train
 from pipeline.settings import STAGES, PipelineSettings
 from pipeline.task_settings import apply_settings
@@ -30,9 +34,19 @@ class Outcome(NamedTuple):
     champion_scores: dsl.Artifact
 
 
-def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSettings | None = None) -> Any:
-    """The pipeline, with the container image of each stage where `images` names one, and what `settings` says."""
+def build_pipeline(
+    images: Mapping[str, str] | None = None,
+    settings: PipelineSettings | None = None,
+    base_models: Sequence[str] | None = None,
+) -> Any:
+    """The pipeline, with the container image of each stage where `images` names one, and what `settings` says.
+
+    With `base_models` it chooses the base model first: it has the parameter `base_models` in place of `base_model`, by
+    default those, and measures each of them. Whether it does is settled here and not by a condition in the pipeline: KFP
+    starts pods for a condition also where it does not hold, and its local runner cannot collect from a loop of none.
+    """
     images = images or {}
+    is_choosing = base_models is not None
 
     def staged(task: Any, stage: str, caching: bool = True) -> Any:
         if settings is not None:
@@ -41,10 +55,6 @@ def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSe
             task.set_container_image(images[stage])
         return task.set_caching_options(caching).set_display_name(stage)
 
-    @dsl.pipeline(
-        name="ranklift",
-        description="Fine-tune a retrieval model, measure NDCG@10 against the champion, promote a real improvement.",
-    )
     def ranklift(
         data: str = "demo://docstrings",
         base_model: str = "auto",
@@ -71,14 +81,15 @@ def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSe
         alpha: float = 0.05,
         guards: dict = {},  # noqa: B006 - KFP reads it as the parameter's default; nobody changes it
         seed: int = 42,
+        base_models: list = [],  # noqa: B006 - as above
+        trial_examples: int = 1000,
+        choose_margin: float = 0.01,
     ) -> Outcome:
-        # Data at the same place may be new: the look-up is never cached; `prepare` is while it finds the same.
-        raw = staged(source(data=data, evaluation_data=evaluation_data, base_model=base_model), "source", caching=False)
-        prepared = staged(
-            prepare(
+        def prepared(model: Any, fingerprint: Any) -> Any:
+            task = prepare(
                 data=data,
-                fingerprint=raw.output,
-                base_model=base_model,
+                fingerprint=fingerprint,
+                base_model=model,
                 max_triplets=max_triplets,
                 triplets_per_query=triplets_per_query,
                 max_seq_length=max_seq_length,
@@ -92,10 +103,37 @@ def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSe
                 languages=languages,
                 false_negatives=false_negatives,
                 seed=seed,
-            ),
-            "prepare",
-        )
-        dataset = prepared.outputs["dataset"]
+            )
+            return staged(task, "prepare").outputs["dataset"]
+
+        # Data at the same place may be new: the look-up is never cached; `prepare` is while it finds the same.
+        if is_choosing:
+            looked_up = candidates(data=data, evaluation_data=evaluation_data, base_models=base_models)
+            found = staged(looked_up, "source", caching=False).outputs
+            trial = prepared(found["first"], found["fingerprint"])
+            # One after the other: speeds that are measured beside each other on a node are nobody's.
+            with dsl.ParallelFor(base_models, name="base-models", parallelism=1) as candidate:
+                measured = staged(
+                    measure(
+                        dataset=trial,
+                        base_model=candidate,
+                        fingerprint=found["fingerprint"],
+                        examples=trial_examples,
+                        recipe=recipe,
+                        batch_size=batch_size,
+                        learning_rate=learning_rate,
+                        precision=precision,
+                        seed=seed,
+                    ),
+                    "measure",
+                )
+            collected = dsl.Collected(measured.outputs["measurement"])
+            chosen = staged(choose(measurements=collected, choose_margin=choose_margin), "choose").outputs["Output"]
+            # Again, as its tokens are those of the base model; the split and the texts are the same.
+            dataset = prepared(chosen, found["fingerprint"])
+        else:
+            looked_up = source(data=data, evaluation_data=evaluation_data, base_model=base_model)
+            dataset = prepared(base_model, staged(looked_up, "source", caching=False).output)
         trained = staged(
             train(
                 dataset=dataset,
@@ -148,4 +186,27 @@ def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSe
             staged(hold(decision=decision), "hold", caching=False)
         return Outcome(dataset, decision, candidate_scores.outputs["scores"], champion_scores.outputs["scores"])
 
-    return ranklift
+    decorate = dsl.pipeline(
+        name="ranklift",
+        description="Fine-tune a retrieval model, measure NDCG@10 against the champion, promote a real improvement.",
+    )
+    if base_models is None:
+        return decorate(_with_parameters(ranklift, without=("base_models", "trial_examples", "choose_margin")))
+    return decorate(_with_parameters(ranklift, without=("base_model",), base_models=list(base_models)))
+
+
+def _with_parameters(walk: Callable[..., Any], without: Sequence[str], **defaults: Any) -> Callable[..., Any]:
+    """The walk as KFP is to see it: some parameters left out, and others with another default; none for an empty one."""
+    signature = inspect.signature(walk)
+    kept = {name: parameter for name, parameter in signature.parameters.items() if name not in without}
+    for name, default in defaults.items():
+        kept[name] = kept[name].replace(default=default or inspect.Parameter.empty)
+    # Python wants parameters without a default first.
+    order = sorted(kept.values(), key=lambda parameter: parameter.default is not inspect.Parameter.empty)
+
+    @functools.wraps(walk)
+    def shown(*values: Any) -> Any:
+        return walk(**dict(zip((parameter.name for parameter in order), values, strict=True)))
+
+    shown.__signature__ = signature.replace(parameters=order)  # type: ignore[attr-defined]  # which inspect reads
+    return shown

@@ -58,6 +58,12 @@ ImageTag = Annotated[
 ImageRegistry = Annotated[
     str, typer.Option(envvar="RANKLIFT_IMAGE_REGISTRY", help="Where the images are kept, such as ghcr.io/you.")
 ]
+TrialExamples = Annotated[
+    int, typer.Option(min=1, help="Train each base model on at most so many examples before it is compared.")
+]
+ChooseMargin = Annotated[
+    float, typer.Option(help="NDCG@10 that a faster base model may be behind the best and be chosen all the same.")
+]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 
 
@@ -74,3 +80,16 @@ def guard_limits(settings: list[str] | None) -> dict[str, str]:
                 f"--guard {name}{equals}{limit} is not NAME=LIMIT; give for example --guard max_recall_drop=0.05."
             )
     return {name: limit for name, _, limit in pairs}
+
+
+def base_models(text: str) -> list[str]:
+    """``"A,B,C"`` as a list of base models, the same folder by one name.
+
+    Raises:
+        RankliftError: when a name is empty or given twice.
+    """
+    from components.measure.candidates import check_names
+
+    names = [name.strip() for name in text.split(",")]
+    check_names(names)
+    return names

@@ -1,0 +1,97 @@
+"""`ranklift choose`: several base models on your data."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.commands import options
+from pipeline.console import AsJson, answer, open_page, table, tell, working
+
+BaseModels = Annotated[
+    str,
+    typer.Option("--models", help="The base models between commas: folders, hub ids, s3://… or package://…."),
+]
+Data = Annotated[
+    str, typer.Option(help="A dataset version, or what `ranklift prepare` reads: a file, a folder, s3://…, hf://….")
+]
+Report = Annotated[Path, typer.Option(help="Where to write the report.")]
+
+
+def choose(
+    models: BaseModels,
+    data: Data,
+    examples: options.TrialExamples = 1000,
+    margin: options.ChooseMargin = 0.01,
+    recipe: options.Recipe = "seed",
+    batch_size: options.BatchSize = 0,
+    learning_rate: options.LearningRate = 0.0,
+    precision: options.ServingPrecision = "auto",
+    dev_queries: options.DevQueries = 200,
+    seed: options.Seed = 42,
+    report: Report = Path("choice.html"),
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the choice as JSON.")] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare base models on your data: quality untouched and after a short training, speed and size.
+
+    They are compared on the dev queries; the test set, by which the gate judges, is not opened.
+
+    Example: ranklift choose --models BAAI/bge-small-en-v1.5,sentence-transformers/all-MiniLM-L6-v2 --data clicks.parquet
+    """
+    from components.choose.choose import choose as choose_base_model
+    from components.choose.options import ChooseOptions
+    from components.choose.report import HEADER, table_rows, write_report
+    from components.measure.apart import measure_apart
+    from components.measure.candidates import check_candidates
+    from components.measure.options import MeasureOptions
+
+    names = options.base_models(models)
+    jobs = [
+        MeasureOptions(
+            base_model=name,
+            examples=examples,
+            recipe=recipe,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            precision=precision,
+            seed=seed,
+        )
+        for name in names
+    ]
+    jobs[0].check()
+    chosen_by = ChooseOptions(choose_margin=margin)
+    with working("choose"):
+        check_candidates(names)
+        with _dataset(data, names[0], dev_queries, seed) as dataset:
+            choice = choose_base_model([measure_apart(dataset, job) for job in jobs], chosen_by.choose_margin)
+    write_report(choice, report)
+    if output is not None:
+        choice.write(output)
+    tell(f"The report is at {report}.")
+    if open_:
+        open_page(report)
+    failed = [f"Not measured: {name}: {reason}" for name, reason in choice.failed.items()]
+    text = [table(HEADER, table_rows(choice)), *choice.warnings, *failed, choice.reason]
+    answer(choice.model_dump(), "\n\n".join(text), as_json)
+
+
+@contextmanager
+def _dataset(data: str, base_model: str, dev_queries: float, seed: int) -> Iterator[Path]:
+    """A dataset version as it is, or one of raw data while the context lasts; its tokens are counted anew by `measure`."""
+    from components.dataset import MANIFEST
+    from components.prepare.options import prepare_options
+    from components.prepare.stage import prepare
+
+    given = Path(data).expanduser()
+    if "://" not in data and (given / MANIFEST).is_file():
+        yield given
+        return
+    chosen = prepare_options(base_model=base_model, dev_queries=dev_queries, seed=seed)
+    with tempfile.TemporaryDirectory(prefix="ranklift-choose-") as scratch:
+        prepare(data, Path(scratch) / "dataset", chosen)
+        yield Path(scratch) / "dataset"
