@@ -35,7 +35,7 @@ _PASSED_ON = (
     "RANKLIFT_CHECKPOINTS",
 )
 #: Parameters that may name a file or folder of this machine.
-_PATHS = ("data", "base_model", "evaluation_data")
+_PATHS = ("data", "base_model", "base_models", "evaluation_data")
 
 
 class ContainerSettings(BaseSettings):
@@ -222,7 +222,8 @@ def confinement(settings: ContainerSettings) -> dict[str, Any]:
 
 
 def _local_paths(parameters: Mapping[str, Any]) -> list[Path]:
-    named = [str(parameters.get(name) or "") for name in _PATHS]
+    values = [parameters.get(name) or "" for name in _PATHS]
+    named = [str(name) for value in values for name in (value if isinstance(value, list) else [value])]
     return list(dict.fromkeys(Path(name) for name in named if Path(name).is_absolute() and Path(name).exists()))
 
 

@@ -19,7 +19,7 @@ from components.errors import RankliftError
 from pipeline.images import CHECKOUT, PREDICTOR, TARGETS, image_name, image_tag, wheels_tag
 
 #: The images that carry torch; see ``components/Dockerfile``.
-WITH_TORCH = frozenset({"prepare", "train", "export"})
+WITH_TORCH = frozenset({"prepare", "choose", "train", "export"})
 
 
 class BuiltImage(NamedTuple):

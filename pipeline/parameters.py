@@ -3,8 +3,11 @@
 `gate` comes last, and a limit that is no number would otherwise be told after the training.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from components.errors import RankliftError
 
 #: What `prepare` calls otherwise than the pipeline does.
 _PREPARE_NAMES = {"evaluation_data": "evaluation_source"}
@@ -18,6 +21,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         pydantic.ValidationError: when a value of `train` is out of range.
     """
     _check_prepare(parameters)
+    _check_choosing(parameters)
     _check_train(parameters)
     _check_export(parameters)
     _check_gate(parameters)
@@ -28,6 +32,20 @@ def _check_prepare(parameters: Mapping[str, Any]) -> None:
 
     named = {_PREPARE_NAMES.get(name, name): value for name, value in parameters.items()}
     prepare_options(**{name: value for name, value in named.items() if name in PrepareOptions.model_fields})
+
+
+def _check_choosing(parameters: Mapping[str, Any]) -> None:
+    if "base_models" not in parameters:
+        return
+    from components.choose.options import ChooseOptions
+    from components.measure.candidates import check_names
+    from components.measure.options import MeasureOptions
+
+    check_names(parameters["base_models"])
+    if "choose_margin" in parameters:
+        ChooseOptions(choose_margin=parameters["choose_margin"])
+    if "trial_examples" in parameters:
+        MeasureOptions(base_model=parameters["base_models"][0], examples=parameters["trial_examples"])
 
 
 def _check_train(parameters: Mapping[str, Any]) -> None:
@@ -57,3 +75,38 @@ def _check_gate(parameters: Mapping[str, Any]) -> None:
         parameters.get("alpha", defaults.alpha),
         parameters.get("guards", {}),
     )
+
+
+def base_model_names(text: str) -> list[str]:
+    """``"A,B,C"``, or the same as a JSON list, as a list of base models.
+
+    Raises:
+        RankliftError: when a name is empty or is there twice.
+    """
+    from components.measure.candidates import check_names
+
+    try:
+        names = json.loads(text) if text.startswith("[") else [name.strip() for name in text.split(",")]
+    except ValueError:
+        raise RankliftError(
+            f"base_models={text} is not a list; give names between commas, such as base_models=A,B."
+        ) from None
+    check_names(names)
+    return list(names)
+
+
+def base_model_parameters(base_model: str, base_models: Sequence[str]) -> dict[str, Any]:
+    """What a run is told about its base model: ``base_model``, or ``base_models`` where it is to choose.
+
+    Raises:
+        RankliftError: when there is a base model and a choice besides.
+    """
+    if not base_models:
+        return {"base_model": base_model}
+    if base_model != "auto":
+        raise RankliftError(
+            f"base_model={base_model} and base_models={','.join(base_models)} exclude each other; name the base model "
+            "among the others, or alone."
+        )
+    # With one there is nothing to choose, and the run is as short as it always was.
+    return {"base_models": list(base_models)} if len(base_models) > 1 else {"base_model": base_models[0]}

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime
@@ -66,7 +67,8 @@ def run_locally(
     check_parameters(parameters)
     folder = private_folder(home / "runs") / datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     log = RunLog(folder / "run.log", tell)
-    compile_pipeline(folder / "pipeline.yaml", containers.images if containers else None)
+    images = containers.images if containers else None
+    compile_pipeline(folder / "pipeline.yaml", images, base_models=parameters.get("base_models"))
     with _stages_in(containers, folder, home, parameters), redirect_stdout(log), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         walk = components.load_component_from_file(str(folder / "pipeline.yaml"))
@@ -140,9 +142,10 @@ def _left_nothing(log: RunLog, folder: Path) -> str | None:
 
     KFP takes a container that is gone before it was asked for its status for one that succeeded.
     """
-    for stage in log.stages:
-        if stage.status == "SUCCESS" and not any((folder / "artifacts").glob(f"*/{stage.stage}/executor_output.json")):
-            return stage.stage
+    ended = Counter(stage.stage for stage in log.stages if stage.status == "SUCCESS")  # a stage in a loop does so often
+    for stage, count in ended.items():
+        if len(list((folder / "artifacts").glob(f"**/{stage}/executor_output.json"))) < count:
+            return stage
     return None
 
 

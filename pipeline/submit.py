@@ -12,6 +12,7 @@ import yaml
 
 from components.errors import RankliftError
 from pipeline.compile import compile_pipeline
+from pipeline.parameters import base_model_names, base_model_parameters
 from pipeline.pipelines_api import PIPELINE, PipelinesApi, PipelineVersion
 from pipeline.settings import PipelineSettings
 
@@ -47,9 +48,10 @@ def submit(
         RankliftError: when a parameter or the schedule cannot be used, or KFP refuses.
     """
     cron = six_fields(schedule) if schedule is not None else None
+    parameters, is_choosing = _base_model_settled(parameters)
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "pipeline.yaml"
-        compile_pipeline(package, settings=settings)
+        compile_pipeline(package, settings=settings, base_models=[] if is_choosing else None)
         content = package.read_bytes()
         specification = next(yaml.safe_load_all(content))
         values = typed(parameters, specification["root"]["inputDefinitions"]["parameters"])
@@ -85,6 +87,17 @@ def typed(parameters: Sequence[str], declared: Mapping[str, Mapping[str, Any]]) 
             "--data s3://ranklift/raw/triplets.csv."
         )
     return values
+
+
+def _base_model_settled(parameters: Sequence[str]) -> tuple[list[str], bool]:
+    """The parameters, with one base model or several, and whether the pipeline has to choose."""
+    given = {name: value for name, _, value in (parameter.partition("=") for parameter in parameters)}
+    if "base_models" not in given:
+        return list(parameters), False
+    settled = base_model_parameters(given.get("base_model", "auto"), base_model_names(given["base_models"]))
+    others = [text for text in parameters if text.partition("=")[0] not in {"base_model", "base_models"}]
+    texts = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in settled.items()]
+    return [*others, *texts], "base_models" in settled
 
 
 def six_fields(schedule: str) -> str:

@@ -134,7 +134,9 @@ def _reason(chosen: Candidate, candidates: Sequence[Candidate], margin: float) -
     low, high = second.interval or (0.0, 0.0)
     compared = f"{second.base_model} has {second.trained:.4f}, {second.behind:+.4f} ({low:+.4f} to {high:+.4f})"
     if high >= 0:
-        return f"{sentence}; {compared}: the dev queries do not tell the two apart, and no faster one is shown to keep up."
+        return (
+            f"{sentence}; {compared}: the dev queries do not tell the two apart, and no faster one is shown to keep up."
+        )
     return f"{sentence}; {compared}."
 
 
@@ -150,5 +152,7 @@ def _warnings(entries: Sequence[_Entry], chosen: Candidate) -> list[str]:
     if len(processors) > 1:
         found.append(f"Speeds were measured on different processors and do not compare: {', '.join(processors)}.")
     if first.bm25 is not None and chosen.trained < first.bm25:
-        found.append(f"{chosen.base_model} is below BM25 on these queries: {chosen.trained:.4f} against {first.bm25:.4f}.")
+        found.append(
+            f"{chosen.base_model} is below BM25 on these queries: {chosen.trained:.4f} against {first.bm25:.4f}."
+        )
     return [*found, *sorted({note for entry in entries for note in entry.measured.notes})]

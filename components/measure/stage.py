@@ -108,9 +108,7 @@ def _scores(candidate: _Candidate, model: Path, name: str, *, bm25: bool) -> Sco
     return evaluate(served, candidate.dev, name=name, progress=ProgressLog(), bm25=bm25)
 
 
-def _measured(
-    candidate: _Candidate, untouched: ScoreFile, trained: ScoreFile, report: TrainingReport
-) -> Measured:
+def _measured(candidate: _Candidate, untouched: ScoreFile, trained: ScoreFile, report: TrainingReport) -> Measured:
     config = EncoderConfig.of(candidate.scratch / "trained-served")
     scores = (untouched, trained)
     return Measured(

@@ -19,9 +19,9 @@ def source(data: str, evaluation_data: str, base_model: str) -> str:
 
 
 @dsl.component(base_image=DEFAULT_IMAGE, install_kfp_package=False)
-def candidates(
-    data: str, evaluation_data: str, base_models: list
-) -> NamedTuple("Candidates", [("first", str), ("fingerprint", str)]):
+def candidates(data: str, evaluation_data: str, base_models: list) -> NamedTuple(
+    "Candidates", [("first", str), ("fingerprint", str)]
+):
     """Check every base model before anything slow begins; returns the first, and the fingerprint of data and models."""
     from components.stage import Stage
 

@@ -11,10 +11,7 @@ import typer
 from pipeline.commands import options
 from pipeline.console import AsJson, answer, open_page, table, tell, working
 
-BaseModels = Annotated[
-    str,
-    typer.Option("--models", help="The base models between commas: folders, hub ids, s3://… or package://…."),
-]
+Models = Annotated[str, typer.Option(help="The base models between commas: folders, hub ids, s3://… or package://….")]
 Data = Annotated[
     str, typer.Option(help="A dataset version, or what `ranklift prepare` reads: a file, a folder, s3://…, hf://….")
 ]
@@ -22,7 +19,7 @@ Report = Annotated[Path, typer.Option(help="Where to write the report.")]
 
 
 def choose(
-    models: BaseModels,
+    models: Models,
     data: Data,
     examples: options.TrialExamples = 1000,
     margin: options.ChooseMargin = 0.01,
@@ -49,8 +46,9 @@ def choose(
     from components.measure.apart import measure_apart
     from components.measure.candidates import check_candidates
     from components.measure.options import MeasureOptions
+    from pipeline.parameters import base_model_names
 
-    names = options.base_models(models)
+    names = base_model_names(models)
     jobs = [
         MeasureOptions(
             base_model=name,

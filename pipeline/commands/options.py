@@ -58,6 +58,9 @@ ImageTag = Annotated[
 ImageRegistry = Annotated[
     str, typer.Option(envvar="RANKLIFT_IMAGE_REGISTRY", help="Where the images are kept, such as ghcr.io/you.")
 ]
+BaseModels = Annotated[
+    str, typer.Option(help="Base models between commas, to be compared before the best of them is trained.")
+]
 TrialExamples = Annotated[
     int, typer.Option(min=1, help="Train each base model on at most so many examples before it is compared.")
 ]
@@ -80,16 +83,3 @@ def guard_limits(settings: list[str] | None) -> dict[str, str]:
                 f"--guard {name}{equals}{limit} is not NAME=LIMIT; give for example --guard max_recall_drop=0.05."
             )
     return {name: limit for name, _, limit in pairs}
-
-
-def base_models(text: str) -> list[str]:
-    """``"A,B,C"`` as a list of base models, the same folder by one name.
-
-    Raises:
-        RankliftError: when a name is empty or given twice.
-    """
-    from components.measure.candidates import check_names
-
-    names = [name.strip() for name in text.split(",")]
-    check_names(names)
-    return names

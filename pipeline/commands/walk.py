@@ -12,6 +12,9 @@ from pipeline.console import AsJson, answer, progress_display, table, tell
 def run(
     data: Annotated[str, typer.Option(help="A file, a folder, s3://…, hf://datasets/… or demo://docstrings.")],
     base_model: options.BaseModelName = "auto",
+    base_models: options.BaseModels = "",
+    trial_examples: options.TrialExamples = 1000,
+    choose_margin: options.ChooseMargin = 0.01,
     max_triplets: options.MaxTriplets = 0,
     triplets_per_query: options.TripletsPerQuery = 1,
     max_seq_length: options.MaxSeqLength = 0,
@@ -48,13 +51,18 @@ def run(
     from components.settings import home_directory
     from pipeline.ask import ask_champion
     from pipeline.containers import container_run
+    from pipeline.parameters import base_model_names, base_model_parameters
     from pipeline.predictor_container import serve_in_container
     from pipeline.predictor_process import running_predictor
     from pipeline.run import run_locally
 
+    names = [_absolute(name) for name in base_model_names(base_models)] if base_models else []
+    base = base_model_parameters(_absolute(base_model), names)
+    if "base_models" in base:
+        base |= {"trial_examples": trial_examples, "choose_margin": choose_margin}
     parameters = {
         "data": _absolute(data),
-        "base_model": _absolute(base_model),
+        **base,
         "max_triplets": max_triplets,
         "triplets_per_query": triplets_per_query,
         "max_seq_length": max_seq_length,
@@ -101,6 +109,7 @@ def compile_(
     settings: options.SettingsFile = None,
     image_tag: Annotated[str, typer.Option(help="Tag of the stages' images; a plain Python image when left out.")] = "",
     image_registry: options.ImageRegistry = "",
+    base_models: options.BaseModels = "",
     as_json: AsJson = False,
 ) -> None:
     """Write the pipeline as YAML, which Kubeflow Pipelines runs unchanged.
@@ -109,10 +118,12 @@ def compile_(
     """
     from pipeline.compile import compile_pipeline
     from pipeline.images import stage_images
+    from pipeline.parameters import base_model_names
     from pipeline.settings import PipelineSettings
 
     images = stage_images(image_tag, image_registry) if image_tag else None
-    compile_pipeline(output, images, PipelineSettings.read(settings) if settings else None)
+    names = base_model_names(base_models) if base_models else None
+    compile_pipeline(output, images, PipelineSettings.read(settings) if settings else None, names)
     answer({"pipeline": str(output)}, f"The compiled pipeline is at {output}.", as_json)
 
 
