@@ -42,8 +42,8 @@ def build_pipeline(
     """The pipeline, with the container image of each stage where `images` names one, and what `settings` says.
 
     With `base_models` it chooses the base model first: it has the parameter `base_models` in place of `base_model`, by
-    default those, and measures each of them. Whether it does is settled here and not by a condition in the pipeline: KFP
-    starts pods for a condition also where it does not hold, and its local runner cannot collect from a loop of none.
+    default those, and measures each of them. Whether it does is settled here and not by a condition in the pipeline:
+    KFP starts pods for a condition that does not hold as well, and its local runner cannot collect from an empty loop.
     """
     images = images or {}
     is_choosing = base_models is not None
@@ -196,7 +196,7 @@ def build_pipeline(
 
 
 def _with_parameters(walk: Callable[..., Any], without: Sequence[str], **defaults: Any) -> Callable[..., Any]:
-    """The walk as KFP is to see it: some parameters left out, and others with another default; none for an empty one."""
+    """The walk as KFP is to see it: without some parameters, and others with another default; an empty one is none."""
     signature = inspect.signature(walk)
     kept = {name: parameter for name, parameter in signature.parameters.items() if name not in without}
     for name, default in defaults.items():
@@ -208,5 +208,5 @@ def _with_parameters(walk: Callable[..., Any], without: Sequence[str], **default
     def shown(*values: Any) -> Any:
         return walk(**dict(zip((parameter.name for parameter in order), values, strict=True)))
 
-    shown.__signature__ = signature.replace(parameters=order)  # type: ignore[attr-defined]  # which inspect reads
+    shown.__signature__ = signature.replace(parameters=order)  # which inspect reads
     return shown

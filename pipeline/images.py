@@ -12,8 +12,8 @@ from components.errors import RankliftError
 #: The targets of ``components/Dockerfile``.
 TARGETS = ("prepare", "choose", "train", "export", "evaluate", "gate", "promote", "deploy")
 PREDICTOR = "predictor"
-#: `source` reads where `prepare` does; `measure` trains, exports and evaluates, and `choose` follows on it; `champion` exports the base model while nothing has been promoted; `hold` is the
-#: other outcome of `gate`.
+#: `source` reads where `prepare` does; `measure` trains, exports and evaluates; `champion` exports the base model while
+#: nothing has been promoted; `hold` is the other outcome of `gate`.
 TARGET_OF = {target: target for target in TARGETS} | {
     "source": "prepare", "measure": "choose", "champion": "export", "hold": "gate",
 }  # fmt: skip

@@ -15,7 +15,8 @@ from components.errors import RankliftError
 from pipeline.images import TARGET_OF, image_tag
 
 STAGES = (
-    "source", "prepare", "measure", "choose", "train", "export", "champion", "evaluate", "gate", "promote", "deploy", "hold",
+    "source", "prepare", "measure", "choose", "train", "export", "champion", "evaluate", "gate", "promote", "deploy",
+    "hold",
 )  # fmt: skip
 SECRETS_FOLDER = "/var/run/secrets/ranklift"
 ACCOUNT_FOLDER = "/var/run/secrets/ranklift-account"  #: the token of an account that one stage alone has

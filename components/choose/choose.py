@@ -68,9 +68,9 @@ def _check(entries: Sequence[_Entry], failed: dict[str, str]) -> None:
     for entry in entries[1:]:
         if entry.measured.dataset_digest != first.measured.dataset_digest:
             raise DataError(
-                f"{first.name} and {entry.name} were measured on different data (digests "
-                f"{first.measured.dataset_digest[:12]}… and {entry.measured.dataset_digest[:12]}…); measure both on one "
-                "dataset version."
+                f"{first.name} and {entry.name} were measured on different data: the digests are "
+                f"{first.measured.dataset_digest[:12]}… and {entry.measured.dataset_digest[:12]}…; measure both on "
+                "one dataset version."
             )
 
 
@@ -123,9 +123,9 @@ def _reason(chosen: Candidate, candidates: Sequence[Candidate], margin: float) -
         low, high = chosen.interval or (0.0, 0.0)
         times = chosen.texts_per_second / best.texts_per_second
         return (
-            f"{chosen.base_model} encodes {times:.1f} times as fast as {best.base_model} and is at most {margin:g} behind "
-            f"in NDCG@10: {chosen.trained:.4f} against {best.trained:.4f} ({_CONFIDENCE:.0%} interval of the difference "
-            f"{low:+.4f} to {high:+.4f})."
+            f"{chosen.base_model} encodes {times:.1f} times as fast as {best.base_model}, the best in NDCG@10, and is "
+            f"at most {margin:g} behind it: {chosen.trained:.4f} against {best.trained:.4f} ({_CONFIDENCE:.0%} interval "
+            f"of the difference {low:+.4f} to {high:+.4f})."
         )
     sentence = f"{best.base_model} has the highest NDCG@10 after the short training, {best.trained:.4f}"
     if len(candidates) == 1:
@@ -134,9 +134,7 @@ def _reason(chosen: Candidate, candidates: Sequence[Candidate], margin: float) -
     low, high = second.interval or (0.0, 0.0)
     compared = f"{second.base_model} has {second.trained:.4f}, {second.behind:+.4f} ({low:+.4f} to {high:+.4f})"
     if high >= 0:
-        return (
-            f"{sentence}; {compared}: the dev queries do not tell the two apart, and no faster one is shown to keep up."
-        )
+        return f"{sentence}; {compared}: the dev queries do not tell these two apart."
     return f"{sentence}; {compared}."
 
 

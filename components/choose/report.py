@@ -53,9 +53,9 @@ def _row(candidate: Candidate, chosen: str) -> tuple[str, ...]:
 
 def _legend(choice: Choice) -> str:
     return (
-        f"* is recommended. `behind` is the difference in NDCG@10 to the best, with its {choice.confidence:.0%} interval "
-        f"(paired bootstrap over {choice.queries:,} dev queries). `below` names a candidate that is at least as good, as "
-        "fast and as small."
+        "The recommended model has a star. “behind” is the difference in NDCG@10 to the best one, with its "
+        f"{choice.confidence:.0%} interval (paired bootstrap over {choice.queries:,} dev queries). On the Pareto front "
+        "is whatever no other candidate matches or beats in quality, speed and size; “below” names one that does."
     )
 
 
@@ -74,7 +74,7 @@ def _method(choice: Choice) -> str:
 
 
 def _details(choice: Choice) -> list[tuple[object, ...]]:
-    found = []
+    found: list[tuple[object, ...]] = []
     for item in choice.measurements:
         if (measured := item.measured) is not None:
             training = measured.training

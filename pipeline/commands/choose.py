@@ -38,7 +38,7 @@ def choose(
 
     They are compared on the dev queries; the test set, by which the gate judges, is not opened.
 
-    Example: ranklift choose --models BAAI/bge-small-en-v1.5,sentence-transformers/all-MiniLM-L6-v2 --data clicks.parquet
+    Example: ranklift choose --models BAAI/bge-small-en-v1.5,intfloat/e5-small-v2 --data clicks.parquet
     """
     from components.choose.choose import choose as choose_base_model
     from components.choose.options import ChooseOptions
@@ -80,7 +80,10 @@ def choose(
 
 @contextmanager
 def _dataset(data: str, base_model: str, dev_queries: float, seed: int) -> Iterator[Path]:
-    """A dataset version as it is, or one of raw data while the context lasts; its tokens are counted anew by `measure`."""
+    """A dataset version as it is, or one of raw data while the context lasts.
+
+    `measure` counts the tokens of each base model anew, so that it does not matter with which the data is prepared.
+    """
     from components.dataset import MANIFEST
     from components.prepare.options import prepare_options
     from components.prepare.stage import prepare
