@@ -124,8 +124,8 @@ def _reason(chosen: Candidate, candidates: Sequence[Candidate], margin: float) -
         times = chosen.texts_per_second / best.texts_per_second
         return (
             f"{chosen.base_model} encodes {times:.1f} times as fast as {best.base_model}, the best in NDCG@10, and is "
-            f"at most {margin:g} behind it: {chosen.trained:.4f} against {best.trained:.4f} ({_CONFIDENCE:.0%} interval "
-            f"of the difference {low:+.4f} to {high:+.4f})."
+            f"at most {margin:g} behind it: {chosen.trained:.4f} against {best.trained:.4f}, {chosen.behind:+.4f} "
+            f"({_CONFIDENCE:.0%} interval {low:+.4f} to {high:+.4f})."
         )
     sentence = f"{best.base_model} has the highest NDCG@10 after the short training, {best.trained:.4f}"
     if len(candidates) == 1:
