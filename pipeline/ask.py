@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components.evaluation_set import open_evaluation_set
-from components.scores import ScoreFile
+from components.dataset.evaluation_set import open_evaluation_set
+from components.records.scores import ScoreFile
 from pipeline.predictor_process import post_json, running_predictor
 from pipeline.serving import current_model
 

@@ -9,8 +9,8 @@ import typer
 from pydantic import ValidationError
 
 from components.errors import RankliftError
+from components.machine.system_faults import system_sentence
 from components.stage import invalid_value
-from components.system_faults import system_sentence
 from pipeline.commands import cluster, registry, serving, stages, walk
 
 _OURS = {"components", "pipeline", "predictor"}

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from components.deploy.inference_service import revision_of
+from components.deploy.cluster.inference_service import revision_of
 from components.errors import StoreError
-from components.kubernetes_api import KubernetesApi
-from components.kubernetes_forward import PodForward
-from components.kubernetes_kinds import INFERENCE_SERVICES, Manifest
-from components.object_store import ObjectStore
-from components.registry import Champion, Registry
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.forward import PodForward
+from components.kubernetes.kinds import INFERENCE_SERVICES, Manifest
+from components.object_store.client import ObjectStore
+from components.registry.registry import Champion, Registry
 from pipeline.cluster_store import Place, StoreAccess, store_access, way_to
 from pipeline.settings import PipelineSettings
 

@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from components.deploy.inference_service import revision_of
+from components.deploy.cluster.inference_service import revision_of
 from components.errors import RankliftError
-from components.kubernetes_api import KubernetesApi, KubernetesError
-from components.kubernetes_forward import PodForward
-from components.kubernetes_kinds import ENDPOINT_SLICES, SECRETS, SERVICE_ACCOUNTS, SERVICES, Manifest
-from components.manifest_fields import field, items, table, text
-from components.object_store_faults import RouteError
-from components.object_store_route import Dial
-from components.object_store_settings import ObjectStoreSettings
+from components.kubernetes.api import KubernetesApi, KubernetesError
+from components.kubernetes.fields import field, items, table, text
+from components.kubernetes.forward import PodForward
+from components.kubernetes.kinds import ENDPOINT_SLICES, SECRETS, SERVICE_ACCOUNTS, SERVICES, Manifest
+from components.object_store.faults import RouteError
+from components.object_store.route import Dial
+from components.object_store.settings import ObjectStoreSettings
 from pipeline.settings import PipelineSettings
 
 STAGES_KEYS = "ranklift-object-store"  #: the Secret with the keys of the stages, as manifests/ has it

@@ -16,9 +16,9 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from components.deploy.serving import current_version
+from components.deploy.machine.folder import current_version
 from components.errors import RankliftError
-from components.settings import home_directory
+from components.machine.settings import home_directory
 from pipeline.containers import ENVIRONMENT_FILE, PREDICTOR_IN_NETWORK, container_run, give
 from pipeline.image_build import check_image, docker
 from pipeline.images import CHECKOUT, PREDICTOR, image_tag

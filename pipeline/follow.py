@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from components.decision import Decision
 from components.errors import RankliftError
+from components.records.decision import Decision
 from pipeline.pipelines_api import PipelinesApi, UnavailableError
 from pipeline.run_outcome import ClusterStageTime, decision_of, failure_of, next_commands, stage_times
 from pipeline.run_sources import RunSources

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from components.deploy.local import MODEL_NAME
+from components.deploy.machine.deploy import MODEL_NAME
 from components.errors import RankliftError
 from pipeline.containers import ContainerRun, ContainerSettings, confinement, docker_client
 from pipeline.predictor_process import is_ready

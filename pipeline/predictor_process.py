@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from components.deploy.local import MODEL_NAME
+from components.deploy.machine.deploy import MODEL_NAME
 from components.errors import RankliftError
-from components.private_files import private_log
+from components.machine.private_files import private_log
 
 _READY_WITHIN = 60.0
 

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components.decision import Decision
-from components.embedded_store import embedded_store
 from components.errors import RankliftError
-from components.object_store import ObjectStoreSettings
-from components.private_files import private_folder
-from components.scores import ScoreFile
-from components.settings import ServingSettings
+from components.machine.private_files import private_folder
+from components.machine.settings import ServingSettings
+from components.object_store.client import ObjectStoreSettings
+from components.object_store.embedded import embedded_store
+from components.records.decision import Decision
+from components.records.scores import ScoreFile
 from pipeline.compile import compile_pipeline
 from pipeline.containers import ContainerRun, container_store, docker_runner
 from pipeline.parameters import check_parameters

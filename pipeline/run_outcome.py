@@ -4,12 +4,12 @@ import re
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from components.decision import Decision
 from components.deploy.standing import deploy_command
 from components.errors import DataError, StoreError
-from components.object_store import ObjectStore, ObjectStoreSettings
+from components.object_store.client import ObjectStore, ObjectStoreSettings
+from components.records.decision import Decision
+from components.records.stage_times import StageTimes
 from components.stage import ERROR_PREFIX
-from components.stage_times import StageTimes
 from pipeline.pipelines_api import PIPELINE
 from pipeline.run_sources import RunSources
 from pipeline.run_workflow import StageState, last_message

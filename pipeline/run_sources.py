@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from components.errors import RankliftError
-from components.kubernetes_api import KubernetesApi, KubernetesError, Manifest
-from components.kubernetes_kinds import EVENTS, WORKFLOWS
-from components.settings import ServingSettings
+from components.kubernetes.api import KubernetesApi, KubernetesError, Manifest
+from components.kubernetes.kinds import EVENTS, WORKFLOWS
+from components.machine.settings import ServingSettings
 from pipeline.pipelines_api import PipelinesApi, UnavailableError
 
 _LOG_LINES = 2000

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from components.deploy.local import deploy_local
-from components.deploy.serving import (
+from components.deploy.machine.deploy import deploy_local
+from components.deploy.machine.folder import (
     PREDICTOR,
     current_link,
     current_version,
@@ -11,8 +11,8 @@ from components.deploy.serving import (
     serving_directory,
 )
 from components.errors import RankliftError
-from components.registry import open_registry
-from components.settings import serving_url
+from components.machine.settings import serving_url
+from components.registry.registry import open_registry
 from pipeline.run import configured_store
 
 

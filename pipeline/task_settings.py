@@ -3,8 +3,8 @@
 from typing import Any
 
 from components.errors import RankliftError
-from components.kubernetes_account import VARIABLE as ACCOUNT_VARIABLE
-from components.train.train_job_settings import VARIABLE, TrainJobSettings
+from components.kubernetes.account import VARIABLE as ACCOUNT_VARIABLE
+from components.train.nodes.settings import VARIABLE, TrainJobSettings
 from pipeline.settings import (
     ACCOUNT_FOLDER,
     SECRETS_FOLDER,

@@ -4,7 +4,7 @@ import base64
 from typing import Any
 from urllib.parse import urlsplit
 
-from components.object_store_settings import ObjectStoreSettings
+from components.object_store.settings import ObjectStoreSettings
 from tests.kubernetes_api import Cluster
 
 HOST = "object-store.ranklift-store.svc.cluster.local"

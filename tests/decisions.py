@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from components.decision import Decision, Guard
+from components.records.decision import Decision, Guard
 
 
 def make_decision(**changed: Any) -> Decision:

@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from components.deploy.inference_service import container_of
-from components.registry import Lineage, Registry
+from components.deploy.cluster.inference_service import container_of
+from components.registry.registry import Lineage, Registry
 from tests.cluster_store import ENDPOINT, keys_of, put_store, secret
 from tests.components.deploy.conftest import MANIFEST
 from tests.kserve_controller import KServe

@@ -11,7 +11,7 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from components.deploy.inference_service import canary_entry_of, canary_of, revision_of
+from components.deploy.cluster.inference_service import canary_entry_of, canary_of, revision_of
 from tests.kubernetes_api import Cluster, Key, RefusalError
 
 LABEL = "serving.kserve.io/inferenceservice"

@@ -3,9 +3,9 @@
 import hashlib
 from pathlib import Path
 
-from components.dataset import DATA_FILES, DatasetManifest, Percentiles
-from components.digest import file_sha256
-from components.served_model import EncoderConfig
+from components.dataset.manifest import DATA_FILES, DatasetManifest, Percentiles
+from components.machine.digest import file_sha256
+from components.model.served import EncoderConfig
 
 
 def make_model(directory: Path, content: str = "a") -> Path:

@@ -13,8 +13,8 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from queue import SimpleQueue
 
-from components.encoder import Embeddings, Encoder
 from components.errors import ModelError, RankliftError
+from components.model.encoder import Embeddings, Encoder
 from predictor import metrics
 from predictor.budgets import fits
 from predictor.cache import Embedded

@@ -10,11 +10,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from components.encoder import Embeddings, Encoder
-from components.processor import available_cpus
-from components.registry_directory import check_directory
-from components.registry_version import VERSION
-from components.served_model import EncoderConfig
+from components.machine.processor import available_cpus
+from components.model.encoder import Embeddings, Encoder
+from components.model.served import EncoderConfig
+from components.registry.directory import check_directory
+from components.registry.version import VERSION
 from components.similarity import comparable
 from predictor import metrics
 from predictor.batching import Batcher

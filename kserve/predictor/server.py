@@ -15,7 +15,7 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from pydantic import ValidationError
 
 from components.errors import RankliftError
-from components.processor import available_cpus
+from components.machine.processor import available_cpus
 from predictor import log
 from predictor.drain import Drain
 from predictor.files_limit import allow_connections

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from components.errors import ModelError, RankliftError
-from components.served_model import EncoderConfig
+from components.model.served import EncoderConfig
 from predictor import metrics
 from predictor.budgets import Budget
 from predictor.refusal import RefusalError, unavailable

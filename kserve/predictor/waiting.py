@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from components.encoder import NO_TOKENS, common_size
+from components.model.encoder import NO_TOKENS, common_size
 from predictor.cache import Embedded
 from predictor.fair_queue import Order
 

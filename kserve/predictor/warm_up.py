@@ -4,8 +4,8 @@ import threading
 
 import numpy as np
 
-from components.encoder import Encoder, Session
 from components.errors import ModelError
+from components.model.encoder import Encoder, Session
 
 # OpenVINO's binding prepares itself in its first inference, and deadlocks when two threads do that at once: one holds
 # the interpreter's lock and waits for the other's static initialisation (seen in 2 of 60 starts, 2026.4).

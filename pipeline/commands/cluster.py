@@ -62,7 +62,7 @@ def doctor(
 
     Example: ranklift doctor --endpoint http://127.0.0.1:8888 --namespace ranklift
     """
-    from components.settings import ServingSettings, home_directory
+    from components.machine.settings import ServingSettings, home_directory
     from pipeline.cluster_store import Place
     from pipeline.doctor.examine import examine
     from pipeline.pipelines_api import PipelinesSettings

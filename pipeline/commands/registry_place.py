@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from pipeline.console import tell
 
 if TYPE_CHECKING:
-    from components.kubernetes_api import KubernetesApi
-    from components.registry import Registry
-    from components.settings import ServingSettings
+    from components.kubernetes.api import KubernetesApi
+    from components.machine.settings import ServingSettings
+    from components.registry.registry import Registry
     from pipeline.cluster_store import Place
     from pipeline.settings import PipelineSettings
 
@@ -32,7 +32,7 @@ class Where(NamedTuple):
 
         Where the environment names a cluster and no object store, the registry is that cluster's too: see `resolved`.
         """
-        from components.settings import ServingSettings
+        from components.machine.settings import ServingSettings
 
         serving = ServingSettings()
         if not self.on_cluster:
@@ -57,8 +57,8 @@ class Where(NamedTuple):
     def resolved(self) -> "Where":
         """With the cluster that the environment says serves: it has its own registry, unless the environment names an
         object store as well."""
-        from components.object_store_settings import ObjectStoreSettings
-        from components.settings import ServingSettings
+        from components.machine.settings import ServingSettings
+        from components.object_store.settings import ObjectStoreSettings
 
         serving = ServingSettings()
         if self.on_cluster or not serving.on_cluster or ObjectStoreSettings.from_environment() is not None:
@@ -73,8 +73,8 @@ def registry_at(where: Where) -> Iterator["Registry"]:
     Raises:
         RankliftError: when it cannot be found or reached.
     """
-    from components.registry import open_registry
-    from components.settings import home_directory
+    from components.machine.settings import home_directory
+    from components.registry.registry import open_registry
     from pipeline.run import configured_store
 
     where = where.resolved()
@@ -92,7 +92,7 @@ def registry_at(where: Where) -> Iterator["Registry"]:
 
 def cluster_at(where: Where) -> "tuple[KubernetesApi, Place]":
     """The cluster, and where in it to look."""
-    from components.kubernetes_api import KubernetesApi
+    from components.kubernetes.api import KubernetesApi
     from pipeline.cluster_store import Place
     from pipeline.pipelines_api import PipelinesSettings
 

@@ -45,7 +45,7 @@ def run(
 
     Example: ranklift run --data clicks.parquet
     """
-    from components.settings import home_directory
+    from components.machine.settings import home_directory
     from pipeline.ask import ask_champion
     from pipeline.containers import container_run
     from pipeline.predictor_container import serve_in_container

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from components.errors import RankliftError
-from components.kubernetes_api import KubernetesError
-from components.kubernetes_forward import PodForward
-from components.object_store_settings import ObjectStoreSettings
+from components.kubernetes.api import KubernetesError
+from components.kubernetes.forward import PodForward
+from components.object_store.settings import ObjectStoreSettings
 from pipeline.cluster_store import Place
 from pipeline.doctor import access, cluster, kserve, limits, machine, pipelines, registry, store, trainer
 from pipeline.doctor.cluster import Cluster

@@ -2,12 +2,12 @@
 
 from urllib3.exceptions import HTTPError
 
-from components.deploy.inference_service import revision_of
+from components.deploy.cluster.inference_service import revision_of
 from components.deploy.standing import standing
 from components.errors import RankliftError, StoreError
-from components.object_store import ObjectStore, ObjectStoreSettings
-from components.object_store_faults import KEY_CODES, RefusedError, sentence
-from components.registry import Registry
+from components.object_store.client import ObjectStore, ObjectStoreSettings
+from components.object_store.faults import KEY_CODES, RefusedError, sentence
+from components.registry.registry import Registry
 from pipeline.cluster_registry import check_history
 from pipeline.cluster_store import StoreAccess
 from pipeline.doctor.cluster import Cluster

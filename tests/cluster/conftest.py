@@ -23,11 +23,11 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from components.kubernetes_api import KubernetesApi
-from components.kubernetes_forward import PodForward
-from components.object_store import ObjectStore
-from components.object_store_settings import ObjectStoreSettings
-from components.registry import Registry
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.forward import PodForward
+from components.object_store.client import ObjectStore
+from components.object_store.settings import ObjectStoreSettings
+from components.registry.registry import Registry
 from pipeline.cluster_store import way_to
 from tests.cluster.gateway import Gateway, write_certificate
 from tests.cluster.kubectl import Document, Kubectl, until

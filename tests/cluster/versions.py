@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from components.export.export import export_model
+from components.export.model import export_model
+from components.model.served import EncoderConfig
 from components.promote.promote import promote
-from components.registry import Registry
-from components.served_model import EncoderConfig
+from components.registry.registry import Registry
 from tests.decisions import make_decision
 from tests.models import make_tiny_model
 

@@ -10,19 +10,19 @@ from contextlib import contextmanager
 
 import pytest
 
-from components.base_model import (
+from components.errors import ModelError
+from components.model.base import (
     HUB_DEFAULT,
     PACKAGED_DEFAULT,
     base_model_directory,
     check_length,
     resolve_base_model,
 )
-from components.errors import ModelError
 
 # In a process of its own: the hub's client reads the environment when it is imported.
 RESOLVE = """
 import sys
-from components.base_model import resolve_base_model
+from components.model.base import resolve_base_model
 print(resolve_base_model("auto", lambda line: print(line, file=sys.stderr), fallback=True))
 """
 HTML = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\nConnection: close\r\n\r\n<html></html>"

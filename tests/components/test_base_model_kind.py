@@ -6,10 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
-from components.base_model import base_model_directory, open_model
-from components.base_model_kind import own_length, positions_in, tokenizer_file
 from components.errors import ModelError
-from components.export.export import export_model
+from components.export.model import export_model
+from components.model.base import base_model_directory, open_model
+from components.model.base_kind import own_length, positions_in, tokenizer_file
 
 
 @pytest.fixture
@@ -156,8 +156,8 @@ class TestStored:
     @pytest.fixture
     def uri(self, object_store, model, monkeypatch):
         """A base model below a prefix of an S3 server that the environment names."""
-        from components.digest import file_sha256
-        from components.object_store import ObjectStore
+        from components.machine.digest import file_sha256
+        from components.object_store.client import ObjectStore
 
         monkeypatch.setenv("RANKLIFT_S3_ENDPOINT", object_store.endpoint)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", object_store.access_key.get_secret_value())
@@ -170,7 +170,7 @@ class TestStored:
 
     @pytest.mark.parametrize("cached", [True, False])
     def test_base_model_directory_of_a_prefix_is_a_copy_of_it(self, uri, model, tmp_path, monkeypatch, cached):
-        from components.stored_model import stored_model
+        from components.model.stored import stored_model
 
         stored_model.cache_clear()
         if cached:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from components.cache_room import make_room, mark_used
+from components.machine.cache import make_room, mark_used
 
 
 @pytest.fixture

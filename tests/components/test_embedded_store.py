@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from components.embedded_store import EmbeddedStoreState, embedded_store, weed_binary
 from components.errors import StoreError
-from components.object_store import ObjectStore
+from components.object_store.client import ObjectStore
+from components.object_store.embedded import EmbeddedStoreState, embedded_store, weed_binary
 from tests.kserve.running import wait_for
 
 # A shell that runs the tests in the background has them ignore SIGINT, and their children with them.
@@ -22,8 +22,8 @@ USER = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
-from components.embedded_store import embedded_store
-from components.object_store import ObjectStore
+from components.object_store.embedded import embedded_store
+from components.object_store.client import ObjectStore
 with embedded_store(Path(sys.argv[1])) as settings:
     store = ObjectStore(settings)
     store.put(sys.argv[2], b"x")
@@ -234,7 +234,7 @@ def test_a_path_longer_than_a_socket_may_have_works(tmp_path):
 
 
 def test_without_its_package_it_is_one_sentence(monkeypatch, tmp_path):
-    monkeypatch.setattr("components.embedded_store.metadata.distribution", _missing)
+    monkeypatch.setattr("components.object_store.embedded.metadata.distribution", _missing)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(StoreError, match="set RANKLIFT_S3_ENDPOINT, or install it"):
         weed_binary()

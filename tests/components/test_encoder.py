@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.encoder import Encoder, common_size, group_by_length
 from components.errors import ModelError
-from components.served_model import EncoderConfig
+from components.model.encoder import Encoder, common_size, group_by_length
+from components.model.served import EncoderConfig
 
 LONG = "graph node edge path tree " * 40
 
@@ -55,7 +55,7 @@ def test_odd_texts_have_embeddings(encoder, text):
 TURNS = """
 import random, sys
 from pathlib import Path
-from components.encoder import Encoder
+from components.model.encoder import Encoder
 
 encoder = Encoder.open(Path(sys.argv[1]), threads=2)
 words = "sort the array find a path in the graph sum the column of a data set an edge of the tree".split()

@@ -4,8 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from components.dataset.evaluation_set import open_evaluation_set
 from components.errors import DataError
-from components.evaluation_set import open_evaluation_set
 from tests.components.prepare.conftest import write_beir
 
 PASSAGES = {

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from components.base_model import open_model
 from components.errors import ModelError
+from components.model.base import open_model
 
 
 class Payload:

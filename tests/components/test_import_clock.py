@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from components.import_clock import ImportClock
+from components.machine.import_clock import ImportClock
 
 SECONDS = 0.2
 

@@ -3,8 +3,8 @@
 import pytest
 from kubernetes.client import Configuration
 
-from components.kubernetes_account import VARIABLE, in_a_pod, load_account
-from components.kubernetes_api import KubernetesApi, KubernetesError
+from components.kubernetes.account import VARIABLE, in_a_pod, load_account
+from components.kubernetes.api import KubernetesApi, KubernetesError
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from components.kubernetes_api import KubernetesApi, KubernetesError
-from components.kubernetes_forward import PodForward, _frame, _Frames
+from components.kubernetes.api import KubernetesApi, KubernetesError
+from components.kubernetes.forward import PodForward, _frame, _Frames
 from tests.kubernetes_api import Cluster, RefusalError, serving
 from tests.port_forward import _read
 

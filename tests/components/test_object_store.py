@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import StoreError
-from components.object_store import ObjectStore, ObjectStoreSettings
-from components.object_store_faults import pauses
-from components.object_store_transfer import parts_of
+from components.object_store.client import ObjectStore, ObjectStoreSettings
+from components.object_store.faults import pauses
+from components.object_store.transfer import parts_of
 from tests.authority import make_authority
 from tests.faults.proxy import Proxy
 
@@ -212,7 +212,7 @@ def test_a_clock_that_is_wrong_is_one_sentence(store, monkeypatch, hours):
         def now(cls, tz=None):
             return super().now(tz) + datetime.timedelta(hours=hours)
 
-    monkeypatch.setattr("components.object_store.datetime", WrongClock)
+    monkeypatch.setattr("components.object_store.client.datetime", WrongClock)
     with pytest.raises(StoreError, match=r"RequestTimeTooSkewed; this machine's clock is more than 15 minutes off"):
         store.put("x", b"1")
 

@@ -5,9 +5,9 @@ import itertools
 import pytest
 
 from components.errors import DataError, ModelError, StoreError
-from components.model_hub import download_model
-from components.object_store import ObjectStore
-from components.patience import further_waits, process_age
+from components.machine.patience import further_waits, process_age
+from components.model.hub import download_model
+from components.object_store.client import ObjectStore
 from components.source.fingerprint import fingerprint
 from tests.faults.proxy import Fault, Proxy
 
@@ -19,7 +19,7 @@ def clock(monkeypatch):
     """Sleeping takes no time and moves the clock that the waits are counted with."""
     slept: list[float] = []
     monkeypatch.setattr("time.sleep", slept.append)
-    monkeypatch.setattr("components.patience.time.monotonic", lambda: 1000.0 + sum(slept))
+    monkeypatch.setattr("components.machine.patience.time.monotonic", lambda: 1000.0 + sum(slept))
     return slept
 
 
@@ -109,7 +109,7 @@ class TestTheHub:
         before = fingerprint("hf://datasets/acme/clicks")
         monkeypatch.setenv("RANKLIFT_PATIENCE", "40")
         hub.refuse = 503
-        monkeypatch.setattr("components.model_hub.time.sleep", lambda _: setattr(hub, "refuse", 0))
+        monkeypatch.setattr("components.model.hub.time.sleep", lambda _: setattr(hub, "refuse", 0))
         assert fingerprint("hf://datasets/acme/clicks") == before
         assert "Trying again in 5 s." in capsys.readouterr().err
 

@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from components.scratch_folder import scratch_folder
+from components.machine.scratch_folder import scratch_folder
 
 #: Makes a scratch folder, tells that it is there, and stays.
 HOLDER = """
 import sys
 from pathlib import Path
-from components.scratch_folder import scratch_folder
+from components.machine.scratch_folder import scratch_folder
 with scratch_folder(Path(sys.argv[1]), ".work-") as folder:
     (folder / "big").write_text("x")
     print(folder, flush=True)

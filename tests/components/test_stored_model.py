@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from components.base_model import base_model_directory, open_model
 from components.errors import DataError, RankliftError
-from components.object_store import ObjectStore
-from components.store_folder import StoreFolder
-from components.stored_model import stored_model
+from components.model.base import base_model_directory, open_model
+from components.model.stored import stored_model
+from components.object_store.client import ObjectStore
+from components.object_store.folder import StoreFolder
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_base_model_directory_of_an_s3_uri_without_a_store_says_what_to_set(stor
 
 def test_base_model_directory_of_an_s3_uri_without_a_cache_is_gone_with_the_process(stored, tmp_path):
     uri, _, _ = stored
-    script = f"from components.base_model import base_model_directory; print(base_model_directory({uri!r}))"
+    script = f"from components.model.base import base_model_directory; print(base_model_directory({uri!r}))"
     environment = {name: value for name, value in os.environ.items() if name != "RANKLIFT_CACHE"}
     said = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert Path(said.stdout.strip()).name == "model"

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from components.encoder import Encoder
-from components.text_cut import TextCut
+from components.model.encoder import Encoder
+from components.model.text_cut import TextCut
 
 TEXTS = ["sort the array", "find a path, in the graph!", "sum: the column (of a data-set)", "été naïve 中文 字符 🏳️‍🌈"]
 MOST = 16

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import pytest
 
-from components.embedded_store import weed_binary
-from components.object_store import ObjectStore
-from components.object_store_settings import ObjectStoreSettings
-from components.registry import Registry
+from components.object_store.client import ObjectStore
+from components.object_store.embedded import weed_binary
+from components.object_store.settings import ObjectStoreSettings
+from components.registry.registry import Registry
 from pipeline import compose
 from pipeline.containers import ContainerRun, container_run
 from pipeline.image_build import check_image, docker

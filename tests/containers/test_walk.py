@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from components.deploy.serving import current_version
+from components.deploy.machine.folder import current_version
 from components.errors import RankliftError
 from pipeline import compose
 from pipeline.ask import ask_champion, example_request

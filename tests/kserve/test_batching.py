@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.encoder import Encoder, Tokens
+from components.model.encoder import Encoder, Tokens
 from predictor import metrics
 from predictor.batching import Batcher
 from predictor.fair_queue import Order

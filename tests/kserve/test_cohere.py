@@ -6,7 +6,7 @@ import cohere
 import numpy as np
 import pytest
 
-from components.encoder import Encoder
+from components.model.encoder import Encoder
 from tests.kserve.conftest import TEXTS
 
 QUERY = "sum of an array"

@@ -6,8 +6,8 @@ import pytest
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 
-from components.encoder import Encoder
-from components.served_model import EncoderConfig
+from components.model.encoder import Encoder
+from components.model.served import EncoderConfig
 from tests.kserve.conftest import TEXTS
 
 LONG = "sort " * 100

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from components.encoder import Encoder
+from components.model.encoder import Encoder
 from tests.kserve.conftest import TEXTS
 
 QUERY = "how to sort an array"

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from components.export.export import export_model
-from components.served_model import EncoderConfig
+from components.export.model import export_model
+from components.model.served import EncoderConfig
 from tests.kserve.conftest import TEXTS
 from tests.kserve.running import running
 from tests.models import make_tiny_model
@@ -114,7 +114,7 @@ def half_a_config(directory: Path) -> None:
 
 def rewrite_with_checksums(directory: Path, name: str, content: bytes) -> None:
     """Damage that the checksums agree with: what an attacker or a bad exporter would leave."""
-    from components.digest import file_sha256
+    from components.machine.digest import file_sha256
 
     (directory / name).write_bytes(content)
     config = json.loads((directory / "encoder.json").read_text())

@@ -9,8 +9,8 @@ import numpy as np
 import openai
 import pytest
 
-from components.encoder import Encoder
-from components.export.export import export_model
+from components.export.model import export_model
+from components.model.encoder import Encoder
 from tests.kserve.conftest import TEXTS
 from tests.kserve.running import running
 from tests.models import make_tiny_model

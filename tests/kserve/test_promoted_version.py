@@ -9,8 +9,8 @@ import subprocess
 import pytest
 
 from components.errors import StoreError
-from components.registry import Lineage
-from components.served_model import EncoderConfig
+from components.model.served import EncoderConfig
+from components.registry.registry import Lineage
 from predictor.served import Served
 from predictor.settings import PredictorSettings
 from tests.kserve.running import command

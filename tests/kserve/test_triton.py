@@ -9,7 +9,7 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
-from components.served_model import EncoderConfig
+from components.model.served import EncoderConfig
 from tests.kserve.conftest import TEXTS
 
 QUERY = "sum the array"

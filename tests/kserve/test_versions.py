@@ -6,7 +6,7 @@ import httpx
 import openai
 import pytest
 
-from components.served_model import EncoderConfig
+from components.model.served import EncoderConfig
 from tests.kserve.conftest import TEXTS
 from tests.kserve.running import running
 from tests.kserve.test_http import ROUTES

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from components.deploy.inference_service import container_of, revision_of
+from components.deploy.cluster.inference_service import container_of, revision_of
 from components.errors import StoreError
-from components.kubernetes_api import KubernetesApi
-from components.object_store import ObjectStore
+from components.kubernetes.api import KubernetesApi
+from components.object_store.client import ObjectStore
 from pipeline.cli import app
 from pipeline.cluster_registry import cluster_registry
 from pipeline.cluster_store import Place

@@ -3,7 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from components.deploy.inference_service import container_of
+from components.deploy.cluster.inference_service import container_of
 from pipeline.cli import app
 from tests.cluster_store import ENDPOINT, secret
 from tests.doctor_cluster import IMAGE

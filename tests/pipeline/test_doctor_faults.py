@@ -2,8 +2,8 @@
 
 import pytest
 
-from components.deploy.inference_service import container_of
-from components.object_store import ObjectStore
+from components.deploy.cluster.inference_service import container_of
+from components.object_store.client import ObjectStore
 from tests.cluster_store import ENDPOINT
 from tests.doctor_faults import FAULTS, S3_ENDPOINT, annotate
 from tests.kserve_controller import POD_FAULTS, _pod

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.kubernetes_forward import PodForward
+from components.kubernetes.forward import PodForward
 from pipeline.cluster_store import Place
 from pipeline.doctor import access, cluster, kserve, limits, pipelines, trainer
 from pipeline.doctor.cluster import Cluster

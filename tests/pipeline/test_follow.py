@@ -5,9 +5,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from components.deploy.cluster import _without_a_service
-from components.deploy.inference_service import Revision
-from components.stage_times import StageTimes
+from components.deploy.cluster.deploy import _without_a_service
+from components.deploy.cluster.inference_service import Revision
+from components.records.stage_times import StageTimes
 from pipeline.cli import app
 from pipeline.follow import Place, RunFailedError, follow
 from pipeline.pipelines_api import PipelinesApi, PipelinesSettings

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from components.errors import RankliftError
-from components.private_files import private_folder, private_log
+from components.machine.private_files import private_folder, private_log
 from pipeline.run import outputs_of, run_locally
 from pipeline.run_log import RunLog
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from components.deploy.serving import record_predictor, running_predictor
+from components.deploy.machine.folder import record_predictor, running_predictor
 from components.errors import RankliftError
 from pipeline.predictor_process import free_port, predictor_command
 from pipeline.serving import check_no_other_predictor

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from components.errors import RankliftError
-from components.kubernetes_account import VARIABLE as ACCOUNT_VARIABLE
-from components.train.train_job_settings import VARIABLE, TrainJobSettings
+from components.kubernetes.account import VARIABLE as ACCOUNT_VARIABLE
+from components.train.nodes.settings import VARIABLE, TrainJobSettings
 from pipeline.compile import compile_pipeline
 from pipeline.images import image_tag
 from pipeline.settings import ACCOUNT_FOLDER, STAGES, PipelineSettings, cpus

@@ -8,7 +8,7 @@ import yaml
 from typer.testing import CliRunner
 
 from components.errors import RankliftError
-from components.object_store import ObjectStore
+from components.object_store.client import ObjectStore
 from pipeline.cli import app
 from pipeline.follow import Place, follow
 from pipeline.pipelines_api import PipelinesApi, PipelinesSettings

@@ -2,8 +2,8 @@
 
 import pytest
 
-from components.object_store import ObjectStore
-from components.registry import Registry
+from components.object_store.client import ObjectStore
+from components.registry.registry import Registry
 from pipeline.ask import ask_champion
 from pipeline.run import run_locally
 from tests.datasets import write_triplets

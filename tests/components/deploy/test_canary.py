@@ -5,9 +5,9 @@ import signal
 
 import pytest
 
-from components.deploy import attempt
-from components.deploy.inference_service import Revision, canary_entry_of, canary_of, revision_of
-from components.deploy.patches import canary_at, canary_beside, changed
+from components.deploy.cluster import attempt
+from components.deploy.cluster.inference_service import Revision, canary_entry_of, canary_of, revision_of
+from components.deploy.cluster.patches import canary_at, canary_beside, changed
 from components.errors import RankliftError, StoppedError
 from tests.components.deploy.conftest import service_of
 from tests.kubernetes_api import RefusalError

@@ -7,16 +7,16 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from components.deploy.cluster import deploy_on_cluster
+from components.deploy.cluster.deploy import deploy_on_cluster
+from components.deploy.cluster.inference_service import Revision, canary_of, revision_of
+from components.deploy.cluster.patches import canary_beside, changed
+from components.deploy.cluster.rollout import Rollout
 from components.deploy.component import deploy as stage
 from components.deploy.deploy import versions_in_service
-from components.deploy.inference_service import Revision, canary_of, revision_of
-from components.deploy.patches import canary_beside, changed
 from components.deploy.rollback import rollback
-from components.deploy.rollout import Rollout
 from components.errors import RankliftError, StoreError
-from components.kubernetes_api import KubernetesApi
-from components.settings import ServingSettings
+from components.kubernetes.api import KubernetesApi
+from components.machine.settings import ServingSettings
 from pipeline.cli import app
 from pipeline.settings import Serving
 from tests.components.deploy.conftest import MANIFEST, applies, make_history, service_of, serving_settings

@@ -7,9 +7,9 @@ import time
 import pytest
 import yaml
 
-from components.deploy.inference_service import container_of, revision_of
+from components.deploy.cluster.inference_service import container_of, revision_of
 from components.errors import RankliftError, StoreError
-from components.kubernetes_api import KubernetesApi, KubernetesError
+from components.kubernetes.api import KubernetesApi, KubernetesError
 from tests.components.deploy.conftest import applies, service_of
 from tests.kubernetes_api import RefusalError
 

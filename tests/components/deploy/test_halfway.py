@@ -3,15 +3,15 @@
 import pytest
 
 from components.deploy.champion import deploy_again, deploy_champion
-from components.deploy.cluster import deploy_on_cluster
-from components.deploy.inference_service import PREVIOUS, container_of, revision_of
+from components.deploy.cluster.deploy import deploy_on_cluster
+from components.deploy.cluster.inference_service import PREVIOUS, container_of, revision_of
+from components.deploy.machine.folder import current_version
 from components.deploy.rollback import rollback
-from components.deploy.serving import current_version
 from components.errors import StoreError
-from components.kubernetes_api import KubernetesError
-from components.object_store import ObjectStore
-from components.registry import Lineage
-from components.settings import ServingSettings
+from components.kubernetes.api import KubernetesError
+from components.machine.settings import ServingSettings
+from components.object_store.client import ObjectStore
+from components.registry.registry import Lineage
 from tests.components.deploy.conftest import service_of, serving_settings
 from tests.model_versions import make_model
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from components.deploy.attempt import uri_of
-from components.deploy.inference_service import complaint_of, revision_of
+from components.deploy.cluster.attempt import uri_of
+from components.deploy.cluster.inference_service import complaint_of, revision_of
 
 
 @pytest.mark.parametrize("uri", ["s3://b/models/V10", "s3://b/models/V10/"], ids=["no slash", "slash"])

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from components.deploy.local import deploy_local
-from components.deploy.serving import (
+from components.deploy.machine.deploy import deploy_local
+from components.deploy.machine.folder import (
     RunningPredictor,
     current_link,
     current_version,
@@ -17,9 +17,9 @@ from components.deploy.serving import (
     running_predictor,
 )
 from components.errors import RankliftError, StoreError
-from components.object_store import ObjectStore
-from components.registry import Registry
-from components.registry_champion import CHAMPION
+from components.object_store.client import ObjectStore
+from components.registry.champion import CHAMPION
+from components.registry.registry import Registry
 from tests.kserve.running import running
 
 BODY = {"query": "how to order a list", "documents": ["sort the array", "find a path in the graph"]}

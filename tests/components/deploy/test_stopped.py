@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from components.deploy.inference_service import canary_of, revision_of
+from components.deploy.cluster.inference_service import canary_of, revision_of
 from tests.components.deploy.conftest import service_of
 from tests.kserve.running import wait_for
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.evaluation_set import EvaluationSet, open_evaluation_set
+from components.dataset.evaluation_set import EvaluationSet, open_evaluation_set
 from tests.evaluation_sets import write_beir_folder
 
 

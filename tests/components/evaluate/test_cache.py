@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.digest import file_sha256
-from components.encoder import Encoder
 from components.errors import ModelError
-from components.evaluate.cache import EncodingCache
+from components.evaluate.encoding_cache import EncodingCache
 from components.evaluate.evaluate import evaluate as evaluate_model
-from components.served_model import ENCODER_CONFIG, WEIGHTS, EncoderConfig
+from components.machine.digest import file_sha256
+from components.model.encoder import Encoder
+from components.model.served import ENCODER_CONFIG, WEIGHTS, EncoderConfig
 from tests.evaluation_sets import CORPUS
 
 TIMINGS = {"seconds", "texts_per_second", "latency_ms", "cached"}

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from components.encoder import Encoder
 from components.errors import ModelError
-from components.export.export import check_parity, choose_precision, export_model
+from components.export.model import check_parity, choose_precision, export_model
 from components.export.sample_texts import SAMPLE_TEXTS
 from components.export.stage import export_for_dataset
-from components.served_model import EncoderConfig
+from components.model.encoder import Encoder
+from components.model.served import EncoderConfig
 from tests.models import make_tiny_model
 
 TEXTS = [

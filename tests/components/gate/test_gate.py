@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.decision import Decision
 from components.errors import DataError, RankliftError
-from components.gate.gate import decide
+from components.gate.decide import decide
 from components.gate.options import GateOptions
-from components.scores import ScoreFile
+from components.records.decision import Decision
+from components.records.scores import ScoreFile
 
 RNG = np.random.default_rng(7)
 BEFORE = RNG.choice([0.0, 0.3, 0.5, 0.63, 1.0], 200)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.dataset.evaluation_set import open_evaluation_set
 from components.errors import DataError
-from components.evaluation_set import open_evaluation_set
-from components.gate.gate import decide
+from components.gate.decide import decide
 from components.gate.report import write_report
 from tests.evaluation_sets import write_beir_folder
 

@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from components.errors import DataError
-from components.prepare.docstring_scan import docstrings
-from components.prepare.docstrings import package_directory, package_pairs, pair_of, unique_pairs, with_negatives
+from components.prepare.raw.docstring_scan import docstrings
+from components.prepare.raw.docstrings import package_directory, package_pairs, pair_of, unique_pairs, with_negatives
 
 NUMPYDOC = """
     Compute the norm of a vector.
@@ -126,7 +126,7 @@ def test_where_a_docstring_may_stand(source, expected):
 
 def test_the_same_bytes_whatever_the_hash_seed():
     program = (
-        "from components.prepare.docstrings import *; from components.digest import records_sha256;"
+        "from components.prepare.raw.docstrings import *; from components.machine.digest import records_sha256;"
         "pairs = unique_pairs(package_pairs('networkx', package_directory('networkx')));"
         "print(len(pairs), records_sha256(text for triplet in with_negatives(pairs, 42) for text in triplet))"
     )

@@ -2,9 +2,9 @@
 
 import pytest
 
-from components.dataset import DEV, PROFILE, QUERIES, TRAIN
+from components.dataset.evaluation_set import open_evaluation_set
+from components.dataset.manifest import DEV, PROFILE, QUERIES, TRAIN
 from components.errors import DataError
-from components.evaluation_set import open_evaluation_set
 from components.prepare.stage import prepare
 from tests.components.prepare.conftest import rows_of, table_of, write_beir, write_rows
 

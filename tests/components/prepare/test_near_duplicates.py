@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from components.prepare.database import scratch_database
-from components.prepare.near_duplicates import define_words, find_alike
+from components.prepare.filters.near_duplicates import define_words, find_alike
 
 PATTERN = "where can one buy the cheapest ticket travelling from"  # nine words
 PLANTED = 200

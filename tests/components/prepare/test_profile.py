@@ -3,10 +3,10 @@ import re
 import numpy as np
 import pytest
 
-from components.dataset import PROFILE, Triplet
+from components.dataset.manifest import PROFILE, Triplet
 from components.errors import DataError
-from components.prepare.false_negatives import find_false_negatives
-from components.prepare.profile_data import common_words, histogram, overlaps
+from components.prepare.profile.data import common_words, histogram, overlaps
+from components.prepare.profile.false_negatives import find_false_negatives
 from components.prepare.stage import prepare
 from tests.components.prepare.conftest import rows_of, table_of, write_rows
 

@@ -4,9 +4,9 @@ import gzip
 
 import pytest
 
-from components.dataset import DEV, TRAIN
+from components.dataset.evaluation_set import open_evaluation_set
+from components.dataset.manifest import DEV, TRAIN
 from components.errors import DataError
-from components.evaluation_set import open_evaluation_set
 from components.prepare.stage import prepare
 from tests.components.prepare.conftest import rows_of, table_of, write_beir
 

@@ -3,7 +3,7 @@ import pytest
 from components.errors import DataError
 from components.prepare.database import scratch_database
 from components.prepare.options import PrepareOptions
-from components.prepare.raw_data import load, local_data
+from components.prepare.raw.data import load, local_data
 from tests.components.prepare.conftest import rows_of, write_rows
 
 FORMATS = [

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from components.errors import DataError, StoreError
-from components.object_store import ObjectInfo, ObjectStore
-from components.prepare.sources import fetch
+from components.object_store.client import ObjectInfo, ObjectStore
+from components.prepare.raw.sources import fetch
 from components.prepare.stage import prepare
 from tests.components.prepare.conftest import rows_of, write_rows
 
@@ -127,7 +127,7 @@ class TestHub:
     def test_a_hub_that_comes_back_is_asked_again(self, tmp_path, clicks, monkeypatch, capsys):
         monkeypatch.setenv("RANKLIFT_PATIENCE", "40")
         clicks.refuse = 503
-        monkeypatch.setattr("components.model_hub.time.sleep", lambda _: setattr(clicks, "refuse", 0))
+        monkeypatch.setattr("components.model.hub.time.sleep", lambda _: setattr(clicks, "refuse", 0))
         with fetch("hf://datasets/acme/clicks/data", tmp_path) as raw:
             assert len(raw.files) == 2
         assert "Trying again in 5 s." in capsys.readouterr().err

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.dataset import CORPUS, DEV, QRELS, QUERIES, TRAIN
+from components.dataset.manifest import CORPUS, DEV, QRELS, QUERIES, TRAIN
 from components.errors import DataError
-from components.prepare.split import Sizes, deal, sizes_of
+from components.prepare.split.queries import Sizes, deal, sizes_of
 from components.prepare.stage import prepare
 from tests.components.prepare.conftest import rows_of, table_of, write_beir, write_rows
 

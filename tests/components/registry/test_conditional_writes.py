@@ -8,9 +8,9 @@ from xml.sax.saxutils import escape
 
 import pytest
 
-from components.conditional_writes import check_conditional_writes
 from components.errors import StoreError
-from components.registry import Registry, open_registry
+from components.object_store.conditional_writes import check_conditional_writes
+from components.registry.registry import Registry, open_registry
 from tests.decisions import make_decision
 from tests.model_versions import make_dataset, make_model
 
@@ -87,7 +87,7 @@ def test_publish_on_a_store_that_ignores_conditions_is_refused_before_a_file_is_
 
 
 def test_move_champion_on_a_store_that_ignores_conditions_is_refused(registry, forgetful, tmp_path):
-    from components.registry import Lineage
+    from components.registry.registry import Lineage
 
     settings, objects = forgetful
     lineage = Lineage(dataset_version="V0", base_model="tiny")

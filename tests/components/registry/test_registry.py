@@ -6,8 +6,8 @@ import json
 import pytest
 
 from components.errors import RankliftError, StoreError
-from components.registry import Lineage
-from components.registry_directory import check_directory
+from components.registry.directory import check_directory
+from components.registry.registry import Lineage
 from tests.decisions import make_decision
 from tests.model_versions import make_dataset, make_model
 

@@ -2,8 +2,8 @@ import pytest
 
 from components.prepare.options import PrepareOptions
 from components.prepare.stage import prepare
+from components.train.loop.fit import train_model
 from components.train.report import TrainOptions
-from components.train.train import train_model
 from tests.datasets import write_triplets
 from tests.kubernetes_api import Cluster, serving
 

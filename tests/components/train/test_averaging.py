@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from components.base_model import open_model
-from components.train.averaging import average, weights_of
+from components.model.base import open_model
+from components.train.loop.averaging import average, weights_of
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.train.batches import NoDuplicatesBatches
+from components.train.examples.batches import NoDuplicatesBatches
 
 
 def batches(keys, size=4, drop_last=False, seed=1):

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from components.errors import StoppedError, StoreError
-from components.object_store import ObjectStore
-from components.train import checkpoint_store
-from components.train.checkpoint_store import MANIFEST, AbandonedError, CheckpointPlace, StoredTraining
-from components.train.checkpoint_uploads import kept_in
-from components.train.checkpoints import newest_checkpoint
+from components.object_store.client import ObjectStore
+from components.train.checkpoints import store as checkpoint_store
+from components.train.checkpoints.local import newest_checkpoint
+from components.train.checkpoints.store import MANIFEST, AbandonedError, CheckpointPlace, StoredTraining
+from components.train.checkpoints.uploads import kept_in
 from components.train.ranks import Ranks
 from tests.components.train.checkpoint_files import WEIGHTS, content_of, write_files
 from tests.faults.proxy import Fault, Proxy

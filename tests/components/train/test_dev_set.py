@@ -5,9 +5,9 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
-from components.base_model import open_model
-from components.dataset import DEV_CORPUS, TRAIN, Triplet
-from components.train.dev_set import DevEvaluator, DevSlice, EncodeOnce, dev_slice
+from components.dataset.manifest import DEV_CORPUS, TRAIN, Triplet
+from components.model.base import open_model
+from components.train.loop.dev_set import DevEvaluator, DevSlice, EncodeOnce, dev_slice
 from components.train.report import DEV_ACCURACY, DEV_NDCG
 
 

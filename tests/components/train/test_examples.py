@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.dataset import TRAIN, Triplet
-from components.train import examples
-from components.train.examples import Example, read_examples, with_negatives
+from components.dataset.manifest import TRAIN, Triplet
+from components.train.examples import triplets as examples
+from components.train.examples.triplets import Example, read_examples, with_negatives
 
 TRIPLETS = [
     Triplet("1", "sort", "sorted list", "a graph"),

@@ -2,9 +2,9 @@
 
 import pytest
 
-from components.base_model import open_model
-from components.train.examples import Example
-from components.train.hard_negatives import MARGIN, mine
+from components.model.base import open_model
+from components.train.examples.hard_negatives import MARGIN, mine
+from components.train.examples.triplets import Example
 
 TEXTS = "array matrix graph node edge return value sort find path string number file model train test".split()
 EXAMPLES = [Example(text, f"{text} of the {text}", ()) for text in TEXTS]

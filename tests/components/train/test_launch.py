@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from components.dataset import DatasetManifest
+from components.dataset.manifest import DatasetManifest
 from components.errors import DataError, ModelError
-from components.train.launch import _pass_on, check_shares, process_count, train
+from components.train.processes.launch import _pass_on, check_shares, process_count, train
 from components.train.report import REPORT, TrainingReport
 from tests.components.train.conftest import QUICK
 from tests.kserve.running import wait_for

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from components.base_model import open_model
 from components.errors import ModelError
-from components.train.loss_guard import LossGuard, loss_of_guessing
+from components.model.base import open_model
+from components.train.loop.loss_guard import LossGuard, loss_of_guessing
 from components.train.recipes import RECIPES
 
 GUESSING = math.log(32)

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from components.errors import DataError, RankliftError, StoreError
-from components.train import node
-from components.train.handover import Handover
+from components.train.nodes import node
+from components.train.nodes.handover import Handover
 
 TORCHRUN = {"PET_NNODES": "2", "PET_NODE_RANK": "1", "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": "29500"}
 

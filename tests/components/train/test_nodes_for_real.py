@@ -5,12 +5,12 @@ import threading
 
 import pytest
 
-from components.dataset import DatasetManifest
+from components.dataset.manifest import DatasetManifest
 from components.errors import RankliftError
-from components.train.checkpoint_store import MANIFEST
+from components.train.checkpoints.store import MANIFEST
+from components.train.nodes.run import train_on_nodes
+from components.train.nodes.settings import VARIABLE
 from components.train.report import DEV_ACCURACY, REPORT, TrainingReport
-from components.train.train_job_run import train_on_nodes
-from components.train.train_job_settings import VARIABLE
 from tests.components.train.train_jobs import SETTINGS, TWO_NODES, removed
 from tests.kserve.running import wait_for
 from tests.trainer_controller import Trainer, in_processes

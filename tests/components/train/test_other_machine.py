@@ -8,10 +8,10 @@ import signal
 import pytest
 
 from components.errors import StoppedError, StoreError
-from components.object_store import ObjectStore
-from components.train.checkpoint_store import MANIFEST, checkpoint_place
-from components.train.progress import ProgressLines
-from components.train.train import train_model
+from components.object_store.client import ObjectStore
+from components.train.checkpoints.store import MANIFEST, checkpoint_place
+from components.train.loop.fit import train_model
+from components.train.loop.progress import ProgressLines
 from tests.components.train.conftest import QUICK
 from tests.faults.proxy import Fault, Proxy
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from components.base_model import open_model
-from components.train import packed_loss
-from components.train.packed_loss import LossNotFiniteError, PackedMultipleNegativesRankingLoss
+from components.model.base import open_model
+from components.train.examples.tokens import TokenCollator, tokenise
+from components.train.loop import packed_loss
+from components.train.loop.packed_loss import LossNotFiniteError, PackedMultipleNegativesRankingLoss
 from components.train.recipes import RECIPES
-from components.train.tokens import TokenCollator, tokenise
 from tests.components.train.test_tokens import EXAMPLES
 from tests.models import make_tiny_model
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from components.train.checkpoints import StoppedError, checkpoints_of, newest_checkpoint
-from components.train.progress import ProgressLines
-from components.train.train import train_model
+from components.train.checkpoints.local import StoppedError, checkpoints_of, newest_checkpoint
+from components.train.loop.fit import train_model
+from components.train.loop.progress import ProgressLines
 from tests.components.train.checkpoint_files import WEIGHTS, write_files
 from tests.components.train.conftest import QUICK
 from tests.kserve.running import wait_for

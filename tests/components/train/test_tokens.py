@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from components.base_model import open_model
-from components.train.examples import Example
-from components.train.tokens import TokenCollator, TokenisedExamples, columns, has_tokens, tokenise
+from components.model.base import open_model
+from components.train.examples.tokens import TokenCollator, TokenisedExamples, columns, has_tokens, tokenise
+from components.train.examples.triplets import Example
 from tests.models import make_tiny_model
 
 EXAMPLES = [

@@ -11,13 +11,13 @@ import torch
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
-from components.dataset import CORPUS, QRELS, QUERIES, DatasetManifest
+from components.dataset.manifest import CORPUS, QRELS, QUERIES, DatasetManifest
 from components.errors import DataError, ModelError, RankliftError
 from components.train.curve import write_curve
+from components.train.examples.tokens import TokenisedExamples
+from components.train.loop.fit import train_model
 from components.train.recipes import RECIPES
 from components.train.report import DEV_ACCURACY, DEV_NDCG, TrainingReport, TrainOptions
-from components.train.tokens import TokenisedExamples
-from components.train.train import train_model
 from pipeline.cli import app
 from tests.components.train.conftest import QUICK
 
@@ -125,7 +125,7 @@ class TestWhatTrainingReadsOfAText:
     def test_it_reads_their_beginnings_and_the_model_serves_its_own_length(self, dataset, tmp_path, short, monkeypatch):
         from sentence_transformers import SentenceTransformer
 
-        from components.train.dev_set import DevEvaluator
+        from components.train.loop.dev_set import DevEvaluator
 
         measure, seen = DevEvaluator.__call__, set()
 

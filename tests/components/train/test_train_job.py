@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from components.errors import ModelError, RankliftError, StoppedError, StoreError
-from components.train.handover import Handover
-from components.train.launch import train
-from components.train.train_job_run import train_on_nodes
-from components.train.train_job_settings import VARIABLE
+from components.train.nodes.handover import Handover
+from components.train.nodes.run import train_on_nodes
+from components.train.nodes.settings import VARIABLE
+from components.train.processes.launch import train
 from tests.components.train.conftest import QUICK
 from tests.components.train.train_jobs import SETTINGS, TWO_NODES, removed
 from tests.trainer_controller import Trainer
@@ -137,7 +137,7 @@ class TestTriedAgain:
     def test_a_job_that_runs_is_followed_and_not_started_twice(self, run, trainer, nodes, monkeypatch):
         nodes.may_end.clear()
         with monkeypatch.context() as patch:
-            patch.setattr("components.train.train_job_run._Run.follow", lambda self: 1 / 0)
+            patch.setattr("components.train.nodes.run._Run.follow", lambda self: 1 / 0)
             with pytest.raises(ZeroDivisionError):  # the stage's pod goes away
                 run()
         threading.Timer(1, nodes.may_end.set).start()
@@ -147,7 +147,7 @@ class TestTriedAgain:
 
     def test_a_model_that_is_ready_is_taken(self, run, trainer, cluster, monkeypatch, trained):
         with monkeypatch.context() as patch:
-            patch.setattr("components.train.train_job_run._Run.take_model", lambda self, output: 1 / 0)
+            patch.setattr("components.train.nodes.run._Run.take_model", lambda self, output: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 run()
         assert run() == trained[1]
@@ -156,7 +156,7 @@ class TestTriedAgain:
     def test_one_that_failed_is_begun_anew(self, run, trainer, nodes, cluster, monkeypatch, trained):
         nodes.act = lambda node, handover: 1
         with monkeypatch.context() as patch:
-            patch.setattr("components.train.train_job_run._Run.remove", lambda self: None)
+            patch.setattr("components.train.nodes.run._Run.remove", lambda self: None)
             with pytest.raises(RankliftError):
                 run()
         nodes.act = lambda node, handover: 0
@@ -203,7 +203,7 @@ class TestThatItFails:
         condition = {"type": "PodScheduled", "status": "False", "message": message}
         trainer.suspended, trainer.fault = suspended, {"phase": "Pending", "conditions": [condition]}
         monkeypatch.setenv(VARIABLE, SETTINGS.model_copy(update={"deadline": 1}).model_dump_json())
-        monkeypatch.setattr("components.train.train_job_run._GRACE", 1.0)
+        monkeypatch.setattr("components.train.nodes.run._GRACE", 1.0)
         if suspended:
             threading.Timer(3, os.kill, (os.getpid(), signal.SIGTERM)).start()
             with pytest.raises(StoppedError):  # in a queue its time does not pass

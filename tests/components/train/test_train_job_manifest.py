@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from components.train.train_job import inputs_digest, job_name, train_job
+from components.train.nodes.manifest import inputs_digest, job_name, train_job
 from tests.components.train.train_jobs import SETTINGS, TWO_NODES
 
 
@@ -39,7 +39,7 @@ class TestTheManifest:
         assert (trainer["numNodes"], trainer["numProcPerNode"]) == (2, 4), "one process for each accelerator"
         rest = {"memory": "32Gi", "nvidia.com/gpu": "4"}
         assert trainer["resourcesPerNode"] == {"requests": {"cpu": "8", **rest}, "limits": rest}, "no limit of CPU"
-        assert trainer["command"] == ["python3", "-m", "components.train.node", "0123456789abcdef"]
+        assert trainer["command"] == ["python3", "-m", "components.train.nodes.node", "0123456789abcdef"]
         assert manifest["spec"]["activeDeadlineSeconds"] == 7200
         pod = pod_of(manifest)
         assert (pod["nodeSelector"], pod["imagePullSecrets"]) == ({"gpu": "l4"}, [{"name": "registry"}])

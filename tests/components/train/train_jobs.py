@@ -1,6 +1,6 @@
 """How tests train on several nodes."""
 
-from components.train.train_job_settings import TrainJobSettings
+from components.train.nodes.settings import TrainJobSettings
 from tests.components.train.conftest import QUICK
 
 TWO_NODES = QUICK.model_copy(update={"num_nodes": 2})
