@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from components.kubernetes.api import KubernetesApi
     from components.machine.settings import ServingSettings
     from components.registry.registry import Registry
-    from pipeline.cluster_store import Place
-    from pipeline.settings import PipelineSettings
+    from pipeline.cluster.store import Place
+    from pipeline.settings.file import PipelineSettings
 
 
 class Where(NamedTuple):
@@ -50,7 +50,7 @@ class Where(NamedTuple):
 
     def stages(self) -> "PipelineSettings | None":
         """The settings of the stages; None where no file was named."""
-        from pipeline.settings import PipelineSettings
+        from pipeline.settings.file import PipelineSettings
 
         return PipelineSettings.read(self.settings) if self.settings is not None else None
 
@@ -75,14 +75,14 @@ def registry_at(where: Where) -> Iterator["Registry"]:
     """
     from components.machine.settings import home_directory
     from components.registry.registry import open_registry
-    from pipeline.run import configured_store
+    from pipeline.local.run import configured_store
 
     where = where.resolved()
     if not where.on_cluster:
         with configured_store(home_directory()):
             yield open_registry()
         return
-    from pipeline.cluster_registry import cluster_registry
+    from pipeline.cluster.registry import cluster_registry
 
     api, place = cluster_at(where)
     with cluster_registry(api, place, where.stages()) as registry:
@@ -93,8 +93,8 @@ def registry_at(where: Where) -> Iterator["Registry"]:
 def cluster_at(where: Where) -> "tuple[KubernetesApi, Place]":
     """The cluster, and where in it to look."""
     from components.kubernetes.api import KubernetesApi
-    from pipeline.cluster_store import Place
-    from pipeline.pipelines_api import PipelinesSettings
+    from pipeline.cluster.pipelines_api import PipelinesSettings
+    from pipeline.cluster.store import Place
 
     serving = where.serving()
     api = KubernetesApi.connect(serving.kubernetes_context)

@@ -14,9 +14,9 @@ from components.kubernetes.forward import PodForward
 from components.kubernetes.kinds import NODES, SECRETS
 from components.object_store.client import ObjectStore, ObjectStoreSettings
 from components.object_store.faults import KEY_CODES, RefusedError, RouteError, sentence
-from pipeline.cluster_store import Place, StoreAccess, secret_values, store_access, way_to
+from pipeline.cluster.store import Place, StoreAccess, secret_values, store_access, way_to
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
-from pipeline.settings import STAGES, PipelineSettings
+from pipeline.settings.file import STAGES, PipelineSettings
 
 _KUBERNETES = (1, 32)  # what KServe 0.21 needs
 _TESTED = (1, 35)

@@ -28,7 +28,7 @@ from components.kubernetes.forward import PodForward
 from components.object_store.client import ObjectStore
 from components.object_store.settings import ObjectStoreSettings
 from components.registry.registry import Registry
-from pipeline.cluster_store import way_to
+from pipeline.cluster.store import way_to
 from tests.cluster.gateway import Gateway, write_certificate
 from tests.cluster.kubectl import Document, Kubectl, until
 from tests.cluster.runs import Pipelines

@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from pipeline.image_build import check_image, docker
-from pipeline.images import PREDICTOR, TARGETS
+from pipeline.containers.build import check_image, docker
+from pipeline.containers.images import PREDICTOR, TARGETS
 
 #: What each stage imports when it runs; the component itself is not among it, since KFP ships its source.
 MODULES = {

@@ -14,8 +14,8 @@ from components.errors import StoreError
 from components.kubernetes.api import KubernetesApi
 from components.object_store.client import ObjectStore
 from pipeline.cli import app
-from pipeline.cluster_registry import cluster_registry
-from pipeline.cluster_store import Place
+from pipeline.cluster.registry import cluster_registry
+from pipeline.cluster.store import Place
 from tests.authority import make_authority
 from tests.cluster_store import ENDPOINT, HOST, POD, keys_of, put_store, secret
 from tests.components.deploy.conftest import MANIFEST, VERSIONS, make_history

@@ -7,12 +7,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.kubernetes.forward import PodForward
-from pipeline.cluster_store import Place
+from pipeline.cluster.store import Place
 from pipeline.doctor import access, cluster, kserve, limits, pipelines, trainer
 from pipeline.doctor.cluster import Cluster
 from pipeline.doctor.result import Result, run_checks
 from pipeline.doctor.sound import SoundApi
-from pipeline.settings import PipelineSettings
+from pipeline.settings.file import PipelineSettings
 from tests.cluster_store import store_objects
 from tests.components.deploy.conftest import MANIFEST
 from tests.doctor_cluster import healthy

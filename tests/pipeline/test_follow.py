@@ -9,10 +9,10 @@ from components.deploy.cluster.deploy import _without_a_service
 from components.deploy.cluster.inference_service import Revision
 from components.records.stage_times import StageTimes
 from pipeline.cli import app
-from pipeline.follow import Place, RunFailedError, follow
-from pipeline.pipelines_api import PipelinesApi, PipelinesSettings
-from pipeline.run_outcome import FIRST_CHAMPION
-from pipeline.submit import submit
+from pipeline.cluster.follow import Place, RunFailedError, follow
+from pipeline.cluster.pipelines_api import PipelinesApi, PipelinesSettings
+from pipeline.cluster.run_outcome import FIRST_CHAMPION
+from pipeline.cluster.submit import submit
 from tests.decisions import make_decision
 from tests.kubernetes_api import Cluster
 from tests.kubernetes_api import serving as serving_cluster

@@ -9,7 +9,10 @@ from typer.testing import CliRunner
 
 from components.errors import RankliftError
 from pipeline.cli import app
-from pipeline.containers import (
+from pipeline.containers.build import WITH_TORCH, BuildOptions, check_torch
+from pipeline.containers.images import TARGETS, image_name, source_tag, stage_images, wheels_tag
+from pipeline.containers.requirements import requirements
+from pipeline.containers.runner import (
     ContainerRun,
     ContainerSettings,
     check_reachable,
@@ -18,9 +21,6 @@ from pipeline.containers import (
     docker_client,
 )
 from pipeline.dag import STAGES
-from pipeline.image_build import WITH_TORCH, BuildOptions, check_torch
-from pipeline.image_requirements import requirements
-from pipeline.images import TARGETS, image_name, source_tag, stage_images, wheels_tag
 
 PROJECT = Path(__file__).parents[2]
 
@@ -116,7 +116,7 @@ def test_where_no_model_is_made_there_is_no_torch(extra):
 
 
 def test_the_requirements_are_printed_by_a_plain_file():
-    command = [sys.executable, "-I", "pipeline/image_requirements.py", "pyproject.toml"]
+    command = [sys.executable, "-I", "pipeline/containers/requirements.py", "pyproject.toml"]
     printed = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.split("\n")
     assert printed[:-1] == requirements(PROJECT / "pyproject.toml")
 

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from components.errors import RankliftError
 from components.machine.private_files import private_folder, private_log
-from pipeline.run import outputs_of, run_locally
-from pipeline.run_log import RunLog
+from pipeline.local.run import outputs_of, run_locally
+from pipeline.local.run_log import RunLog
 
 KFP_SAYS = """10:00:00.000 - INFO - Executing task 'prepare'
 10:00:01.000 - INFO - Task 'prepare' finished with status SUCCESS

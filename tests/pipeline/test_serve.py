@@ -12,8 +12,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from components.deploy.machine.folder import record_predictor, running_predictor
 from components.errors import RankliftError
-from pipeline.predictor_process import free_port, predictor_command
-from pipeline.serving import check_no_other_predictor
+from pipeline.local.champion import check_no_other_predictor
+from pipeline.local.predictor import free_port, predictor_command
 from tests.kserve.running import START_LIMIT, wait_for
 from tests.pipeline.test_cli import environment as plain_environment
 from tests.pipeline.test_cli import ranklift

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 from components.errors import RankliftError
 from components.object_store.client import ObjectStore
 from pipeline.cli import app
-from pipeline.follow import Place, follow
-from pipeline.pipelines_api import PipelinesApi, PipelinesSettings
-from pipeline.settings import PipelineSettings
-from pipeline.submit import six_fields, submit, typed
+from pipeline.cluster.follow import Place, follow
+from pipeline.cluster.pipelines_api import PipelinesApi, PipelinesSettings
+from pipeline.cluster.submit import six_fields, submit, typed
+from pipeline.settings.file import PipelineSettings
 from tests.decisions import make_decision
 from tests.pipelines_api import Pipelines, serving
 

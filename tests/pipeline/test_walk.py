@@ -4,8 +4,8 @@ import pytest
 
 from components.object_store.client import ObjectStore
 from components.registry.registry import Registry
-from pipeline.ask import ask_champion
-from pipeline.run import run_locally
+from pipeline.local.ask import ask_champion
+from pipeline.local.run import run_locally
 from tests.datasets import write_triplets
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -18,7 +18,7 @@ from components.errors import RankliftError, StoreError
 from components.kubernetes.api import KubernetesApi
 from components.machine.settings import ServingSettings
 from pipeline.cli import app
-from pipeline.settings import Serving
+from pipeline.settings.file import Serving
 from tests.components.deploy.conftest import MANIFEST, applies, make_history, service_of, serving_settings
 
 

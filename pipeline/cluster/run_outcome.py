@@ -10,10 +10,10 @@ from components.object_store.client import ObjectStore, ObjectStoreSettings
 from components.records.decision import Decision
 from components.records.stage_times import StageTimes
 from components.stage import ERROR_PREFIX
-from pipeline.pipelines_api import PIPELINE
-from pipeline.run_sources import RunSources
-from pipeline.run_workflow import StageState, last_message
-from pipeline.submit import Submitted
+from pipeline.cluster.pipelines_api import PIPELINE
+from pipeline.cluster.run_sources import RunSources
+from pipeline.cluster.run_workflow import StageState, last_message
+from pipeline.cluster.submit import Submitted
 
 #: What deploy says where no InferenceService is there to be changed.
 FIRST_CHAMPION = re.compile(r"deploy: (V\d+) is the first champion")

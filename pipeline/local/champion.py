@@ -13,7 +13,7 @@ from components.deploy.machine.folder import (
 from components.errors import RankliftError
 from components.machine.settings import serving_url
 from components.registry.registry import open_registry
-from pipeline.run import configured_store
+from pipeline.local.run import configured_store
 
 
 def current_model(home: Path) -> Path | None:

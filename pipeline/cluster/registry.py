@@ -11,8 +11,8 @@ from components.kubernetes.forward import PodForward
 from components.kubernetes.kinds import INFERENCE_SERVICES, Manifest
 from components.object_store.client import ObjectStore
 from components.registry.registry import Champion, Registry
-from pipeline.cluster_store import Place, StoreAccess, store_access, way_to
-from pipeline.settings import PipelineSettings
+from pipeline.cluster.store import Place, StoreAccess, store_access, way_to
+from pipeline.settings.file import PipelineSettings
 
 
 class ClusterRegistry(Registry):

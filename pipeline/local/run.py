@@ -16,9 +16,9 @@ from components.object_store.embedded import embedded_store
 from components.records.decision import Decision
 from components.records.scores import ScoreFile
 from pipeline.compile import compile_pipeline
-from pipeline.containers import ContainerRun, container_store, docker_runner
+from pipeline.containers.runner import ContainerRun, container_store, docker_runner
+from pipeline.local.run_log import RunLog, StageTime
 from pipeline.parameters import check_parameters
-from pipeline.run_log import RunLog, StageTime
 
 
 class RunResult(NamedTuple):

@@ -17,7 +17,7 @@ from components.kubernetes.kinds import ENDPOINT_SLICES, SECRETS, SERVICE_ACCOUN
 from components.object_store.faults import RouteError
 from components.object_store.route import Dial
 from components.object_store.settings import ObjectStoreSettings
-from pipeline.settings import PipelineSettings
+from pipeline.settings.file import PipelineSettings
 
 STAGES_KEYS = "ranklift-object-store"  #: the Secret with the keys of the stages, as manifests/ has it
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")

@@ -1,8 +1,8 @@
 """`make docker-build`: builds the images from a checkout. Needs Docker and git, and no package of Python.
 
-python3 -m pipeline.image_build                     every image, tagged with the commit
-python3 -m pipeline.image_build gate promote        these alone
-python3 -m pipeline.image_build --print-tag         the tag
+python3 -m pipeline.containers.build                     every image, tagged with the commit
+python3 -m pipeline.containers.build gate promote        these alone
+python3 -m pipeline.containers.build --print-tag         the tag
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from components.errors import RankliftError
-from pipeline.images import CHECKOUT, PREDICTOR, TARGETS, image_name, image_tag, wheels_tag
+from pipeline.containers.images import CHECKOUT, PREDICTOR, TARGETS, image_name, image_tag, wheels_tag
 
 #: The images that carry torch; see ``components/Dockerfile``.
 WITH_TORCH = frozenset({"prepare", "train", "export"})
@@ -151,7 +151,7 @@ def check_image(image: str) -> int:
 
 def main() -> int:
     """Build what the command line names; 0, or 2 with one sentence."""
-    parser = argparse.ArgumentParser(prog="python3 -m pipeline.image_build", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python3 -m pipeline.containers.build", description=__doc__.split("\n")[0])
     names = (*TARGETS, PREDICTOR)
     parser.add_argument("targets", nargs="*", metavar="target", help=f"of {', '.join(names)}; all when left out")
     parser.add_argument("--tag", help="in place of the commit")

@@ -5,7 +5,7 @@ from typing import Any
 from components.errors import RankliftError
 from components.kubernetes.account import VARIABLE as ACCOUNT_VARIABLE
 from components.train.nodes.settings import VARIABLE, TrainJobSettings
-from pipeline.settings import (
+from pipeline.settings.file import (
     ACCOUNT_FOLDER,
     SECRETS_FOLDER,
     ObjectStoreAccess,

@@ -1,6 +1,6 @@
 """A software bill of materials (CycloneDX) for each image: its packages of Python, with versions and licences.
 
-python -m pipeline.image_sbom dist/sbom             for every image of this checkout
+python -m pipeline.containers.sbom dist/sbom             for every image of this checkout
 """
 
 import argparse
@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from components.errors import RankliftError
-from pipeline.image_build import check_image, docker
-from pipeline.images import PREDICTOR, TARGETS, image_name, image_tag
+from pipeline.containers.build import check_image, docker
+from pipeline.containers.images import PREDICTOR, TARGETS, image_name, image_tag
 
 _METADATA = "cd / && tar -c opt/venv/lib/python3*/site-packages/*.dist-info opt/ranklift/*.dist-info"
 
@@ -50,7 +50,7 @@ def write_sbom(image: str, file: Path) -> int:
 
 def main() -> int:
     """Write a file for each image into the folder that the command line names; 0, or 2 with one sentence."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.image_sbom", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m pipeline.containers.sbom", description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tag", help="of the images; from git otherwise")
     parser.add_argument("--registry", default=os.environ.get("RANKLIFT_IMAGE_REGISTRY", ""), help="such as ghcr.io/you")

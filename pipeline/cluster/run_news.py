@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 
-from pipeline.run_workflow import StageState
+from pipeline.cluster.run_workflow import StageState
 
 _DONE = {"succeeded": "done in", "failed": "FAILED in"}
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from components.dataset.evaluation_set import open_evaluation_set
 from components.records.scores import ScoreFile
-from pipeline.predictor_process import post_json, running_predictor
-from pipeline.serving import current_model
+from pipeline.local.champion import current_model
+from pipeline.local.predictor import post_json, running_predictor
 
 _DOCUMENTS = 3
 _CHARACTERS = 200

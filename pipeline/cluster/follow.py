@@ -6,12 +6,12 @@ from typing import Any, Literal, NamedTuple
 
 from components.errors import RankliftError
 from components.records.decision import Decision
-from pipeline.pipelines_api import PipelinesApi, UnavailableError
-from pipeline.run_outcome import ClusterStageTime, decision_of, failure_of, next_commands, stage_times
-from pipeline.run_sources import RunSources
-from pipeline.run_tell import StageTeller
-from pipeline.run_workflow import StageState, stages_of
-from pipeline.submit import Submitted
+from pipeline.cluster.pipelines_api import PipelinesApi, UnavailableError
+from pipeline.cluster.run_news import StageTeller
+from pipeline.cluster.run_outcome import ClusterStageTime, decision_of, failure_of, next_commands, stage_times
+from pipeline.cluster.run_sources import RunSources
+from pipeline.cluster.run_workflow import StageState, stages_of
+from pipeline.cluster.submit import Submitted
 
 _OVER = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
 _AWAY = 300.0  # seconds for which KFP may not answer before the following gives up; the run goes on without

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import urllib3
 
 from components.errors import RankliftError
-from pipeline.pipelines_client import PipelinesSettings, bounded_client
+from pipeline.cluster.pipelines_client import PipelinesSettings, bounded_client
 
 __all__ = ["PIPELINE", "PipelineVersion", "PipelinesApi", "PipelinesSettings", "UnavailableError"]
 

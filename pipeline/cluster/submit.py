@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from components.errors import RankliftError
+from pipeline.cluster.pipelines_api import PIPELINE, PipelinesApi, PipelineVersion
 from pipeline.compile import compile_pipeline
-from pipeline.pipelines_api import PIPELINE, PipelinesApi, PipelineVersion
-from pipeline.settings import PipelineSettings
+from pipeline.settings.file import PipelineSettings
 
 DEFAULT_EXPERIMENT = "ranklift"
 

@@ -7,7 +7,7 @@ from components.errors import RankliftError
 from components.kubernetes.api import KubernetesApi, KubernetesError, Manifest
 from components.kubernetes.kinds import EVENTS, WORKFLOWS
 from components.machine.settings import ServingSettings
-from pipeline.pipelines_api import PipelinesApi, UnavailableError
+from pipeline.cluster.pipelines_api import PipelinesApi, UnavailableError
 
 _LOG_LINES = 2000
 _T = TypeVar("_T")

@@ -46,11 +46,11 @@ def run(
     Example: ranklift run --data clicks.parquet
     """
     from components.machine.settings import home_directory
-    from pipeline.ask import ask_champion
-    from pipeline.containers import container_run
-    from pipeline.predictor_container import serve_in_container
-    from pipeline.predictor_process import running_predictor
-    from pipeline.run import run_locally
+    from pipeline.containers.predictor import serve_in_container
+    from pipeline.containers.runner import container_run
+    from pipeline.local.ask import ask_champion
+    from pipeline.local.predictor import running_predictor
+    from pipeline.local.run import run_locally
 
     parameters = {
         "data": _absolute(data),
@@ -108,8 +108,8 @@ def compile_(
     Example: ranklift compile -o pipeline.yaml --settings stages.yaml --image-tag 0123456789ab
     """
     from pipeline.compile import compile_pipeline
-    from pipeline.images import stage_images
-    from pipeline.settings import PipelineSettings
+    from pipeline.containers.images import stage_images
+    from pipeline.settings.file import PipelineSettings
 
     images = stage_images(image_tag, image_registry) if image_tag else None
     compile_pipeline(output, images, PipelineSettings.read(settings) if settings else None)

@@ -1,7 +1,7 @@
 """`make docker-up`, `docker-down` and `deploy`: the object store and the predictor of ``compose.yaml``.
 
-python -m pipeline.compose up       start both, put the champion into service, wait until it answers
-python -m pipeline.compose down     stop both; versions and keys stay (--volumes removes the store's data)
+python -m pipeline.containers.compose up       start both, put the champion into service, wait until it answers
+python -m pipeline.containers.compose down     stop both; versions and keys stay (--volumes removes the store's data)
 """
 
 import argparse
@@ -19,9 +19,9 @@ from pathlib import Path
 from components.deploy.machine.folder import current_version
 from components.errors import RankliftError
 from components.machine.settings import home_directory
-from pipeline.containers import ENVIRONMENT_FILE, PREDICTOR_IN_NETWORK, container_run, give
-from pipeline.image_build import check_image, docker
-from pipeline.images import CHECKOUT, PREDICTOR, image_tag
+from pipeline.containers.build import check_image, docker
+from pipeline.containers.images import CHECKOUT, PREDICTOR, image_tag
+from pipeline.containers.runner import ENVIRONMENT_FILE, PREDICTOR_IN_NETWORK, container_run, give
 
 _NOTHING_PROMOTED = 3  # what `components.deploy` ends with
 _WAIT = 120.0  # seconds for a container to answer
@@ -151,7 +151,7 @@ def _wait_for(url: str, is_up: Callable[[int], bool], service: str, variables: d
 
 def main() -> int:
     """Do what the command line says; 0, or 2 with one sentence."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.compose", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m pipeline.containers.compose", description=__doc__.split("\n")[0])
     parser.add_argument("action", choices=("up", "down"))
     parser.add_argument("--tag", help="of the images; from git otherwise")
     parser.add_argument("--registry", default=os.environ.get("RANKLIFT_IMAGE_REGISTRY", ""), help="such as ghcr.io/you")

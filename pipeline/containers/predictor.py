@@ -8,8 +8,8 @@ from typing import Any
 
 from components.deploy.machine.deploy import MODEL_NAME
 from components.errors import RankliftError
-from pipeline.containers import ContainerRun, ContainerSettings, confinement, docker_client
-from pipeline.predictor_process import is_ready
+from pipeline.containers.runner import ContainerRun, ContainerSettings, confinement, docker_client
+from pipeline.local.predictor import is_ready
 
 _READY_WITHIN = 120.0
 _PORT = 8080
