@@ -11,7 +11,7 @@ from fastapi import Request  # noqa: E402 - kserve must be imported lean first, 
 from fastapi.responses import StreamingResponse  # noqa: E402
 
 from components.model.encoder import Encoder  # noqa: E402
-from predictor.http_server import app  # noqa: E402
+from predictor.http.server import app  # noqa: E402
 from predictor.server import main  # noqa: E402
 from tests.kserve.panics import PANIC  # noqa: E402
 

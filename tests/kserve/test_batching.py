@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from components.model.encoder import Encoder, Tokens
 from predictor import metrics
-from predictor.batching import Batcher
-from predictor.fair_queue import Order
+from predictor.engine.batching import Batcher
+from predictor.engine.fair_queue import Order
+from predictor.engine.served import Served
+from predictor.engine.waiting import Waiting, choose_batch
 from predictor.refusal import RefusalError
-from predictor.served import Served
 from predictor.settings import PredictorSettings
-from predictor.waiting import Waiting, choose_batch
 from tests.kserve.conftest import TEXTS
 from tests.kserve.running import running, wait_for
 

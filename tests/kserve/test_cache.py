@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictor.cache import Embedded, EmbeddingCache
+from predictor.engine.cache import Embedded, EmbeddingCache
 from tests.kserve.conftest import TEXTS
 from tests.kserve.running import running
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictor.budgets import Budget, fits
-from predictor.fair_queue import FairQueue, Order
-from predictor.lanes import Lanes
+from predictor.engine.budgets import Budget, fits
+from predictor.engine.fair_queue import FairQueue, Order
+from predictor.engine.lanes import Lanes
 
 
 class Text:

@@ -11,7 +11,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from predictor.json_scan import JsonScan
+from predictor.http.json_scan import JsonScan
 from tests.kserve.conftest import TEXTS
 from tests.kserve.running import running, wait_for
 

@@ -11,7 +11,7 @@ import pytest
 from components.errors import StoreError
 from components.model.served import EncoderConfig
 from components.registry.registry import Lineage
-from predictor.served import Served
+from predictor.engine.served import Served
 from predictor.settings import PredictorSettings
 from tests.kserve.running import command
 

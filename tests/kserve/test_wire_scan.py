@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
+from predictor.grpc.wire_scan import WireScan
 from predictor.refusal import RefusalError
-from predictor.wire_scan import WireScan
 from tests.hostile.test_bodies import grpc_request
 
 
