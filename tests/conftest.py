@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.models import make_tiny_model
+from tests.factories.models import make_tiny_model
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -59,7 +59,7 @@ def hub(monkeypatch, tmp_path):
     """A stand-in for the model hub, which the hub's own client in this process speaks to."""
     from huggingface_hub import constants
 
-    from tests.hub import Hub
+    from tests.standins.hub import Hub
 
     with Hub() as hub:
         template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, hub.endpoint)

@@ -33,7 +33,7 @@ from tests.cluster.gateway import Gateway, write_certificate
 from tests.cluster.kubectl import Document, Kubectl, until
 from tests.cluster.runs import Pipelines
 from tests.cluster.versions import promote_another
-from tests.datasets import write_triplets
+from tests.factories.datasets import write_triplets
 
 PROJECT = Path(__file__).parents[2]
 SERVING, RUNS, STORE, PROXIES = "ranklift", "kubeflow", "ranklift-store", "envoy-gateway-system"

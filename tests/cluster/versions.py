@@ -6,8 +6,8 @@ from components.export.model import export_model
 from components.model.served import EncoderConfig
 from components.promote.promote import promote
 from components.registry.registry import Registry
-from tests.decisions import make_decision
-from tests.models import make_tiny_model
+from tests.factories.decisions import make_decision
+from tests.factories.models import make_tiny_model
 
 
 def promote_another(registry: Registry, folder: Path) -> str:

@@ -15,7 +15,7 @@ from components.records.decision import Decision
 from components.records.scores import ScoreFile
 from components.records.stage_times import StageTimes
 from components.stage import ERROR_PREFIX, Stage
-from tests.decisions import make_decision
+from tests.factories.decisions import make_decision
 
 STAMP = r"\d\d:\d\d:\d\d "
 

@@ -18,7 +18,7 @@ from pipeline.containers.build import check_image, docker
 from pipeline.containers.images import PREDICTOR, TARGETS
 from pipeline.containers.runner import ContainerRun, container_run
 from pipeline.local.run import RunResult, run_locally
-from tests.datasets import write_triplets
+from tests.factories.datasets import write_triplets
 
 PROJECT = "ranklift-test"
 TEST_IMAGES = ("store", "storage-initializer")

@@ -19,11 +19,11 @@ from components.registry.directory import check_directory
 from components.registry.prune import prune
 from components.registry.registry import Lineage
 from components.registry.verify import verify
-from tests.decisions import make_decision
+from tests.factories.decisions import make_decision
+from tests.factories.model_versions import make_dataset, make_model
 from tests.faults.proxy import Fault
 from tests.faults.victims import deploy_in_process, plain, promote_in_process, publish_dataset_in_process
 from tests.kserve.running import wait_for
-from tests.model_versions import make_dataset, make_model
 
 
 def decision_for(model, against="b" * 64):

@@ -16,10 +16,10 @@ from components.object_store.client import ObjectStore
 from components.promote.promote import promote
 from components.registry.registry import Registry
 from components.registry.verify import verify
-from tests.decisions import make_decision
+from tests.factories.decisions import make_decision
+from tests.factories.model_versions import make_model
 from tests.faults.proxy import Fault
 from tests.faults.victims import download_with_little_room, plain
-from tests.model_versions import make_model
 
 SLOW_DOWN = Fault(status=503, code="SlowDown")
 

@@ -10,9 +10,9 @@ import pytest
 
 from components.export.model import export_model
 from components.model.served import EncoderConfig
+from tests.factories.models import make_tiny_model
 from tests.kserve.conftest import TEXTS
 from tests.kserve.running import running
-from tests.models import make_tiny_model
 
 LOAD = "/v2/repository/models/ranklift/load"
 BODY = {"query": "how to order a list", "documents": TEXTS}

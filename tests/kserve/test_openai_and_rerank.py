@@ -11,9 +11,9 @@ import pytest
 
 from components.export.model import export_model
 from components.model.encoder import Encoder
+from tests.factories.models import make_tiny_model
 from tests.kserve.conftest import TEXTS
 from tests.kserve.running import running
-from tests.models import make_tiny_model
 
 LONE = "\udfff"
 

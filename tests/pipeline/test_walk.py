@@ -6,7 +6,7 @@ from components.object_store.client import ObjectStore
 from components.registry.registry import Registry
 from pipeline.local.ask import ask_champion
 from pipeline.local.run import run_locally
-from tests.datasets import write_triplets
+from tests.factories.datasets import write_triplets
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -1,4 +1,4 @@
-"""``python -m components.train.processes.worker FOLDER``: one of the processes that train one model; `launch` starts them."""
+"""``python -m components.train.processes.worker FOLDER``: one process of several that train one model; see `launch`."""
 
 import os
 import sys

@@ -11,9 +11,9 @@ from components.kubernetes.api import KubernetesApi
 from components.machine.settings import ServingSettings
 from components.model.served import EncoderConfig
 from components.registry.registry import Lineage, open_registry
-from tests.kserve_controller import KServe
-from tests.kubernetes_api import Cluster, serving
-from tests.model_versions import make_model
+from tests.factories.model_versions import make_model
+from tests.standins.kserve_controller import KServe
+from tests.standins.kubernetes_api import Cluster, serving
 
 MANIFEST = Path(__file__).parents[3] / "kserve" / "inference-service.yaml"
 VERSIONS = ("V0", "V1", "V2")

@@ -19,7 +19,7 @@ from components.registry.prune import prune
 from components.registry.registry import Lineage
 from pipeline.cli import app
 from tests.components.deploy.conftest import service_of, serving_settings
-from tests.model_versions import make_model
+from tests.factories.model_versions import make_model
 
 MACHINE = ServingSettings(serving="machine")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.dataset.evaluation_set import EvaluationSet, open_evaluation_set
-from tests.evaluation_sets import write_beir_folder
+from tests.factories.evaluation_sets import write_beir_folder
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from components.export.model import choose_precision
 from components.machine.digest import file_sha256
 from components.model.served import ENCODER_CONFIG, GRAPH, WEIGHTS, EncoderConfig
 from components.records.scores import ScoreFile
-from tests.evaluation_sets import CORPUS, QRELS, QUERIES, write_beir_folder, write_dataset_version
+from tests.factories.evaluation_sets import CORPUS, QRELS, QUERIES, write_beir_folder, write_dataset_version
 
 WORDS = "sort find path array matrix graph node edge value string number file train test query mean sum index row"
 

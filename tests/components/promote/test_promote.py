@@ -7,8 +7,8 @@ from components.errors import RankliftError, StoreError
 from components.hold.hold import hold
 from components.model.served import EncoderConfig
 from components.promote.promote import lineage_of, promote
-from tests.decisions import make_decision
-from tests.model_versions import make_dataset, make_model
+from tests.factories.decisions import make_decision
+from tests.factories.model_versions import make_dataset, make_model
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from components.registry.hub import push_model
 from components.registry.prune import prune
 from components.registry.registry import Lineage, Registry
 from components.registry.verify import verify
-from tests.decisions import make_decision
+from tests.factories.decisions import make_decision
+from tests.factories.model_versions import make_dataset, make_model
 from tests.faults.proxy import Fault, Proxy
-from tests.model_versions import make_dataset, make_model
 
 
 def make_champions(registry, tmp_path, count):

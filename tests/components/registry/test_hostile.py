@@ -15,7 +15,7 @@ from components.errors import DataError, RankliftError, StoreError
 from components.machine.digest import tree_sha256
 from components.registry.registry import Lineage
 from components.registry.version import FileEntry, VersionManifest, check_names
-from tests.model_versions import make_model
+from tests.factories.model_versions import make_model
 
 PAYLOAD = b"payload"
 ENTRY = {"sha256": hashlib.sha256(PAYLOAD).hexdigest(), "size": len(PAYLOAD)}

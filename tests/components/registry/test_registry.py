@@ -8,8 +8,8 @@ import pytest
 from components.errors import RankliftError, StoreError
 from components.registry.directory import check_directory
 from components.registry.registry import Lineage
-from tests.decisions import make_decision
-from tests.model_versions import make_dataset, make_model
+from tests.factories.decisions import make_decision
+from tests.factories.model_versions import make_dataset, make_model
 
 
 @pytest.fixture
