@@ -6,11 +6,11 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.components.prepare.raw.test_readers import read, rules_of, values
 
 from components.dataset import byte_streams, text_file
 from components.errors import DataError
 from tests.components.prepare.conftest import rows_of, write_rows
+from tests.components.prepare.raw.test_readers import read, rules_of, values
 
 
 def write_lines(path, records):

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from tests.components.train.examples.test_tokens import EXAMPLES
 
 from components.model.base import open_model
 from components.train.examples.tokens import TokenCollator, tokenise
 from components.train.loop import packed_loss
 from components.train.loop.packed_loss import LossNotFiniteError, PackedMultipleNegativesRankingLoss
 from components.train.recipes import RECIPES
+from tests.components.train.examples.test_tokens import EXAMPLES
 from tests.factories.models import make_tiny_model
 
 PROMPTS = {"query": "a query", "document": "a passage of it"}

@@ -1,6 +1,6 @@
 """Triton's gRPC client, in a process of its own: its protocol file and kserve's cannot be loaded into one.
 
-Run as `python -m tests.kserve.triton_over_grpc ADDRESS QUERY TEXT…`; prints what the client was told, as JSON.
+Run as `python -m tests.kserve.grpc.triton_over_grpc ADDRESS QUERY TEXT…`; prints what the client was told, as JSON.
 """
 
 import json

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "serving.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "serving.md"
 PROGRAMS = {"curl", "the"}  # no packages: their bytes are in the tests
 ROUTE = re.compile(r"`(GET|POST) (/[^`…]*)`")
 

@@ -8,8 +8,8 @@ import pytest
 
 from components.model.served import EncoderConfig
 from tests.kserve.conftest import TEXTS
+from tests.kserve.http.test_http import ROUTES
 from tests.kserve.running import running
-from tests.kserve.test_http import ROUTES
 
 VERSION = "x-ranklift-model-version"
 DIGEST = "x-ranklift-model-digest"

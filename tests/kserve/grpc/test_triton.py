@@ -25,7 +25,7 @@ def http(predictor):
 @pytest.fixture(scope="module")
 def grpc(predictor) -> dict:
     """What Triton's gRPC client was told."""
-    command = [sys.executable, "-m", "tests.kserve.triton_over_grpc", predictor.grpc, QUERY, *TEXTS]
+    command = [sys.executable, "-m", "tests.kserve.grpc.triton_over_grpc", predictor.grpc, QUERY, *TEXTS]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout)
 
 
