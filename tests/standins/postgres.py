@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -61,7 +61,8 @@ class Postgres:
         assert self.process is not None
         server = psutil.Process(self.process.pid)
         for process in (*server.children(recursive=True), server):  # each worker has a session of its own
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         self.process.wait(timeout=_WITHIN)
         (self.data / "postmaster.pid").unlink(missing_ok=True)  # which a real reboot makes stale
 

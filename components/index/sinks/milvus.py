@@ -12,12 +12,12 @@ from typing import Any
 from pydantic import ValidationError
 from pymilvus import DataType, MilvusClient, MilvusException
 
+from components.index.shard import Vectors
 from components.index.sinks.sink import (
     Content,
     Hits,
     Passages,
     SinkError,
-    Vectors,
     checked_name,
     store_name,
     told_in_one_sentence,

@@ -16,12 +16,12 @@ import psycopg
 from psycopg import sql
 from pydantic import ValidationError
 
+from components.index.shard import Vectors
 from components.index.sinks.sink import (
     Content,
     Hits,
     Passages,
     SinkError,
-    Vectors,
     checked_name,
     store_name,
     told_in_one_sentence,

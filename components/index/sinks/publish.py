@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from components.index.sinks.sink import Content, Hits, Passages, Sink, SinkError, Vectors
+from components.index.shard import Vectors
+from components.index.sinks.sink import Content, Hits, Passages, Sink, SinkError
 
 _TIE = 1e-5  # two float32 sums of one product, in another order
 Tell = Callable[[str], None]

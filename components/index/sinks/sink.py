@@ -5,13 +5,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from components.errors import RankliftError
+from components.index.shard import Vectors
 
-Vectors = NDArray[np.float32]  #: (passages or queries, dimension); their inner product is the similarity
 Hits = list[tuple[str, float]]  #: passage id and similarity, best first
 
 DEFAULT_NAME = "ranklift_passages"
@@ -24,7 +22,7 @@ class SinkError(RankliftError):
 
 
 class Passages(NamedTuple):
-    """Some passages of an index: ids, embeddings and, where the index keeps them, texts."""
+    """Some passages of an index; the inner product of embeddings is their similarity."""
 
     ids: Sequence[str]
     vectors: Vectors
