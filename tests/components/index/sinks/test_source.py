@@ -1,7 +1,7 @@
 """A stored index goes into a database whole, and is verified with its own exact search."""
 
 import numpy as np
-from tests.index_versions import make_index
+from tests.factories.index_versions import make_index
 
 from components.index.reader import open_index
 from components.index.sinks.publish import publish
