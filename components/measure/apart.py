@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from threading import Thread
 
+from components.machine.stop_signals import StopSignals
 from components.measure.options import MeasureOptions
 from components.measure.worker import Job, job_path, result_path
 from components.records.measurement import Measurement
-from components.stop_signals import StopSignals
 
 _LOOK = 0.2  # seconds between two looks at whether a signal came
 _KEPT = 5  # lines of what a process said at last

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from components.base_model import AUTO, PACKAGED_DEFAULT, base_model_directory
 from components.errors import ModelError
+from components.model.base import AUTO, PACKAGED_DEFAULT, base_model_directory
 
 
 def check_names(base_models: Sequence[str]) -> None:

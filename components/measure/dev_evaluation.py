@@ -5,9 +5,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.dataset import CORPUS, DEV, QRELS, QUERIES
+from components.dataset.manifest import CORPUS, DEV, QRELS, QUERIES
 from components.errors import DataError
-from components.train.dev_set import dev_slice
+from components.train.loop.dev_set import dev_slice
 
 _TEXTS = 4_000  #: that are encoded for each model, at most
 

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from components.document import Document
+from components.records.document import Document
 from components.train.report import TrainOptions
 
 EXAMPLES = 1000

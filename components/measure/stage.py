@@ -8,20 +8,27 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
-from components.base_model import base_model_directory
-from components.dataset import TRAIN, DatasetManifest
+from components.dataset.manifest import TRAIN, DatasetManifest
 from components.evaluate.evaluate import evaluate
 from components.evaluate.progress import ProgressLog
 from components.export.stage import export_for_dataset
 from components.measure.dev_evaluation import write_dev_evaluation
 from components.measure.options import MeasureOptions
-from components.prepare.lengths import SAMPLE, check_length, chosen_length, length_limit, percentiles, token_lengths
+from components.model.base import base_model_directory
+from components.model.served import EncoderConfig
 from components.prepare.options import PrepareOptions
+from components.prepare.profile.lengths import (
+    SAMPLE,
+    check_length,
+    chosen_length,
+    length_limit,
+    percentiles,
+    token_lengths,
+)
 from components.records.measurement import Measured
-from components.scores import HEADLINE, ScoreFile
-from components.served_model import EncoderConfig
-from components.train.launch import train
+from components.records.scores import HEADLINE, ScoreFile
 from components.train.little_data import count_examples
+from components.train.processes.launch import train
 from components.train.report import TrainingReport
 
 _CPUINFO = Path("/proc/cpuinfo")

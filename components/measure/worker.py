@@ -6,12 +6,12 @@ from typing import ClassVar
 
 from pydantic import ValidationError
 
-from components.document import Document
 from components.errors import RankliftError, StoppedError
+from components.machine.system_faults import system_sentence
 from components.measure.options import MeasureOptions
+from components.records.document import Document
 from components.records.measurement import Measurement
 from components.stage import invalid_value
-from components.system_faults import system_sentence
 
 
 class Job(Document):

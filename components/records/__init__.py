@@ -1,1 +1,1 @@
-"""What stages leave behind for other stages and for people: one JSON document each."""
+"""The JSON files that stages hand on: their schema, and how they are read."""

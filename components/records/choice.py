@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from components.document import Document
+from components.records.document import Document
 from components.records.measurement import Measurement
 
 

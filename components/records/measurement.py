@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from components.document import Document
+from components.records.document import Document
 
 
 class Measured(BaseModel):

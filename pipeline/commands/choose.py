@@ -84,7 +84,7 @@ def _dataset(data: str, base_model: str, dev_queries: float, seed: int) -> Itera
 
     `measure` counts the tokens of each base model anew, so that it does not matter with which the data is prepared.
     """
-    from components.dataset import MANIFEST
+    from components.dataset.manifest import MANIFEST
     from components.prepare.options import prepare_options
     from components.prepare.stage import prepare
 

@@ -4,10 +4,10 @@ import pytest
 
 from components.prepare.options import PrepareOptions
 from components.prepare.stage import prepare
+from components.train.loop.fit import train_model
 from components.train.report import TrainOptions
-from components.train.train import train_model
-from tests.datasets import write_triplets
-from tests.models import make_tiny_model
+from tests.factories.datasets import write_triplets
+from tests.factories.models import make_tiny_model
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from components.dataset import CORPUS, DEV, QRELS, QUERIES, DatasetManifest
+from components.dataset.evaluation_set import open_evaluation_set
+from components.dataset.manifest import CORPUS, DEV, QRELS, QUERIES, DatasetManifest
 from components.errors import DataError, ModelError
-from components.evaluation_set import open_evaluation_set
 from components.measure.apart import measure_apart
 from components.measure.candidates import check_candidates, check_names
 from components.measure.dev_evaluation import write_dev_evaluation
