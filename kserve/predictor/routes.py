@@ -13,6 +13,7 @@ from predictor import (
     v2_routes,
 )
 from predictor.answers import JsonResponse
+from predictor.http.routes import search
 from predictor.ranking import find_similar
 from predictor.routing import Board, faults
 from predictor.schemas import FindSimilarRequest, FindSimilarResponse
@@ -29,5 +30,14 @@ async def find_similar_documents(body: FindSimilarRequest, switchboard: Board, r
     return JsonResponse(answer)
 
 
-for _protocol in (openai_routes, v1_routes, v2_routes, repository_routes, cohere_routes, tei_routes, score_routes):
+for _protocol in (
+    search,
+    openai_routes,
+    v1_routes,
+    v2_routes,
+    repository_routes,
+    cohere_routes,
+    tei_routes,
+    score_routes,
+):
     router.include_router(_protocol.router)
