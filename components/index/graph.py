@@ -4,6 +4,7 @@ The vectors in a graph are int8 or float16 and serve to walk it alone: what a se
 shards' vectors. A key in a graph is a passage's position, counted from the graph's first passage.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.errors import StoreError
-from components.index.shard import Vectors
+from components.index.shard import Shard, Vectors
 from components.index.version import Graph, IndexManifest, Storage
 from components.served_model import Similarity
 
 _KINDS = {"float32": "f32", "float16": "f16", "int8": "i8"}
 _LARGEST = 127
+_ROWS = 8192  # vectors that are added at once
 
 
 def new_graph(dimension: int, similarity: Similarity, settings: Graph) -> Any:
@@ -69,3 +71,16 @@ def for_graph(vectors: Vectors, storage: Storage) -> NDArray[Any]:
         return vectors.astype(np.float16)
     largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0.0)
     return np.rint(vectors * (_LARGEST / np.where(largest > 0, largest, 1))).astype(np.int8)
+
+
+def build_graph(shards: Sequence[Shard], similarity: Similarity, settings: Graph, threads: int) -> Any:
+    """A graph of the passages of some shards that follow each other; its memory is that of these shards."""
+    graph = new_graph(shards[0].dimension, similarity, settings)
+    first = 0
+    for shard in shards:
+        for start in range(0, len(shard), _ROWS):
+            vectors = shard.vectors(slice(start, start + _ROWS))
+            keys = np.arange(first + start, first + start + len(vectors))
+            graph.add(keys, for_graph(vectors, settings.storage), copy=True, threads=threads)
+        first += len(shard)
+    return graph

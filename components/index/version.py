@@ -44,7 +44,6 @@ class IndexedCorpus(_Part):
     digest: Sha256  #: over the ids and texts, in order of the ids
     passages: int = Field(ge=1)
     dropped: dict[str, int] = Field(default_factory=dict)  #: rows left out, by reason
-    cut: int = Field(0, ge=0)  #: passages of which the model reads only the beginning
 
 
 class ShardEntry(_Part):

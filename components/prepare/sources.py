@@ -23,17 +23,31 @@ def fetch(uri: str, scratch: Path) -> Iterator[RawData]:
     """
     if uri == DEMO_SOURCE:
         yield demo_data()
-    elif uri.startswith(SCHEME):
-        yield local_data(uri, StoreFolder(uri).download(scratch / "download"))
-    elif uri.startswith("hf://"):
-        yield local_data(uri, _download_hub(uri, scratch / "download"))
-    elif "://" in uri and not uri.startswith("file://"):
-        scheme = uri.partition("://")[0]
-        raise DataError(
-            f"{uri} has the unknown scheme {scheme!r}; give a path, s3://…, hf://datasets/… or {DEMO_SOURCE}."
-        )
     else:
-        yield local_data(uri, Path(uri.removeprefix("file://")).expanduser())
+        yield local_data(uri, local_copy(uri, scratch / "download", DEMO_SOURCE))
+
+
+def local_copy(uri: str, target: Path, *also: str) -> Path:
+    """The file or folder at a URI, copied below `target` when it lies elsewhere.
+
+    Args:
+        uri: a path, ``s3://…`` or ``hf://datasets/…``.
+        target: a folder that need not exist.
+        also: what else the caller understands, for the error.
+
+    Raises:
+        DataError: when the scheme is unknown, or there is nothing.
+        StoreError: when an object store refused or could not be reached.
+    """
+    if uri.startswith(SCHEME):
+        return StoreFolder(uri).download(target)
+    if uri.startswith("hf://"):
+        return _download_hub(uri, target)
+    if "://" in uri and not uri.startswith("file://"):
+        scheme = uri.partition("://")[0]
+        *known, last = ("a path", "s3://…", "hf://datasets/…", *also)
+        raise DataError(f"{uri} has the unknown scheme {scheme!r}; give {', '.join(known)} or {last}.")
+    return Path(uri.removeprefix("file://")).expanduser()
 
 
 def _download_hub(uri: str, target: Path) -> Path:
