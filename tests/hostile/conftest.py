@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import yaml
 
-from components.served_model import EncoderConfig
-from tests.index_versions import make_index
+from components.model.served import EncoderConfig
+from tests.factories.index_versions import make_index
 from tests.kserve.running import RunningPredictor, running
 
 MANIFEST = Path(__file__).parents[2] / "kserve" / "inference-service.yaml"

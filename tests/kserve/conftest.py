@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from components.encoder import Encoder
-from tests.index_versions import index_of
+from components.model.encoder import Encoder
+from tests.factories.index_versions import index_of
 from tests.kserve.running import RunningPredictor, running
 
 TEXTS = ["sort the array", "find a path in the graph", "sum the column of a data set", "an edge of the tree"]

@@ -5,13 +5,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from predictor.api.ranking import check_inputs
+from predictor.api.schemas import MODEL, QUERY, Count, StrictRequest, Text, Texts, Versioned
+from predictor.api.versions import demanded, version_fields
 from predictor.engine.index import Found, ServedIndex
-from predictor.ranking import check_inputs
+from predictor.engine.served import Served
 from predictor.refusal import RefusalError, invalid
-from predictor.schemas import MODEL, QUERY, Count, StrictRequest, Text, Texts, Versioned
-from predictor.served import Served
 from predictor.settings import PredictorSettings
-from predictor.versions import demanded, version_fields
 
 INDEX_VERSION_HEADER = "X-Ranklift-Index-Version"
 INDEX_DIGEST_HEADER = "X-Ranklift-Index-Digest"

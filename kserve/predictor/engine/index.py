@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from components.encoder import Embeddings
 from components.index.reader import NOTHING, Index, Positions, open_index
 from components.index.version import IndexManifest
-from components.registry_directory import check_directory
-from components.registry_version import VERSION, VersionManifest
+from components.model.encoder import Embeddings
+from components.registry.directory import check_directory
+from components.registry.version import VERSION, VersionManifest
 from predictor import metrics
 from predictor.refusal import timed_out
 from predictor.settings import PredictorSettings

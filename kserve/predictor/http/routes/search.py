@@ -5,7 +5,6 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from predictor.answers import JsonResponse
 from predictor.api.search import (
     IndexResponse,
     SearchRequest,
@@ -15,8 +14,9 @@ from predictor.api.search import (
     index_of,
     search,
 )
-from predictor.routing import Board, faults
-from predictor.versions import chosen
+from predictor.api.versions import chosen
+from predictor.http.responses import JsonResponse
+from predictor.http.routes.shared import Board, faults
 
 router = APIRouter(tags=["ranklift"])
 
