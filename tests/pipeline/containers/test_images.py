@@ -78,7 +78,9 @@ def test_every_stage_has_an_image_with_a_fixed_tag():
 
 def test_a_pipeline_is_compiled_with_the_images_of_a_tag(tmp_path):
     flags = ["--image-tag", "0123456789ab", "--image-registry", "ghcr.io/you"]
-    result = CliRunner().invoke(app, ["compile", "-o", str(tmp_path / "pipeline.yaml"), *flags])
+    result = CliRunner().invoke(
+        app, ["compile", "-o", str(tmp_path / "pipeline.yaml"), *flags, "--base-models", "a/b,c/d"]
+    )
     assert result.exit_code == 0
     compiled = (tmp_path / "pipeline.yaml").read_text()
     for target in TARGETS:
