@@ -85,7 +85,7 @@ def build_pipeline(
         trial_examples: int = 1000,
         choose_margin: float = 0.01,
     ) -> Outcome:
-        def prepared(model: Any, fingerprint: Any) -> Any:
+        def prepared(model: Any, fingerprint: Any, name: str = "prepare") -> Any:
             task = prepare(
                 data=data,
                 fingerprint=fingerprint,
@@ -104,13 +104,13 @@ def build_pipeline(
                 false_negatives=false_negatives,
                 seed=seed,
             )
-            return staged(task, "prepare").outputs["dataset"]
+            return staged(task, "prepare").set_display_name(name).outputs["dataset"]
 
         # Data at the same place may be new: the look-up is never cached; `prepare` is while it finds the same.
         if is_choosing:
             looked_up = candidates(data=data, evaluation_data=evaluation_data, base_models=base_models)
             found = staged(looked_up, "source", caching=False).outputs
-            trial = prepared(found["first"], found["fingerprint"])
+            trial = prepared(found["first"], found["fingerprint"], "prepare to choose")
             # One after the other: speeds that are measured beside each other on a node are nobody's.
             with dsl.ParallelFor(base_models, name="base-models", parallelism=1) as candidate:
                 measured = staged(
@@ -130,7 +130,7 @@ def build_pipeline(
             collected = dsl.Collected(measured.outputs["measurement"])
             chosen = staged(choose(measurements=collected, choose_margin=choose_margin), "choose").outputs["Output"]
             # Again, as its tokens are those of the base model; the split and the texts are the same.
-            dataset = prepared(chosen, found["fingerprint"])
+            dataset = prepared(chosen, found["fingerprint"], "prepare to train")
         else:
             looked_up = source(data=data, evaluation_data=evaluation_data, base_model=base_model)
             dataset = prepared(base_model, staged(looked_up, "source", caching=False).output)

@@ -43,7 +43,7 @@ def _check_choosing(parameters: Mapping[str, Any]) -> None:
 
     check_names(parameters["base_models"])
     if "choose_margin" in parameters:
-        ChooseOptions(choose_margin=parameters["choose_margin"])
+        ChooseOptions(margin=parameters["choose_margin"])
     if "trial_examples" in parameters:
         MeasureOptions(base_model=parameters["base_models"][0], examples=parameters["trial_examples"])
 

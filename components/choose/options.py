@@ -10,4 +10,4 @@ class ChooseOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    choose_margin: float = Field(default=MARGIN, ge=0, le=1)  #: NDCG@10 that a faster model may be behind the best
+    margin: float = Field(default=MARGIN, ge=0, le=1)  #: NDCG@10 that a faster model may be behind the best

@@ -129,5 +129,5 @@ def _tasks(specification: Mapping[str, Any]) -> dict[str, str]:
     dags = [specification["root"]["dag"]]
     dags += [component["dag"] for component in specification["components"].values() if "dag" in component]
     names = {key: task["taskInfo"]["name"] for dag in dags for key, task in dag["tasks"].items()}
-    names = {key: name for key, name in names.items() if not key.startswith("condition")}
+    names = {key: name for key, name in names.items() if not key.startswith(("condition", "for-loop"))}
     return names | {name: name for name in names.values()}

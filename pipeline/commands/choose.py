@@ -62,11 +62,12 @@ def choose(
         for name in names
     ]
     jobs[0].check()
-    chosen_by = ChooseOptions(choose_margin=margin)
+    chosen_by = ChooseOptions(margin=margin)
+    _check_data(data)
     with working("choose"):
         check_candidates(names)
         with _dataset(data, names[0], dev_queries, seed) as dataset:
-            choice = choose_base_model([measure_apart(dataset, job) for job in jobs], chosen_by.choose_margin)
+            choice = choose_base_model([measure_apart(dataset, job) for job in jobs], chosen_by.margin)
     write_report(choice, report)
     if output is not None:
         choice.write(output)
@@ -78,19 +79,31 @@ def choose(
     answer(choice.model_dump(), "\n\n".join(text), as_json)
 
 
+def _check_data(data: str) -> None:
+    """Raise a DataError where there is no such file or folder; what lies elsewhere is asked for later."""
+    from components.prepare.raw.data import local_data
+
+    if "://" not in data and not _is_dataset(data):
+        local_data(data, Path(data).expanduser())
+
+
+def _is_dataset(data: str) -> bool:
+    from components.dataset.manifest import MANIFEST
+
+    return "://" not in data and (Path(data).expanduser() / MANIFEST).is_file()
+
+
 @contextmanager
 def _dataset(data: str, base_model: str, dev_queries: float, seed: int) -> Iterator[Path]:
     """A dataset version as it is, or one of raw data while the context lasts.
 
     `measure` counts the tokens of each base model anew, so that it does not matter with which the data is prepared.
     """
-    from components.dataset.manifest import MANIFEST
     from components.prepare.options import prepare_options
     from components.prepare.stage import prepare
 
-    given = Path(data).expanduser()
-    if "://" not in data and (given / MANIFEST).is_file():
-        yield given
+    if _is_dataset(data):
+        yield Path(data).expanduser()
         return
     chosen = prepare_options(base_model=base_model, dev_queries=dev_queries, seed=seed)
     with tempfile.TemporaryDirectory(prefix="ranklift-choose-") as scratch:
