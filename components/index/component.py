@@ -22,12 +22,12 @@ def index(
     with Stage("index"):
         from pathlib import Path
 
-        from components.decision import Decision
         from components.index.options import index_options
         from components.index.promote import index_and_promote
         from components.index.stage import Given
-        from components.registry import open_registry
-        from components.settings import home_directory
+        from components.machine.settings import home_directory
+        from components.records.decision import Decision
+        from components.registry.registry import open_registry
 
         record = Decision.read(Path(decision.path))
         given = Given(

@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from components.digest import file_sha256
-from components.encoder import Encoder
 from components.errors import ModelError, StoreError
 from components.evaluate.progress import Progress, silent
 from components.index.corpus import Batch, SortedCorpus, content_of
@@ -16,6 +14,8 @@ from components.index.options import IndexOptions
 from components.index.reader import Index
 from components.index.shard import HASH_BYTES, Passages, Shard, Vectors, shard_bytes
 from components.index.version import ShardEntry, shard_name
+from components.machine.digest import file_sha256
+from components.model.encoder import Encoder
 from components.similarity import comparable
 
 _AT_ONCE = 4096  # texts that are handed to the encoder, which sorts them by length and packs them

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from components.errors import StoreError
 from components.index.shard import Shard, Vectors
 from components.index.version import Graph, IndexManifest, Storage
-from components.served_model import Similarity
+from components.model.served import Similarity
 
 _KINDS = {"float32": "f32", "float16": "f16", "int8": "i8"}
 _LARGEST = 127

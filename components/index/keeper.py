@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Protocol
 
 from components.errors import StoreError
-from components.object_store import ObjectStore
-from components.object_store_faults import DamagedBodyError, RefusedError
+from components.object_store.client import ObjectStore
+from components.object_store.faults import DamagedBodyError, RefusedError
 
 _PRECONDITION_FAILED = 412
 

@@ -9,11 +9,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components.beir import BeirFolder, read_corpus
-from components.dataset import CORPUS
+from components.dataset.beir import BeirFolder, read_corpus
+from components.dataset.manifest import CORPUS
+from components.dataset.text_file import bare_suffix
 from components.errors import DataError
-from components.prepare.readers import SUFFIXES, records_of
-from components.text_file import bare_suffix
+from components.prepare.raw.readers import SUFFIXES, records_of
 
 DATASET = "dataset"  #: as a corpus: that of the dataset version that the model was judged on
 ID_NAMES = ("passage_id", "_id", "id", "doc_id", "docid", "document_id", "pid", "corpus_id")

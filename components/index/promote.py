@@ -3,16 +3,16 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from components.decision import Decision
 from components.errors import StoreError
 from components.index.keeper import StoreKeeper
 from components.index.options import IndexOptions
 from components.index.reader import Index, open_index
 from components.index.stage import Given, Opened, make_index, plan_of, read_corpus, tell
 from components.index.verification import MissedBoundError
-from components.registry import Lineage, Registry, Version
-from components.registry_succession import check_succession, succeed
-from components.registry_version import code_version, key_of, number_of
+from components.records.decision import Decision
+from components.registry.registry import Lineage, Registry, Version
+from components.registry.succession import check_succession, succeed
+from components.registry.version import code_version, key_of, number_of
 
 
 def index_and_promote(

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from components.digest import file_sha256, records_sha256
-from components.encoder import Encoder
 from components.errors import DataError
 from components.evaluate.progress import ProgressLog
 from components.index.corpus import SortedCorpus, sort_corpus
@@ -32,9 +30,11 @@ from components.index.version import (
     graph_name,
     shard_name,
 )
-from components.processor import available_cpus
-from components.registry_version import code_version
-from components.system_faults import system_sentence
+from components.machine.digest import file_sha256, records_sha256
+from components.machine.processor import available_cpus
+from components.machine.system_faults import system_sentence
+from components.model.encoder import Encoder
+from components.registry.version import code_version
 
 _SEARCHES = (64, 128, 256)  # candidates that a search keeps: as few as pass the verification
 

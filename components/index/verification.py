@@ -5,17 +5,17 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from components.encoder import Encoder
+from components.dataset.evaluation_set import EvaluationSet, open_evaluation_set
 from components.errors import StoreError
 from components.evaluate.evaluate import without_itself
 from components.evaluate.metrics import per_query_metrics
 from components.evaluate.search import Ranking
-from components.evaluation_set import EvaluationSet, open_evaluation_set
 from components.index.options import IndexOptions
 from components.index.reader import NOTHING, Hits, Index
 from components.index.shard import Vectors
 from components.index.version import Verification
-from components.scores import HEADLINE
+from components.model.encoder import Encoder
+from components.records.scores import HEADLINE
 from components.similarity import comparable
 
 _K = 10

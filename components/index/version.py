@@ -13,10 +13,10 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from components.digest import records_sha256
-from components.document import Document
 from components.errors import DataError
-from components.served_model import Similarity
+from components.machine.digest import records_sha256
+from components.model.served import Similarity
+from components.records.document import Document
 
 INDEX = "index.json"
 SHARDS = "shards"

@@ -184,7 +184,7 @@ def paragraphs() -> Iterator[str]:
 def _embed(model: Path, output: Path, count: int) -> None:
     from itertools import islice
 
-    from components.encoder import Encoder
+    from components.model.encoder import Encoder
 
     seen: set[str] = set()
     texts = list(islice((text for text in paragraphs() if not (text in seen or seen.add(text))), count))

@@ -2,15 +2,15 @@
 
 import pytest
 
-from components.encoder import Encoder
 from components.errors import RankliftError
 from components.index.reader import open_index
-from components.object_store import ObjectStore
-from components.registry import Registry
-from components.served_model import index_beside
+from components.model.encoder import Encoder
+from components.model.served import index_beside
+from components.object_store.client import ObjectStore
+from components.registry.registry import Registry
 from components.similarity import comparable
-from pipeline.run import run_locally
-from tests.datasets import write_triplets
+from pipeline.local.run import run_locally
+from tests.factories.datasets import write_triplets
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from components.encoder import Encoder
-from tests.evaluation_sets import write_dataset_version
+from components.model.encoder import Encoder
+from tests.factories.evaluation_sets import write_dataset_version
 
 WORDS = "array matrix graph node edge return value sort find path string number file model train test".split()
 

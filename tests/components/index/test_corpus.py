@@ -13,7 +13,7 @@ from components.index.corpus import sort_corpus
 from components.index.passages import LONGEST, Passage, corpus_files, passages_of
 from components.index.shard import HASH_BYTES, content_hash
 from components.index.sources import corpus_passages
-from tests.evaluation_sets import CORPUS, write_beir_folder, write_dataset_version
+from tests.factories.evaluation_sets import CORPUS, write_beir_folder, write_dataset_version
 
 ROWS = [("b", "second text"), ("a", "first text, with an é"), ("ä", "third")]
 

@@ -6,7 +6,7 @@ import pytest
 from components.errors import DataError, StoreError
 from components.index.reader import NOTHING, open_index
 from components.index.version import IndexManifest, graph_name, shard_name
-from tests.index_versions import MODEL, make_index
+from tests.factories.index_versions import MODEL, make_index
 
 IDS = [f"p{number:03}" for number in range(50)]
 TEXTS = [f"the text of {name}, with an é" for name in IDS]

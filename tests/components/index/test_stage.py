@@ -15,7 +15,7 @@ from components.index.verification import MissedBoundError
 from components.index.version import INDEX, shard_name
 from components.similarity import comparable
 from tests.components.index.conftest import texts_of, write_corpus
-from tests.evaluation_sets import CORPUS
+from tests.factories.evaluation_sets import CORPUS
 
 SMALL = IndexOptions(shard_size=16, graph_shards=2, exact_up_to=0, texts=12)
 
