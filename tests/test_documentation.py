@@ -93,7 +93,7 @@ def started(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("page", RUN, ids=name)
 def test_the_blocks_of_a_page_run_as_they_stand(page, started, tmp_path):
     folder = tmp_path / "here"
@@ -121,7 +121,7 @@ def run(page: Path, folder: Path) -> None:
                 wait_until_ready(port)
                 continue
             result = subprocess.run(
-                command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+                command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
             )
             assert result.returncode == 0, f"{code}\n{result.stdout}\n{result.stderr}"
             assert "Traceback" not in result.stderr
