@@ -17,7 +17,7 @@ from components.gate.decide import decide
 from components.gate.options import GateOptions
 from components.records.scores import ScoreFile
 
-QUERIES = (30, 60, 120, 300, 1000)
+QUERIES = (30, 60, 120, 300)
 _GAIN = np.array([1 / np.log2(1 + rank) if 1 <= rank <= 10 else 0.0 for rank in range(1001)])
 
 
