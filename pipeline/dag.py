@@ -14,6 +14,7 @@ from components.evaluate.component import evaluate
 from components.export.component import export
 from components.gate.component import gate
 from components.hold.component import hold
+from components.index.component import index
 from components.measure.component import measure
 from components.prepare.component import prepare
 from components.promote.component import promote
@@ -80,6 +81,9 @@ def build_pipeline(
         min_gain: float = 0.005,
         alpha: float = 0.05,
         guards: dict = {},  # noqa: B006 - KFP reads it as the parameter's default; nobody changes it
+        index_corpus: str = "",
+        index_min_recall: float = 0.98,
+        index_max_ndcg_drop: float = 0.005,
         seed: int = 42,
         base_models: list = [],  # noqa: B006 - as above
         trial_examples: int = 1000,
@@ -112,11 +116,11 @@ def build_pipeline(
             found = staged(looked_up, "source", caching=False).outputs
             trial = prepared(found["first"], found["fingerprint"], "prepare to choose")
             # One after the other: speeds that are measured beside each other on a node are nobody's.
-            with dsl.ParallelFor(base_models, name="base-models", parallelism=1) as candidate:
+            with dsl.ParallelFor(base_models, name="base-models", parallelism=1) as one:
                 measured = staged(
                     measure(
                         dataset=trial,
-                        base_model=candidate,
+                        base_model=one,
                         fingerprint=found["fingerprint"],
                         examples=trial_examples,
                         recipe=recipe,
@@ -176,12 +180,31 @@ def build_pipeline(
                     model=candidate.outputs["served_model"],
                     dataset=dataset,
                     decision=decision,
+                    index_corpus=index_corpus,
                     run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 ),
                 "promote",
                 caching=False,
             )
-            staged(deploy(version=promoted.output), "deploy", caching=False)
+            with dsl.If(index_corpus == "", name="without-index"):
+                staged(deploy(version=promoted.output), "deploy", caching=False)
+            with dsl.If(index_corpus != "", name="with-index"):
+                # The champion moves here, to model and index together: deploy comes after it.
+                indexed = staged(
+                    index(
+                        model=candidate.outputs["served_model"],
+                        dataset=dataset,
+                        decision=decision,
+                        version=promoted.output,
+                        corpus=index_corpus,
+                        min_recall=index_min_recall,
+                        max_ndcg_drop=index_max_ndcg_drop,
+                        run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                    ),
+                    "index",
+                    caching=False,
+                )
+                staged(deploy(version=promoted.output).after(indexed), "deploy", caching=False)
         with dsl.If(verdict != "promote", name="hold"):
             staged(hold(decision=decision), "hold", caching=False)
         return Outcome(dataset, decision, candidate_scores.outputs["scores"], champion_scores.outputs["scores"])

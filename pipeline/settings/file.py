@@ -15,8 +15,8 @@ from components.train.checkpoints.settings import CHECKPOINTS
 from pipeline.containers.images import TARGET_OF, image_tag
 
 STAGES = (
-    "source", "prepare", "measure", "choose", "train", "export", "champion", "evaluate", "gate", "promote", "deploy",
-    "hold",
+    "source", "prepare", "measure", "choose", "train", "export", "champion", "evaluate", "gate", "promote", "index",
+    "deploy", "hold",
 )  # fmt: skip
 SECRETS_FOLDER = "/var/run/secrets/ranklift"
 ACCOUNT_FOLDER = "/var/run/secrets/ranklift-account"  #: the token of an account that one stage alone has
