@@ -12,6 +12,7 @@ _AREA = 900.0  # of the largest model's point
 def front(candidates: Sequence[Candidate], chosen: str) -> str:
     """NDCG@10 against speed, one point for each candidate, its area by size; the Pareto front is joined."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     axis = figure.subplots()
@@ -27,6 +28,9 @@ def front(candidates: Sequence[Candidate], chosen: str) -> str:
     points = sorted((item.texts_per_second, item.trained) for item in candidates if item.on_front)
     axis.plot(*zip(*points, strict=True), color=_FRONT, linewidth=0.8)
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.margins(0.25, 0.2)
     axis.set(xlabel="texts encoded per second (logarithmic)", ylabel="NDCG@10 on dev")
     described = "; ".join(

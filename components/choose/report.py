@@ -11,7 +11,7 @@ from components.records.choice import Candidate, Choice
 def write_report(choice: Choice, path: Path) -> None:
     """Write the page: one file, no network, no script."""
     sections = [
-        f'<p><span class="good">{escape(choice.base_model)}</span> {escape(choice.reason)}</p>',
+        f'<p><span class="good">Recommended: {escape(choice.base_model)}.</span> {escape(choice.reason)}</p>',
         "\n".join(f'<p class="warning">{escape(line)}</p>' for line in choice.warnings),
         section("Candidates", table(HEADER, table_rows(choice)), f"<p class=quiet>{escape(_legend(choice))}</p>"),
         section("Quality and speed", front(choice.candidates, choice.base_model), f"<p class=quiet>{_PICTURE}</p>"),

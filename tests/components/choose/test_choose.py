@@ -133,7 +133,7 @@ def report(tmp_path) -> str:
 
 
 def test_write_report_shows_every_candidate_and_the_recommendation(report):
-    assert '<span class="good">nearly</span>' in report
+    assert '<span class="good">Recommended: nearly.</span>' in report
     for shown in ("below nearly", "nearly *", "Not measured", "no weights", "Quick CPU", "<svg"):
         assert shown in report
     assert "<script" not in report
