@@ -74,7 +74,7 @@ class EncoderConfig(Document):
 
     @classmethod
     def of(cls, directory: Path) -> "EncoderConfig":
-        """The configuration of the exported model in a directory.
+        """Return the configuration of the exported model in a directory.
 
         Raises:
             ModelError: when the directory holds no exported model.

@@ -108,7 +108,7 @@ class VersionManifest(Document):
         return sum(entry.size for entry in self.files.values())
 
     def stored(self) -> bytes:
-        """The bytes that are stored, and whose SHA-256 the champion carries."""
+        """Return the bytes that are stored, and whose SHA-256 the champion carries."""
         return (self.to_json() + "\n").encode("utf-8")
 
 
@@ -118,7 +118,7 @@ def content_digest(files: dict[str, FileEntry]) -> str:
 
 
 def sha256_of(content: bytes) -> str:
-    """The SHA-256 of bytes, as 64 hexadecimal digits."""
+    """Return the SHA-256 of bytes, as 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -155,7 +155,7 @@ def _kinds() -> str:
 
 
 def inventory(directory: Path) -> dict[str, FileEntry]:
-    """The files of a directory that is to become a version; hidden files and the registry's own are left out.
+    """Return the files of a directory that is to become a version; hidden files and the registry's own are left out.
 
     Raises:
         DataError: when it holds a link, a file that can run code when it is loaded, or a name that is not portable.
@@ -195,7 +195,7 @@ def refuse_pickle(path: Path) -> None:
 
 
 def digest_of(kind: Kind, directory: Path, files: dict[str, FileEntry]) -> str:
-    """The digest that a directory declares, after checking what it declares about its own files.
+    """Return the digest that a directory declares, after checking what it declares about its own files.
 
     Raises:
         RankliftError: when the directory is not a dataset version or not an exported model, or is damaged.
@@ -211,7 +211,7 @@ def digest_of(kind: Kind, directory: Path, files: dict[str, FileEntry]) -> str:
 
 
 def code_version() -> str | None:
-    """The version of ranklift that runs; None where it is not installed."""
+    """Return the version of ranklift that runs; None where it is not installed."""
     try:
         return metadata.version("ranklift")
     except metadata.PackageNotFoundError:
@@ -224,7 +224,7 @@ def is_version_name(name: str) -> bool:
 
 
 def check_version_name(version: str) -> str:
-    """The name, when it is one such as "V3".
+    """Return the name, when it is one such as "V3".
 
     Raises:
         RankliftError: when it is not.
@@ -240,5 +240,5 @@ def key_of(kind: Kind, version: str, file: str) -> str:
 
 
 def number_of(version: str) -> int:
-    """The number in a version's name."""
+    """Return the number in a version's name."""
     return int(version[1:])
