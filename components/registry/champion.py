@@ -116,7 +116,7 @@ class Champion(Document):
         return self.current.index
 
     def index_of(self, version: str) -> str | None:
-        """The index that a model version was last named with; None for none."""
+        """Return the index that a model version was last named with; None for none."""
         return next((entry.index for entry in reversed(self.history) if entry.version == version), None)
 
     @property

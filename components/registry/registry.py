@@ -92,7 +92,7 @@ class Registry:
         return self._publish("model", directory, lineage, decision)
 
     def claim_index(self, plan: str) -> str:
-        """The number of the index that follows a plan, whose files may be kept below it from now on.
+        """Return the number of the index that follows a plan, whose files may be kept below it from now on.
 
         Args:
             plan: SHA-256 of everything that determines the index; the same plan gets the same number.
@@ -331,7 +331,7 @@ class Registry:
         return Champion.stored_as(content, etag, CHAMPION)
 
     def _index_for(self, model: VersionManifest, index: str) -> StoredManifest:
-        """The manifest of an index that may be named together with a model."""
+        """Return the manifest of an index that may be named together with a model."""
         stored = self.stored_manifest("index", index)
         if stored.manifest.lineage.model_digest != model.digest:
             raise StoreError(

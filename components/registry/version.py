@@ -143,7 +143,7 @@ class VersionManifest(Document):
 
 
 def without_unset(fields: dict[str, Any], *names: str) -> dict[str, Any]:
-    """The fields of a document without those of these names that are None."""
+    """Return the fields of a document without those of these names that are None."""
     return {name: value for name, value in fields.items() if value is not None or name not in names}
 
 

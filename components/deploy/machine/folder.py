@@ -76,7 +76,7 @@ def index_directory(home: Path, index: str) -> Path:
 
 
 def index_of(home: Path, version: str) -> str | None:
-    """The index that a version on this machine is searched with; None for none."""
+    """Return the index that a version on this machine is searched with; None for none."""
     link = serving_directory(home) / f"{version}{INDEX_SUFFIX}"
     return link.readlink().name if link.is_symlink() else None
 
