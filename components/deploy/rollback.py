@@ -38,8 +38,8 @@ def rollback(
     version = version or _before(registry, champion)
     if version == champion.version:
         raise StoreError(
-            f"{version} is champion already; name another version, or none for the previous champion. `ranklift deploy` "
-            "puts the champion into service again."
+            f"{version} is champion already; name another version, or none for the previous champion. "
+            "`ranklift deploy` puts the champion into service again."
         )
     check_was_champion(version, champion, "rolled back to")
     said = reason or f"Rolled back from {champion.version}."
