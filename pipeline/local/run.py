@@ -125,8 +125,8 @@ def outputs_of(walk: Callable[..., Any], parameters: Mapping[str, Any], log: Run
         raise RankliftError(
             log.sentences[0]
             if log.sentences
-            else f"Stage {stage} ended and left no result, as a container does when it is removed or runs out of memory;"
-            f" read the end of {folder / 'run.log'}."
+            else f"Stage {stage} ended and left no result, as a container does when it is removed or runs out of "
+            f"memory; read the end of {folder / 'run.log'}."
         ) from failure
     if isinstance(failure, RuntimeError):
         raise RankliftError(_failure(log, folder)) from failure

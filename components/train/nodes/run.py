@@ -115,8 +115,8 @@ def _stopping() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         restore()
         raise StoppedError(
-            f"Training was stopped by {signal.Signals(number).name}, and its TrainJob removed; run the same command again "
-            "to resume from the checkpoint in the object store, or to start again where there is none.",
+            f"Training was stopped by {signal.Signals(number).name}, and its TrainJob removed; run the same command "
+            "again to resume from the checkpoint in the object store, or to start again where there is none.",
             signal.Signals(number),
         )
 
