@@ -40,7 +40,7 @@ def build_pipeline(
     settings: PipelineSettings | None = None,
     base_models: Sequence[str] | None = None,
 ) -> Any:
-    """The pipeline, with the container image of each stage where `images` names one, and what `settings` says.
+    """Return the pipeline, with `images` as the stages' container images and `settings` applied to the tasks.
 
     With `base_models` it chooses the base model first: it has the parameter `base_models` in place of `base_model`, by
     default those, and measures each of them. Whether it does is settled here and not by a condition in the pipeline:
@@ -219,7 +219,7 @@ def build_pipeline(
 
 
 def _with_parameters(walk: Callable[..., Any], without: Sequence[str], **defaults: Any) -> Callable[..., Any]:
-    """The walk as KFP is to see it: without some parameters, and others with another default; an empty one is none."""
+    """Return the walk without some parameters, and with another default for others; an empty default is none."""
     signature = inspect.signature(walk)
     kept = {name: parameter for name, parameter in signature.parameters.items() if name not in without}
     for name, default in defaults.items():

@@ -1,6 +1,6 @@
 """The pipeline's parameters, held against every stage's own rules before the first stage begins.
 
-`gate` comes last, and a limit that is no number would otherwise be told after the training.
+`gate` comes last, and a limit that is not a number would otherwise be told after the training.
 """
 
 import json
@@ -89,7 +89,7 @@ def _check_index(parameters: Mapping[str, Any]) -> None:
 
 
 def base_model_names(text: str) -> list[str]:
-    """``"A,B,C"``, or the same as a JSON list, as a list of base models.
+    """Return ``"A,B,C"``, or the same as a JSON list, as a list of base models.
 
     Raises:
         RankliftError: when a name is empty or is there twice.
@@ -107,7 +107,7 @@ def base_model_names(text: str) -> list[str]:
 
 
 def base_model_parameters(base_model: str, base_models: Sequence[str]) -> dict[str, Any]:
-    """What a run is told about its base model: ``base_model``, or ``base_models`` where it is to choose.
+    """Return the parameters for the base model: ``base_model``, or ``base_models`` where the run is to choose.
 
     Raises:
         RankliftError: when there is a base model and a choice besides.

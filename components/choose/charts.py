@@ -10,7 +10,7 @@ _AREA = 900.0  # of the largest model's point
 
 
 def front(candidates: Sequence[Candidate], chosen: str) -> str:
-    """NDCG@10 against speed, one point for each candidate, its area by size; the Pareto front is joined."""
+    """Draw NDCG@10 against speed, one point for each candidate, its area by size; the Pareto front is joined."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
@@ -48,5 +48,5 @@ def _short(name: str) -> str:
 
 
 def _literal(name: str) -> str:
-    """A label that matplotlib does not read as mathematics."""
+    """Return a label that matplotlib does not read as mathematics."""
     return name.replace("$", r"\$")

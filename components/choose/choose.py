@@ -94,7 +94,7 @@ def _candidate(entry: _Entry, entries: Sequence[_Entry]) -> Candidate:
 
 
 def _dominates(other: Measured, ours: Measured) -> bool:
-    """Whether another candidate is at least as good, as fast and as small, and better in one of them."""
+    """Tell whether another candidate is at least as good, as fast and as small, and better in one of them."""
     pairs = [
         (other.quality, ours.quality),
         (other.texts_per_second, ours.texts_per_second),

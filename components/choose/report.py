@@ -31,7 +31,7 @@ _PICTURE = (
 
 
 def table_rows(choice: Choice) -> list[tuple[str, ...]]:
-    """The Pareto table as text, the best candidate first; the recommended one is marked."""
+    """Return the Pareto table as text, the best candidate first; the recommended one is marked."""
     return [_row(candidate, choice.base_model) for candidate in choice.candidates]
 
 

@@ -18,7 +18,7 @@ _KEPT = 5  # lines of what a process said at last
 
 
 def measure_apart(dataset: Path, options: MeasureOptions) -> Measurement:
-    """The measurement of a base model, or why it has none.
+    """Measure a base model, or say why it cannot be measured.
 
     Args:
         dataset: a dataset version.
@@ -41,7 +41,7 @@ def measure_apart(dataset: Path, options: MeasureOptions) -> Measurement:
 
 
 def _run(command: list[str]) -> tuple[int, list[str]]:
-    """The status of a process, and the last lines that it said."""
+    """Return the status of a process, and the last lines that it said."""
     said: list[str] = []
     with StopSignals() as signals:
         child = subprocess.Popen(

@@ -24,7 +24,7 @@ class MeasureOptions(Document):
     seed: int = Field(default=42, ge=0, lt=2**32)
 
     def training(self, epochs: float = 0, max_seq_length: int = 0) -> TrainOptions:
-        """What `train` is asked for.
+        """Return the options for `train`.
 
         Args:
             epochs: 0 is the recipe's.

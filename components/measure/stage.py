@@ -76,7 +76,7 @@ def measure(dataset: Path, options: MeasureOptions, scratch: Path) -> Measured:
 
 
 def reading_length(dataset: Path, base: Path) -> int:
-    """Tokens that `prepare` would have a base model read of this dataset: its own tokenizer measures them.
+    """Return how many tokens `prepare` would have a base model read of this dataset; its own tokenizer counts them.
 
     Raises:
         ModelError: when the dataset has a length of the user's own, and the model fewer positions.
@@ -143,7 +143,7 @@ def _measured(candidate: _Candidate, untouched: ScoreFile, trained: ScoreFile, r
 
 
 def processor_name(cpuinfo: Path = _CPUINFO) -> str:
-    """What the processor calls itself, or the machine's architecture where the system does not tell."""
+    """Return what the processor calls itself, or the machine's architecture where the system does not tell."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

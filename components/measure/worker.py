@@ -24,12 +24,12 @@ class Job(Document):
 
 
 def job_path(folder: Path) -> Path:
-    """Where the job is."""
+    """Return where the job is."""
     return folder / "job.json"
 
 
 def result_path(folder: Path) -> Path:
-    """Where the measurement goes."""
+    """Return where the measurement goes."""
     return folder / "measurement.json"
 
 

@@ -27,7 +27,7 @@ class Candidate(BaseModel):
 
     @property
     def on_front(self) -> bool:
-        """Whether no other candidate is at least as good in everything: it is on the Pareto front."""
+        """Tell whether it is on the Pareto front: no other candidate is at least as good in everything."""
         return not self.dominated_by
 
 

@@ -30,12 +30,12 @@ class Measured(BaseModel):
 
     @property
     def quality(self) -> float:
-        """NDCG@10 after the short training."""
+        """Return NDCG@10 after the short training."""
         return fmean(self.trained.values())
 
     @property
     def untouched(self) -> float:
-        """NDCG@10 of the base model as it comes."""
+        """Return NDCG@10 of the base model as it comes."""
         return fmean(self.zero_shot.values())
 
     @model_validator(mode="after")

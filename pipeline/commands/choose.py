@@ -95,7 +95,7 @@ def _is_dataset(data: str) -> bool:
 
 @contextmanager
 def _dataset(data: str, base_model: str, dev_queries: float, seed: int) -> Iterator[Path]:
-    """A dataset version as it is, or one of raw data while the context lasts.
+    """Give a dataset version as it is, or one of raw data while the context lasts.
 
     `measure` counts the tokens of each base model anew, so that it does not matter with which the data is prepared.
     """

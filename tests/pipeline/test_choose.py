@@ -95,7 +95,7 @@ BAD = {
     "unknown": (["--models", "{skilled},/no/such/model"], "There is no base model at '/no/such/model'"),
     "recipe": (["--models", "{skilled}", "--recipe", "magic"], "There is no recipe 'magic'"),
     "precision": (["--models", "{skilled}", "--precision", "fp8"], "There is no precision 'fp8'"),
-    "margin": (["--models", "{skilled}", "--margin", "-1"], "margin = -1.0 will not do"),
+    "margin": (["--models", "{skilled}", "--margin", "-1"], "margin = -1.0 is invalid"),
 }
 
 

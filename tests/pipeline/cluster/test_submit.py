@@ -79,6 +79,18 @@ class TestSubmit:
         assert sent["pipeline_version_reference"]["pipeline_version_id"] == run.version.version_id
         assert pipelines.experiments[sent["experiment_id"]] == "mine"
 
+    def test_base_models_are_a_list_of_a_pipeline_that_chooses(self, api, pipelines):
+        run = submit(api, ["base_models=a/b,c/d", "seed=7"], None)
+        parameters = pipelines.runs[run.run_id]["runtime_config"]["parameters"]
+        assert parameters == {"base_models": ["a/b", "c/d"], "seed": 7}
+        assert "exec-measure" in pipelines.packages[run.version.version_id]
+        assert run.tasks["candidates"] == "source"
+
+    def test_base_models_with_one_name_are_the_base_model_of_a_run_as_always(self, api, pipelines):
+        run = submit(api, ["base_models=a/b"], None)
+        assert pipelines.runs[run.run_id]["runtime_config"]["parameters"] == {"base_model": "a/b"}
+        assert "exec-measure" not in pipelines.packages[run.version.version_id]
+
     def test_artifacts_go_where_the_settings_say(self, api, pipelines):
         run = submit(api, [], PipelineSettings(pipeline_root="s3://ranklift/runs", service_account="runner"))
         assert pipelines.runs[run.run_id]["service_account"] == "runner"
@@ -98,7 +110,7 @@ class TestSubmit:
         [
             pytest.param("epoch=2", "no parameter epoch; it has alpha, base_model", id="unknown"),
             pytest.param("epochs", "is not NAME=VALUE", id="no value"),
-            pytest.param("seed=two", "--param seed=two will not do; give for example --param seed=32", id="type"),
+            pytest.param("seed=two", "--param seed=two is invalid; give for example --param seed=32", id="type"),
             pytest.param("guards=none", 'for example --param guards={"max_recall_drop"', id="no JSON"),
             pytest.param("data=clicks.csv", "clicks.csv is a path of this machine", id="a local path"),
         ],
@@ -176,7 +188,7 @@ class TestFollow:
 
     def test_one_that_no_longer_knows_the_user_ends_the_following_not_the_run(self, api, pipelines):
         pipelines.refusals = [401]
-        with pytest.raises(RankliftError, match=r"RANKLIFT_KFP_TOKEN .*The run itself goes on, see http"):
+        with pytest.raises(RankliftError, match=r"RANKLIFT_KFP_TOKEN .*The run itself continues at http"):
             self.followed(api, pipelines, HELD)
 
     def test_a_run_that_takes_too_long_is_left_alone(self, api, pipelines):
