@@ -15,6 +15,7 @@ from pipeline.containers.requirements import requirements
 from pipeline.containers.runner import (
     ContainerRun,
     ContainerSettings,
+    _local_paths,
     check_reachable,
     check_readable,
     container_store,
@@ -215,3 +216,11 @@ class TestTorch:
 
     def test_images_without_torch_need_neither(self):
         check_torch(["gate", "promote", "predictor"], BuildOptions("0123456789ab"))
+
+
+def test_local_paths_are_those_of_data_and_of_every_base_model(tmp_path):
+    data, first, second = (tmp_path / name for name in ("triplets.csv", "first", "second"))
+    for path in (data, first, second):
+        path.mkdir()
+    parameters = {"data": str(data), "base_models": [str(first), "a/b", str(second), str(tmp_path / "none")]}
+    assert _local_paths(parameters) == [data, first, second]
