@@ -39,7 +39,7 @@ def test_choose_of_a_dominated_and_a_damaged_model_recommends_the_other(choosabl
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_run_with_several_base_models_trains_the_chosen_one(
     skilled, clumsy, damaged, registry, tmp_path, monkeypatch
 ):
