@@ -115,7 +115,7 @@ def build_pipeline(
             looked_up = candidates(data=data, evaluation_data=evaluation_data, base_models=base_models)
             found = staged(looked_up, "source", caching=False).outputs
             trial = prepared(found["first"], found["fingerprint"], "prepare to choose")
-            # One after the other: speeds that are measured beside each other on a node are nobody's.
+            # One after the other, so that candidates on one node do not slow each other down.
             with dsl.ParallelFor(base_models, name="base-models", parallelism=1) as one:
                 measured = staged(
                     measure(
@@ -133,7 +133,7 @@ def build_pipeline(
                 )
             collected = dsl.Collected(measured.outputs["measurement"])
             chosen = staged(choose(measurements=collected, choose_margin=choose_margin), "choose").outputs["Output"]
-            # Again, as its tokens are those of the base model; the split and the texts are the same.
+            # Prepared again, since the length comes from the base model's tokenizer; texts and split stay the same.
             dataset = prepared(chosen, found["fingerprint"], "prepare to train")
         else:
             looked_up = source(data=data, evaluation_data=evaluation_data, base_model=base_model)
