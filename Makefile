@@ -21,11 +21,12 @@ AUDIT_EXCUSED :=
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*( [a-z-]+)*:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("ranklift needs Python 3.11 or newer; this is %s. Try: make PYTHON=python3.11" % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing ranklift into $(VENV); the first time takes some minutes."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	@touch $@
 
 .PHONY: install venv
@@ -119,6 +120,15 @@ format: $(INSTALLED) ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: lock lock-images
+lock: ## Pin every package with its hashes, where pyproject.toml changed (UPGRADE=1: the newest of all; needs the network)
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9'
+	$(VENV)-lock/bin/python .ci/lock.py packages
+
+lock-images: ## Pin the base images by their digests (needs Docker and the registry)
+	$(PYTHON) .ci/lock.py images
+
 .PHONY: audit
 audit: $(INSTALLED) ## Compare the pinned dependencies with the advisory database (needs the network)
 	$(PYTHON) -m venv $(VENV)-audit
@@ -127,5 +137,5 @@ audit: $(INSTALLED) ## Compare the pinned dependencies with the advisory databas
 
 .PHONY: clean
 clean: ## Remove the environment, caches and built stages; versions and champion in .ranklift stay
-	rm -rf $(VENV) $(VENV)-audit $(WORK) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-audit $(VENV)-lock $(WORK) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
