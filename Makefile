@@ -102,7 +102,7 @@ docker-sbom: $(INSTALLED) ## List what each image contains, as CycloneDX, in dis
 
 .PHONY: docker-push sign-images
 docker-push: ## Push the images to RANKLIFT_IMAGE_REGISTRY and write their digests into dist/images.json
-	$(PYTHON) -m pipeline.containers.push dist/images.json
+	$(PYTHON) -m pipeline.containers.runner.push dist/images.json
 
 sign-images: ## Sign the pushed images by digest, without a key (needs cosign)
 	$(PYTHON) .ci/release.py sign-images dist/images.json
@@ -114,6 +114,10 @@ docker-down: $(INSTALLED) ## Stop them; versions and champion stay
 	$(BIN)/python -m pipeline.containers.compose down
 
 deploy: docker-build docker-up ## Build the images and serve the champion with them
+
+.PHONY: docs
+docs: $(INSTALLED) ## Build the documentation as a site in dist/docs, which opens without a network
+	$(BIN)/mkdocs build --quiet
 
 .PHONY: lint lint-workflows format
 lint: $(INSTALLED) ## Check style, types and what bandit knows of security
