@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from components.errors import RankliftError
 from components.machine.system_faults import system_sentence
 from components.stage import invalid_value
-from pipeline.commands import cluster, registry, run, serving, stages
+from pipeline.commands import cluster, datasets, models, release, run, serving, stages, upkeep
 
 _OURS = {"components", "pipeline", "predictor"}
 
@@ -31,12 +31,12 @@ app.command()(stages.export)
 app.command()(stages.evaluate)
 app.command()(stages.gate)
 app.command()(serving.serve)
-app.command()(registry.deploy)
-app.command()(registry.rollback)
-app.command()(registry.prune)
-app.command()(registry.verify)
-app.add_typer(registry.models, name="models")
-app.add_typer(registry.datasets, name="datasets")
+app.command()(release.deploy)
+app.command()(release.rollback)
+app.command()(upkeep.prune)
+app.command()(upkeep.verify)
+app.add_typer(models.models, name="models")
+app.add_typer(datasets.datasets, name="datasets")
 
 
 def main() -> None:

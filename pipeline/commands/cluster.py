@@ -13,9 +13,7 @@ from pipeline.console import AsJson, answer, tell
 def submit(
     endpoint: Annotated[str | None, typer.Option(help="Kubeflow Pipelines' URL; or RANKLIFT_KFP_ENDPOINT.")] = None,
     data: Annotated[str | None, typer.Option(help="s3://…, hf://datasets/… or demo://docstrings.")] = None,
-    param: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE of the pipeline, such as epochs=2; may be repeated.")
-    ] = None,
+    param: options.Parameters = None,
     settings: options.SettingsFile = None,
     follow: Annotated[
         bool, typer.Option("--follow", help="Stay until the run's end; status 0 promoted, 1 held.")

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pipeline.commands.options import Context, Namespace, StoreSettings
 from pipeline.console import tell
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 class Where(NamedTuple):
     """What `--context`, `--namespace` and `--settings` say; the registry is a cluster's when any of them is there."""
 
-    context: str | None = None
-    namespace: str | None = None
-    settings: Path | None = None
+    context: Context = None
+    namespace: Namespace = None
+    settings: StoreSettings = None
 
     @property
     def on_cluster(self) -> bool:
