@@ -15,7 +15,7 @@ class Parameter(NamedTuple):
     """Name, type, default, bounds and meaning, all from one field of one stage's options."""
 
     name: str
-    stage: str
+    stages: tuple[str, ...]  #: whose option it is
     kind: type  #: as KFP passes it: str, int, float, bool, dict or list
     default: Any  #: as KFP passes it
     bounds: dict[str, float]  #: such as ``{"≥": 0}``
@@ -36,7 +36,7 @@ class Parameter(NamedTuple):
 
     def bounds_text(self) -> str:
         """Return the bounds for people; empty where there are none."""
-        return ", ".join(f"{sign} {bound:,g}" for sign, bound in self.bounds.items())
+        return ", ".join(f"{sign} {bound:,}" for sign, bound in self.bounds.items())
 
 
 def declared(options: type[Options], name: str) -> Parameter:
@@ -46,7 +46,7 @@ def declared(options: type[Options], name: str) -> Parameter:
     default = field.get_default(call_default_factory=True)
     return Parameter(
         name=name,
-        stage=options.stage,
+        stages=(options.stage,),
         kind=kind,
         default=kind(",".join(default) if isinstance(default, tuple) else default),
         bounds=_bounds(field),

@@ -24,16 +24,26 @@ from components.train.options import TrainOptions, check_shares
 from pipeline.declaration import Parameter, declared, public_fields
 
 #: The options that the pipeline sets, by stage. `seed` is one parameter of the pipeline, for every stage that has it.
-_OPTIONS: Mapping[type[Options], Sequence[str]] = {
+STAGE_PARAMETERS: Mapping[type[Options], Sequence[str]] = {
     RawDataOptions: public_fields(RawDataOptions),
     PrepareOptions: public_fields(PrepareOptions),
     TrainOptions: ("recipe", "epochs", "batch_size", "learning_rate", "processes", "num_nodes", "seed"),
     ExportOptions: ("precision",),
     GateParameters: public_fields(GateParameters),
 }
-PARAMETERS: Mapping[str, Parameter] = {
-    name: declared(options, name) for options, names in _OPTIONS.items() for name in names
-}
+
+
+def _parameters() -> dict[str, Parameter]:
+    found: dict[str, Parameter] = {}
+    for options, names in STAGE_PARAMETERS.items():
+        for parameter in (declared(options, name) for name in names):
+            before = found.get(parameter.name)
+            stages = (*before.stages, *parameter.stages) if before else parameter.stages
+            found[parameter.name] = parameter._replace(stages=stages)
+    return found
+
+
+PARAMETERS: Mapping[str, Parameter] = _parameters()
 #: Those that may name a file or folder of this machine.
 LOCAL_PATHS = ("data", "base_model", "evaluation_data")
 _Some = TypeVar("_Some", bound=Options)
@@ -98,7 +108,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     Raises:
         RankliftError: with the parameter, its value and one that works.
     """
-    for options, names in _OPTIONS.items():
+    for options, names in STAGE_PARAMETERS.items():
         options.of(**{name: parameters[name] for name in names if name in parameters})
     training = _options(TrainOptions, parameters)
     check_shares(training, max(1, training.processes) * training.num_nodes)
@@ -115,4 +125,4 @@ def check_for_machine(parameters: Mapping[str, Any]) -> None:
 
 
 def _options(options: type[_Some], parameters: Mapping[str, Any]) -> _Some:
-    return options.of(**{name: parameters[name] for name in _OPTIONS[options] if name in parameters})
+    return options.of(**{name: parameters[name] for name in STAGE_PARAMETERS[options] if name in parameters})

@@ -71,6 +71,10 @@ class GateOptions(_Thresholds):
         return self
 
 
+#: What `guards` may name.
+GUARD_NAMES = [name for name in GateOptions.model_fields if name not in _Thresholds.model_fields]
+
+
 class GateParameters(_Thresholds):
     """The gate's options as a command line and a pipeline's parameters give them."""
 
@@ -90,10 +94,9 @@ class GateParameters(_Thresholds):
         Raises:
             RankliftError: when there is no such guard, or its limit is invalid.
         """
-        names = GateOptions.model_fields.keys() - _Thresholds.model_fields.keys()
         for name, limit in self.guards.items():
-            if name not in names:
-                raise RankliftError(f"There is no guard {name!r}; use one of {', '.join(sorted(names))}.")
+            if name not in GUARD_NAMES:
+                raise RankliftError(f"There is no guard {name!r}; use one of {', '.join(sorted(GUARD_NAMES))}.")
             if limit == OFF and name not in GUARDS:
                 raise RankliftError(f"{name} cannot be switched off; give it a number.")
         limits = {name: None if limit == OFF else limit for name, limit in self.guards.items()}

@@ -60,7 +60,8 @@ def doctor(
 
     Example: ranklift doctor --endpoint http://127.0.0.1:8888 --namespace ranklift
     """
-    from components.machine.settings import ServingSettings, home_directory
+    from components.deploy.settings import ServingSettings
+    from components.machine.settings import home_directory
     from pipeline.cluster.pipelines_api import PipelinesSettings
     from pipeline.cluster.store import Place
     from pipeline.doctor.examine import examine

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from components.deploy.settings import ServingSettings
 from components.errors import RankliftError
 from components.machine.private_files import private_folder
-from components.machine.settings import ServingSettings
 from components.object_store.client import ObjectStoreSettings
 from components.object_store.embedded import embedded_store
 from components.records.decision import Decision
