@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from components.errors import RankliftError
 from components.machine.system_faults import system_sentence
 from components.stage import invalid_value
-from pipeline.commands import cluster, datasets, models, release, run, serving, stages, upkeep
+from pipeline.commands import cluster, datasets, indexes, models, release, run, serving, stages, upkeep
 
 _OURS = {"components", "pipeline", "predictor"}
 
@@ -30,6 +30,7 @@ app.command()(stages.train)
 app.command()(stages.export)
 app.command()(stages.evaluate)
 app.command()(stages.gate)
+app.command()(stages.index)
 app.command()(serving.serve)
 app.command()(release.deploy)
 app.command()(release.rollback)
@@ -37,6 +38,7 @@ app.command()(upkeep.prune)
 app.command()(upkeep.verify)
 app.add_typer(models.models, name="models")
 app.add_typer(datasets.datasets, name="datasets")
+app.add_typer(indexes.indexes, name="indexes")
 
 
 def main() -> None:

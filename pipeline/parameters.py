@@ -9,7 +9,7 @@ before the first stage starts: the gate comes last, and what is wrong there woul
 import functools
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -17,35 +17,43 @@ from pydantic import TypeAdapter, ValidationError
 from components.errors import RankliftError
 from components.export.options import ExportOptions
 from components.gate.options import GateParameters
+from components.index.options import CorpusOptions, IndexOptions
 from components.options import Options
 from components.prepare.options import PrepareOptions, RawDataOptions
 from components.train.nodes.settings import TrainJobSettings
 from components.train.options import TrainOptions, check_shares
 from pipeline.declaration import Parameter, declared, public_fields
 
-#: The options that the pipeline sets, by stage. `seed` is one parameter of the pipeline, for every stage that has it.
-STAGE_PARAMETERS: Mapping[type[Options], Sequence[str]] = {
-    RawDataOptions: public_fields(RawDataOptions),
-    PrepareOptions: public_fields(PrepareOptions),
-    TrainOptions: ("recipe", "epochs", "batch_size", "learning_rate", "processes", "num_nodes", "seed"),
-    ExportOptions: ("precision",),
-    GateParameters: public_fields(GateParameters),
+
+def _same(names: Iterable[str]) -> dict[str, str]:
+    return {name: name for name in names}
+
+
+#: By the options that declare them: the name of each parameter, and of the field. `seed` is one parameter for all.
+STAGE_PARAMETERS: Mapping[type[Options], Mapping[str, str]] = {
+    RawDataOptions: _same(public_fields(RawDataOptions)),
+    PrepareOptions: _same(public_fields(PrepareOptions)),
+    TrainOptions: _same(["recipe", "epochs", "batch_size", "learning_rate", "processes", "num_nodes", "seed"]),
+    ExportOptions: _same(["precision"]),
+    GateParameters: _same(public_fields(GateParameters)),
+    CorpusOptions: {"index_corpus": "corpus"},
+    IndexOptions: {"index_min_recall": "min_recall", "index_max_ndcg_drop": "max_ndcg_drop"},
 }
 
 
 def _parameters() -> dict[str, Parameter]:
     found: dict[str, Parameter] = {}
     for options, names in STAGE_PARAMETERS.items():
-        for parameter in (declared(options, name) for name in names):
-            before = found.get(parameter.name)
-            stages = (*before.stages, *parameter.stages) if before else parameter.stages
-            found[parameter.name] = parameter._replace(stages=stages)
+        for name, field in names.items():
+            parameter = declared(options, field)
+            before = found[name].stages if name in found else ()
+            found[name] = parameter._replace(name=name, stages=(*before, *parameter.stages))
     return found
 
 
 PARAMETERS: Mapping[str, Parameter] = _parameters()
 #: Those that may name a file or folder of this machine.
-LOCAL_PATHS = ("data", "base_model", "evaluation_data")
+LOCAL_PATHS = ("data", "base_model", "evaluation_data", "index_corpus")
 _Some = TypeVar("_Some", bound=Options)
 
 
@@ -108,21 +116,33 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     Raises:
         RankliftError: with the parameter, its value and one that works.
     """
-    for options, names in STAGE_PARAMETERS.items():
-        options.of(**{name: parameters[name] for name in names if name in parameters})
+    for options in STAGE_PARAMETERS:
+        _options(options, parameters)
     training = _options(TrainOptions, parameters)
     check_shares(training, max(1, training.processes) * training.num_nodes)
 
 
-def check_for_machine(parameters: Mapping[str, Any]) -> None:
-    """Raise a RankliftError where this machine, which is to run the stages, cannot do what the parameters ask for."""
-    from components.export.model import choose_precision
+def check_here(parameters: Mapping[str, Any], *, in_processes: bool) -> None:
+    """Raise a RankliftError where a run on this machine cannot do what the parameters ask for.
 
+    Args:
+        parameters: of the pipeline.
+        in_processes: whether the stages run in this installation, and not in containers.
+    """
+    if corpus := _options(CorpusOptions, parameters).corpus:
+        from components.index.sources import check_corpus
+
+        check_corpus(corpus)
+    if not in_processes:
+        return
     if _options(ExportOptions, parameters).precision == "bf16":
+        from components.export.model import choose_precision
+
         choose_precision("bf16")  # asks the processor
     if _options(TrainOptions, parameters).num_nodes > 1:
         TrainJobSettings.from_environment()
 
 
 def _options(options: type[_Some], parameters: Mapping[str, Any]) -> _Some:
-    return options.of(**{name: parameters[name] for name in STAGE_PARAMETERS[options] if name in parameters})
+    named = STAGE_PARAMETERS[options]
+    return options.of(**{field: parameters[name] for name, field in named.items() if name in parameters})

@@ -42,7 +42,7 @@ def parameters_page() -> str:
         declared(options, name)
         for options, names in STAGE_PARAMETERS.items()
         for name in public_fields(options)
-        if name not in names
+        if name not in names.values()
     ]
     limits = [declared(GateOptions, name) for name in GUARD_NAMES]
     return "\n".join(

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from components.errors import RankliftError
+from components.index.options import DATASET
 from pipeline.cluster.pipelines_api import PIPELINE, PipelinesApi, PipelineVersion
 from pipeline.compile import compile_pipeline
 from pipeline.parameters import check_parameters, read_parameters
@@ -68,9 +69,9 @@ def submit(
 def check_for_cluster(values: Mapping[str, Any], settings: PipelineSettings | None) -> None:
     """Raise a RankliftError where a cluster that is set up by these settings cannot do what the parameters ask for."""
     check_parameters(values)
-    for name in ("data", "evaluation_data"):
+    for name in ("data", "evaluation_data", "index_corpus"):
         uri = values.get(name)
-        if uri and "://" not in uri:
+        if uri and "://" not in uri and uri != DATASET:
             raise RankliftError(
                 f"{name}={uri} is a path of this machine, which the cluster cannot read; upload it, and give for "
                 f"example {name}=s3://ranklift/raw/{Path(uri).name}."

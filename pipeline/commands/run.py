@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from components.index.options import DATASET
 from pipeline.commands import options
 from pipeline.commands.groups import RunParameters, grouped
 from pipeline.console import AsJson, answer, progress_display, table, tell
@@ -22,7 +23,7 @@ def run(
     image_registry: options.ImageRegistry = "",
     as_json: AsJson = False,
 ) -> None:
-    """Run the whole pipeline here: prepare, train, export, evaluate, gate, promote, deploy.
+    """Run the whole pipeline here: prepare, train, export, evaluate, gate, promote, index, deploy.
 
     Example: ranklift run --data clicks.parquet
     """
@@ -34,7 +35,9 @@ def run(
     from pipeline.local.run import run_locally
 
     chosen = {"data": data, **parameters}
-    chosen |= {name: _absolute(chosen[name]) for name in LOCAL_PATHS}
+    chosen |= {
+        name: _absolute(chosen[name]) for name in LOCAL_PATHS if (name, chosen[name]) != ("index_corpus", DATASET)
+    }
     home = home_directory()
     containers = container_run(image_tag, image_registry) if runner == "docker" else None
     serve = serve_in_container(containers) if containers else running_predictor

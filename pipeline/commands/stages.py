@@ -8,6 +8,7 @@ import typer
 
 from components.export.options import ExportOptions
 from components.gate.options import GateParameters
+from components.index.options import IndexOptions
 from components.prepare.options import PrepareOptions
 from components.train.options import TrainOptions
 from pipeline.commands.groups import grouped
@@ -175,3 +176,34 @@ def gate(
         decision.write(output)
     answer(decision.model_dump(), decision.reason, as_json)
     raise typer.Exit(0 if decision.verdict == "promote" else 1)
+
+
+@grouped
+def index(
+    *,
+    model: Annotated[Path, typer.Argument(help="An exported model.")],
+    corpus: Annotated[str, typer.Option(help=PARAMETERS["index_corpus"].description)],
+    output: Output,
+    data: Annotated[
+        Path | None, typer.Option(help="A dataset version or a BEIR folder, whose queries verify the index.")
+    ] = None,
+    split: Split = "test",
+    former: Annotated[Path | None, typer.Option(help="An index of this model, whose vectors are used again.")] = None,
+    options: IndexOptions,
+    as_json: AsJson = False,
+) -> None:
+    """Embed a corpus with an exported model and build what searches it; goes on where it was stopped.
+
+    Example: ranklift index served --corpus passages.parquet --data dataset -o index
+    """
+    from components.index.stage import Given, index_into
+
+    with working("index"):
+        manifest = index_into(Given(model, corpus, data, split), output, options, former)
+    found = manifest.verification
+    told = f"recall@10 {found.recall:.4f} on {found.queries} queries" if found else "not verified: no --data was named"
+    answer(
+        {"digest": manifest.digest, **manifest.model_dump(mode="json")},
+        f"{output}: {manifest.count:,} passages, {told}, digest {manifest.digest[:12]}",
+        as_json,
+    )

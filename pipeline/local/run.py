@@ -18,7 +18,7 @@ from components.records.scores import ScoreFile
 from pipeline.compile import compile_pipeline
 from pipeline.containers.runner import ContainerRun, container_store, docker_runner
 from pipeline.local.run_log import RunLog, StageTime
-from pipeline.parameters import check_for_machine, check_parameters
+from pipeline.parameters import check_here, check_parameters
 
 
 class RunResult(NamedTuple):
@@ -63,8 +63,7 @@ def run_locally(
     from kfp import components
 
     check_parameters(parameters)
-    if containers is None:
-        check_for_machine(parameters)
+    check_here(parameters, in_processes=containers is None)
     folder = private_folder(home / "runs") / datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     log = RunLog(folder / "run.log", tell)
     compile_pipeline(folder / "pipeline.yaml", containers.images if containers else None)
