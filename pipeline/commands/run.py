@@ -35,9 +35,8 @@ def run(
     from pipeline.local.run import run_locally
 
     chosen = {"data": data, **parameters}
-    chosen |= {
-        name: _absolute(chosen[name]) for name in LOCAL_PATHS if (name, chosen[name]) != ("index_corpus", DATASET)
-    }
+    paths = [name for name in LOCAL_PATHS if (name, chosen[name]) != ("index_corpus", DATASET)]
+    chosen |= {name: _absolute(chosen[name]) for name in paths}
     home = home_directory()
     containers = container_run(image_tag, image_registry) if runner == "docker" else None
     serve = serve_in_container(containers) if containers else running_predictor

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from components.errors import DataError, ModelError
+from components.errors import DataError, ModelError, RankliftError
 from components.index.graph import build_graph
 from components.index.keeper import FolderKeeper
 from components.index.options import IndexOptions
