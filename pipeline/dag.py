@@ -38,7 +38,7 @@ def build_pipeline(
     settings: PipelineSettings | None = None,
     defaults: Mapping[str, Any] | None = None,
 ) -> Any:
-    """The pipeline; its parameters' types and defaults are declared by the stages, see `pipeline.parameters`.
+    """Return the pipeline; its parameters' types and defaults are declared by the stages, see `pipeline.parameters`.
 
     Args:
         images: the container image of each stage, where it is not in the settings.

@@ -79,7 +79,7 @@ def publish(given: Given, registry: Registry, options: IndexOptions, home: Path,
 
 
 def former_index(registry: Registry, model_digest: str, home: Path) -> Index | None:
-    """The newest index of a model, fetched; None where there is none."""
+    """Return the newest index of a model, fetched; None where there is none."""
     same = [it for it in registry.list_versions("index") if it.lineage.model_digest == model_digest]
     if not same:
         return None

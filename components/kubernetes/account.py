@@ -14,7 +14,7 @@ _OWN = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 def account_folder() -> Path:
-    """The folder with the files ``token`` and ``ca.crt``."""
+    """Return the folder with the files ``token`` and ``ca.crt``."""
     return Path(os.environ.get(VARIABLE) or _OWN)
 
 
@@ -32,7 +32,7 @@ def is_pod() -> bool:
 
 
 def pod_namespace() -> str:
-    """The namespace of the pod that this process runs in; empty where it runs in none."""
+    """Return the namespace of the pod that this process runs in; empty where it runs in none."""
     own = _OWN / "namespace"
     return own.read_text(encoding="utf-8").strip() if own.is_file() else ""
 

@@ -23,12 +23,12 @@ class MachineSettings(BaseSettings):
 
 
 def home_directory() -> Path:
-    """The absolute path of ranklift's data folder."""
+    """Return the absolute path of ranklift's data folder."""
     return MachineSettings().home.absolute()
 
 
 def cache_directory(name: str) -> Path | None:
-    """The folder of one cache; None where nothing is to be kept between runs."""
+    """Return the folder of one cache; None where nothing is to be kept between runs."""
     cache = MachineSettings().cache
     return cache.absolute() / name if cache else None
 

@@ -36,7 +36,7 @@ class TrainingReport(Document):
     options: TrainOptions
 
     def headline(self) -> dict[str, float]:
-        """The numbers that the KFP UI shows beside the stage."""
+        """Return the numbers that the KFP UI shows beside the stage."""
         losses = [entry["loss"] for entry in self.history if "loss" in entry]
         return {
             "triplets": float(self.triplets),
