@@ -141,7 +141,7 @@ def _serve_the_champion(
             deploy(now.version, registry, home, settings, max(now.current.number, len(before.history)))
     except RankliftError as error:
         return (
-            f"{version} may still serve, as the champion could not be put back ({error}); "
+            f"{version} may still serve, as the champion could not be restored ({error}); "
             f"`{_command('', settings)}` does that, `{_command(version, settings)}` makes {version} champion."
         )
     return ""

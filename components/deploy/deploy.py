@@ -26,7 +26,7 @@ def deploy(
         number: of the entry that the version is to have in the champion's history; the one that it has when None.
 
     Raises:
-        NotDeployedError: with the reason, after what served before was put back.
+        NotDeployedError: with the reason, after what served before was restored.
         RankliftError: when it could not even begin.
     """
     if settings.on_cluster:

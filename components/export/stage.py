@@ -38,9 +38,7 @@ def export_for_dataset(
     """
     chosen = options or ExportOptions()
     if dataset is None and chosen.precision == "int8":
-        raise ModelError(
-            "int8 is calibrated on texts of your own; give a dataset version or a BEIR folder with --data."
-        )
+        raise ModelError("int8 is calibrated on your own texts; give a dataset version or a BEIR folder with --data.")
     manifest = DatasetManifest.of(dataset) if dataset is not None and (dataset / MANIFEST).is_file() else None
     return export_model(
         model,

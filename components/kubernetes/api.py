@@ -275,10 +275,12 @@ class KubernetesApi:
 
     def _refusal(self, status: int, message: str, verb: str, kind: Kind, place: str) -> str:
         if status == 403 and not any(word in message for word in _ADMISSION):
-            return f"The cluster does not allow to {verb} {place}; its Role needs the rule {kind.rule(verb)}."
+            return (
+                f"The cluster does not allow this account to {verb} {place}; its Role needs the rule {kind.rule(verb)}."
+            )
         if status == 401:
             return (
-                f"The cluster's API at {self.host} does not know who asks (401); log in to it again until "
+                f"The cluster's API at {self.host} does not accept your login (401); log in again until "
                 "`kubectl auth whoami` answers."
             )
         if status == 404:

@@ -47,7 +47,7 @@ def resolve_base_model(name: str, tell: Callable[[str], None], *, fallback: bool
     except ModelError as error:
         if not fallback:
             raise ModelError(f"{error} {HOW_TO_NAME}") from error
-        tell(f"{error} The base model is {PACKAGED_DEFAULT} instead, which is trained for texts of one kind.")
+        tell(f"{error} The base model is {PACKAGED_DEFAULT} instead, which is trained for symmetric search.")
         return PACKAGED_DEFAULT
     tell(f"The base model is {HUB_DEFAULT}.")
     return HUB_DEFAULT
@@ -137,7 +137,7 @@ def open_model(directory: Path, **options: Any) -> "SentenceTransformer":
         # libraries below has exceptions of its own for these.
         raise ModelError(
             f"{directory} cannot be opened ({first_line(error)}); give a model of sentence-transformers that has whole "
-            "weights and no code of its own."
+            "weights and no custom code."
         ) from error
     _apply_passage_prompt(model)
     return model

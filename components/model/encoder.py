@@ -221,7 +221,7 @@ def _check_files(directory: Path, config: EncoderConfig, verify: bool) -> None:
     for name, expected in config.files.items():
         path = directory / name
         if not path.is_file():
-            raise ModelError(f"{directory} is not a whole model: {name} is missing; export or download it again.")
+            raise ModelError(f"{directory} is not a complete model: {name} is missing; export or download it again.")
         if verify and (found := file_sha256(path)) != expected:
             raise ModelError(
                 f"{path} is damaged: its SHA-256 is {found[:12]}… where encoder.json says {expected[:12]}…; "

@@ -206,7 +206,7 @@ class PipelinesApi:
         except ApiException as error:
             raise UnavailableError(self._refusal(error, what), int(error.status or 0)) from None
         except json.JSONDecodeError:
-            raise UnavailableError(f"What answers at {self.endpoint} when asked to {what} is no JSON.", 404) from None
+            raise UnavailableError(f"What answers at {self.endpoint} when asked to {what} is not JSON.", 404) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             reason = getattr(error, "reason", error)
             raise UnavailableError(

@@ -152,7 +152,7 @@ def check_reachable(store: ObjectStoreSettings, network: str) -> None:
     if urlsplit(store.endpoint).hostname in {"localhost", "127.0.0.1", "::1"} and network != "host":
         raise RankliftError(
             f"RANKLIFT_S3_ENDPOINT={store.endpoint} is this machine, and inside a container the container itself; give "
-            "an address that containers reach, or run them in this machine's network with RANKLIFT_DOCKER_NETWORK=host."
+            "an address that containers reach, or run them on this machine's network with RANKLIFT_DOCKER_NETWORK=host."
         )
 
 

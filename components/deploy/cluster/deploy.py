@@ -48,7 +48,7 @@ def deploy_on_cluster(
         tell: shows one line of progress.
 
     Raises:
-        NotDeployedError: with the reason, after what served before was put back; a DeployStoppedError after a signal.
+        NotDeployedError: with the reason, after what served before was restored; a DeployStoppedError after a signal.
         RankliftError: when it could not even begin.
     """
     rollout = rollout or Rollout(KubernetesApi.connect(settings.kubernetes_context), settings)

@@ -34,7 +34,7 @@ def json_records(path: Path) -> Iterator[Record]:
     """Yield the objects of a JSON Lines file; each may have other columns than the one before.
 
     Raises:
-        DataError: when a line is no JSON object, or the file cannot be read.
+        DataError: when a line is not JSON object, or the file cannot be read.
     """
     for line, fields in numbered_objects(path):
         yield Record(line, fields)

@@ -99,7 +99,7 @@ def process_count(processes: int) -> int:
     gpus = torch.cuda.device_count()
     if gpus and processes > gpus:
         raise ModelError(
-            f"{processes} processes were asked for, and {gpus} GPUs are visible here; set --processes to {gpus}, or to "
+            f"{processes} processes were requested, and {gpus} GPUs are visible here; set --processes to {gpus}, or to "
             "0 for one on each."
         )
     return processes or max(1, gpus)
@@ -243,7 +243,7 @@ def _raise_ending(
         raise Ending.read(records[0]).error()
     if stopped_by is not None and status:
         raise StoppedError(
-            f"Training was stopped by {stopped_by.name} before it could save; run the same again.", stopped_by
+            f"Training was stopped by {stopped_by.name} before it could save; run the same command again.", stopped_by
         )
     if status:
         sys.stderr.writelines(kept)

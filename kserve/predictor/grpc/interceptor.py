@@ -113,7 +113,7 @@ class Interceptor(aio.ServerInterceptor):
     def _check_token(self, context: aio.ServicerContext[Any, Any]) -> None:
         given = dict(context.invocation_metadata() or ()).get("authorization", "")
         if not hmac.compare_digest(str(given).encode(), f"Bearer {self._token}".encode()):
-            raise RefusalError(401, "A bearer token is needed, and was not given or is wrong.")
+            raise RefusalError(401, "The bearer token is missing or wrong.")
 
     def _check_message(self, message: bytes, name: str, share: Share) -> None:
         """Refuse a message that does not fit in, or that would take long to read."""

@@ -186,7 +186,7 @@ class TestFollow:
 
     def test_one_that_no_longer_knows_the_user_ends_the_following_not_the_run(self, api, pipelines):
         pipelines.refusals = [401]
-        with pytest.raises(RankliftError, match=r"RANKLIFT_KFP_TOKEN .*The run itself goes on, see http"):
+        with pytest.raises(RankliftError, match=r"RANKLIFT_KFP_TOKEN .*The run itself continues at http"):
             self.followed(api, pipelines, HELD)
 
     def test_a_run_that_takes_too_long_is_left_alone(self, api, pipelines):
