@@ -98,7 +98,7 @@ def _fault(guard: Guard) -> str:
 
 
 def _sensitivity(decision: Decision, failed: Sequence[Guard]) -> str:
-    """What the evaluation set could have shown at all."""
+    """Return what the evaluation set could have shown at all."""
     effect = decision.minimum_detectable_effect
     power = decision.settings["power"]
     if effect is None:

@@ -79,7 +79,7 @@ def publish(given: Given, registry: Registry, options: IndexOptions, home: Path,
 
 
 def former_index(registry: Registry, model_digest: str, home: Path, folder: Path) -> Index | None:
-    """The newest index of a model; None where there is none.
+    """Return the newest index of a model; None where there is none.
 
     Args:
         registry: where it is kept.

@@ -84,7 +84,7 @@ def tell(line: str) -> None:
 
 
 def read_corpus(opened: Opened, scratch: Path, former: Index | None = None) -> SortedCorpus:
-    """The corpus in the order of an index, with what the former index holds of it."""
+    """Return the corpus in the order of an index, with what the former index holds of it."""
     with _full_disk():
         passages = corpus_passages(opened.given.corpus, opened.given.dataset, scratch)
         corpus = sort_corpus(passages, scratch, _hashes(former))
@@ -94,7 +94,7 @@ def read_corpus(opened: Opened, scratch: Path, former: Index | None = None) -> S
 
 
 def plan_of(opened: Opened, corpus: SortedCorpus) -> str:
-    """The digest of everything that determines an index: the same plan goes on with what an earlier one left."""
+    """Return the digest of everything that determines an index: the same plan goes on with what an earlier one left."""
     options = opened.options.model_dump_json(exclude={"min_recall", "max_ndcg_drop", "queries"})
     return records_sha256([opened.encoder.digest, corpus.digest, options])
 
@@ -190,7 +190,7 @@ class _Start(NamedTuple):
     held: Held
 
     def graph(self, number: int, settings: Graph, options: IndexOptions) -> Former | None:
-        """The former index's graph of the same place, where it was built in the same way."""
+        """Return the former index's graph of the same place, where it was built in the same way."""
         if self.former is None or self.former.manifest.graph is None:
             return None
         manifest = self.former.manifest
@@ -243,7 +243,7 @@ def _tried(manifest: IndexManifest, opened: Opened, folder: Path) -> IndexManife
 def _built(
     manifest: IndexManifest, options: IndexOptions, storage: Storage, folder: Path, start: _Start | None
 ) -> Graph:
-    """The graphs of all shards, in files, one after the other."""
+    """Build the graphs of all shards, in files, one after the other."""
     settings = Graph(
         storage=storage,
         shards=options.graph_shards,
