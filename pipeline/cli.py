@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from components.errors import RankliftError
 from components.machine.system_faults import system_sentence
 from components.stage import invalid_value
-from pipeline.commands import cluster, registry, run, serving, stages
+from pipeline.commands import cluster, registry, run, search, serving, stages
 
 _OURS = {"components", "pipeline", "predictor"}
 
@@ -31,6 +31,9 @@ app.command()(stages.export)
 app.command()(stages.evaluate)
 app.command()(stages.gate)
 app.command()(serving.serve)
+app.command()(search.search)
+app.command()(search.compare)
+app.command()(search.publish)
 app.command()(registry.deploy)
 app.command()(registry.rollback)
 app.command()(registry.prune)

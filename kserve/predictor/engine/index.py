@@ -12,6 +12,7 @@ import numpy as np
 from components.index.reader import NOTHING, Index, Positions, open_index
 from components.index.version import IndexManifest
 from components.model.encoder import Embeddings
+from components.model.served import index_beside
 from components.registry.directory import check_directory
 from components.registry.version import VERSION, VersionManifest
 from predictor import metrics
@@ -109,7 +110,7 @@ def index_directory(model: Path, settings: PredictorSettings) -> Path | None:
         model: the model's directory, links resolved.
         settings: may name an index; then it is that one, whatever lies beside the model.
     """
-    return settings.index_dir
+    return settings.index_dir or index_beside(model)
 
 
 def index_version_of(directory: Path, manifest: IndexManifest, settings: PredictorSettings) -> str:
