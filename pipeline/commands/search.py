@@ -109,7 +109,7 @@ def publish(
 ) -> None:
     """Put an index version into a database: filled beside what readers see, verified there, then switched in one step.
 
-    Example: ranklift publish "postgresql://user@host/database?name=passages"
+    Example: ranklift indexes publish "postgresql://user@host/database?name=passages"
     """
     from components.index.sinks.publish import Bounds
     from components.index.sinks.publish import publish as publish_index

@@ -24,16 +24,17 @@ COMMANDS = [
     "export",
     "evaluate",
     "gate",
+    "index",
     "serve",
     "search",
     "compare",
-    "publish",
     "deploy",
     "rollback",
     "prune",
     "verify",
     "models",
     "datasets",
+    "indexes",
 ]
 
 

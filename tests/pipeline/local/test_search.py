@@ -1,4 +1,4 @@
-"""`ranklift search`, `compare --index` and `publish`: on a registry with two models, each with its index."""
+"""`ranklift search`, `compare --index` and `indexes publish`: on a registry with two models, each with its index."""
 
 import json
 import os
@@ -181,9 +181,9 @@ def test_publish_puts_the_champions_index_into_a_database(both, tmp_path):
     queries.write_text(QUERY, encoding="utf-8")
     with postgres() as server:
         uri = f"{server.uri}&name=passages"
-        answer = json.loads(ranklift("publish", uri, "V0", "--queries", queries, "--json").stdout)
+        answer = json.loads(ranklift("indexes", "publish", uri, "V0", "--queries", queries, "--json").stdout)
         assert (answer["version"], answer["before"], answer["filled"]) == ("V0", None, True)
-        answer = json.loads(ranklift("publish", uri, "--queries", queries, "--json").stdout)
+        answer = json.loads(ranklift("indexes", "publish", uri, "--queries", queries, "--json").stdout)
         assert (answer["version"], answer["before"]) == ("V1", "V0")
         sink = open_sink(uri)
         assert (sink.current(), sink.count(sink.stored()["V1"])) == ("V1", 60)
