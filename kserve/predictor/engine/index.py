@@ -32,7 +32,7 @@ class Found(NamedTuple):
 class ServedIndex:
     """An index in service. Make one with `ServedIndex.open`.
 
-    It has no end of its own: requests that it was chosen for end on it after another took its place, and the last
+    It closes itself: requests that chose it finish on it after another took its place, and the last
     reference takes the threads and the mapped files with it.
     """
 
@@ -51,7 +51,7 @@ class ServedIndex:
 
         Raises:
             DataError: when the folder holds no index.
-            StoreError: when the index is damaged, is not the one that was promoted, or is of another model.
+            StoreError: when the index is damaged, was not promoted, or belongs to another model.
         """
         promoted = settings.index_manifest_sha256 or None
         if promoted or (directory / VERSION).is_file():
