@@ -92,7 +92,7 @@ def _check_working_folder() -> None:
     try:
         Path.cwd()
     except FileNotFoundError as error:
-        raise RankliftError("The working folder was removed; change to one that exists and try again.") from error
+        raise RankliftError("The working folder was removed; change to an existing folder and retry.") from error
 
 
 def _fail(sentence: str) -> int:

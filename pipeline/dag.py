@@ -32,7 +32,7 @@ class Outcome(NamedTuple):
 
 
 def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSettings | None = None) -> Any:
-    """The pipeline, with the container image of each stage where `images` names one, and what `settings` says."""
+    """Return the pipeline, with `images` as the stages' container images and `settings` applied to the tasks."""
     images = images or {}
 
     def staged(task: Any, stage: str, caching: bool = True) -> Any:

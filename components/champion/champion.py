@@ -1,7 +1,7 @@
 """The champion: what serves today, or what would serve if nobody had ever fine-tuned anything.
 
 A promotion moves the champion, and a deploy that fails moves it back to what serves (`components.deploy.champion`), so
-the champion is the model in service, or the one that is being put there.
+the champion is the model in service, or being deployed.
 """
 
 from pathlib import Path
@@ -48,7 +48,7 @@ def champion_model(registry: Registry, dataset: Path, output: Path, precision: s
 
 
 def _named(version: str, registry: Registry) -> str:
-    """The version, and whether it is promoted only: its deploy may still run, or was killed."""
+    """Return the version, and whether it is promoted only: its deploy may still run, or was killed."""
     champion = registry.champion()
     seen = champion.in_service if champion is not None else None
     if champion is None or champion.version != version or seen is None or seen.version == version:

@@ -61,9 +61,7 @@ def export_model(
     if output.exists() and any(output.iterdir()):
         raise ModelError(f"{output} exists and is not empty; choose another output folder or remove it.")
     if not texts:
-        raise ModelError(
-            "Export needs real texts for its parity check and was given none; pass a dataset with `--data`."
-        )
+        raise ModelError("Export needs real texts for its parity check and got none; pass a dataset with `--data`.")
     source = _open(model)
     chosen = choose_precision(precision)
     length = _length(source, max_seq_length, model)
@@ -82,7 +80,7 @@ def export_model(
 
 
 def choose_precision(choice: PrecisionChoice) -> Precision:
-    """What "auto" means on this processor: bf16 where it has hardware for it, else fp32.
+    """Return what "auto" means on this processor: bf16 where it has hardware for it, else fp32.
 
     Raises:
         ModelError: when bf16 is asked for where there is none.
@@ -93,9 +91,7 @@ def choose_precision(choice: PrecisionChoice) -> Precision:
     if choice == "auto":
         return "bf16" if has_bf16 else "fp32"
     if choice == "bf16" and not has_bf16:
-        raise ModelError(
-            "Precision 'bf16' was asked for and this processor does not compute in it; use 'fp32' or 'auto'."
-        )
+        raise ModelError("Precision 'bf16' was requested and this processor does not support it; use 'fp32' or 'auto'.")
     return choice
 
 
@@ -188,7 +184,7 @@ def _write(
 
 
 def _prompts(model: "SentenceTransformer") -> tuple[str, str]:
-    """The prompts that `encode_query` and `encode_document` put before a text."""
+    """Return the prompts that `encode_query` and `encode_document` put before a text."""
     document = next((name for name in ("document", "passage", "corpus") if name in model.prompts), "")
     default = model.prompts.get(model.default_prompt_name or "", "")
     return model.prompts.get("query", default) or "", model.prompts.get(document, default) or ""

@@ -40,9 +40,7 @@ def export_for_dataset(
     """
     choice = checked_precision(precision)
     if dataset is None and choice == "int8":
-        raise ModelError(
-            "int8 is calibrated on texts of your own; give a dataset version or a BEIR folder with --data."
-        )
+        raise ModelError("int8 is calibrated on your own texts; give a dataset version or a BEIR folder with --data.")
     manifest = DatasetManifest.of(dataset) if dataset is not None and (dataset / MANIFEST).is_file() else None
     return export_model(
         model,
@@ -61,7 +59,7 @@ def _texts(dataset: Path | None, *, is_version: bool) -> Sequence[str]:
 
 
 def checked_precision(precision: str) -> PrecisionChoice:
-    """The precision by its name.
+    """Return the precision by its name.
 
     Raises:
         ModelError: when there is no such precision.
@@ -74,7 +72,7 @@ def checked_precision(precision: str) -> PrecisionChoice:
 
 
 def training_texts(dataset: Path) -> list[str]:
-    """Queries and passages of the first training triplets, alternating; evaluation texts are never read here."""
+    """Return queries and passages of the first training triplets, alternating; never read evaluation texts."""
     import pyarrow.parquet as pq
 
     batches = pq.ParquetFile(dataset / TRAIN).iter_batches(batch_size=_TEXTS // 2, columns=["query", "positive"])

@@ -62,7 +62,7 @@ def index_and_promote(
 
 
 def publish(given: Given, registry: Registry, options: IndexOptions, home: Path, lineage: Lineage) -> Version:
-    """Make an index and keep it as a version; one that was kept already is not made again."""
+    """Make an index and keep it as a version; skip an index that is stored already."""
     opened = Opened.of(given, options)
     work = home / "indexing"
     work.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def publish(given: Given, registry: Registry, options: IndexOptions, home: Path,
 
 
 def former_index(registry: Registry, model_digest: str, home: Path) -> Index | None:
-    """The newest index of a model, fetched; None where there is none."""
+    """Return the newest index of a model, fetched; None where there is none."""
     same = [it for it in registry.list_versions("index") if it.lineage.model_digest == model_digest]
     if not same:
         return None

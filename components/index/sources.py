@@ -9,7 +9,7 @@ from components.prepare.raw.sources import local_copy
 
 
 def corpus_passages(uri: str, dataset: Path | None, scratch: Path) -> Iterator[Passage]:
-    """The passages at a URI, whose files are brought below `scratch` where they lie elsewhere.
+    """Yield the passages at a URI, whose files are brought below `scratch` where they lie elsewhere.
 
     Raises:
         DataError: when there is no such corpus, or it cannot be used; names file and row.

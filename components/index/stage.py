@@ -82,7 +82,7 @@ def tell(line: str) -> None:
 
 
 def read_corpus(opened: Opened, scratch: Path, former: Index | None = None) -> SortedCorpus:
-    """The corpus in the order of an index, with what the former index holds of it."""
+    """Return the corpus in the order of an index, with what the former index holds of it."""
     with _full_disk():
         passages = corpus_passages(opened.given.corpus, opened.given.dataset, scratch)
         corpus = sort_corpus(passages, scratch, _hashes(former))
@@ -92,7 +92,7 @@ def read_corpus(opened: Opened, scratch: Path, former: Index | None = None) -> S
 
 
 def plan_of(opened: Opened, corpus: SortedCorpus) -> str:
-    """The digest of everything that determines an index: the same plan goes on with what an earlier one left."""
+    """Return the digest of everything that determines an index: the same plan goes on with what an earlier one left."""
     options = opened.options.model_dump_json(exclude={"min_recall", "max_ndcg_drop", "queries"})
     return records_sha256([opened.encoder.digest, corpus.digest, options])
 
@@ -134,7 +134,7 @@ def make_index(
 
 
 def index_into(given: Given, folder: Path, options: IndexOptions, former: Path | None = None) -> IndexManifest:
-    """Make an index in a folder; one that was left unfinished there is gone on with.
+    """Make an index in a folder; resume an unfinished index there.
 
     Args:
         given: model, corpus and dataset.
@@ -216,7 +216,7 @@ def _tried(manifest: IndexManifest, opened: Opened, folder: Path) -> IndexManife
 
 
 def _built(manifest: IndexManifest, options: IndexOptions, storage: Storage, folder: Path) -> Graph:
-    """The graphs of all shards, in files, one after the other."""
+    """Return the graphs of all shards, in files, one after the other."""
     settings = Graph(
         storage=storage,
         shards=options.graph_shards,

@@ -29,7 +29,7 @@ class TrainOptions(Document):
     num_nodes: int = Field(default=1, ge=1, le=64)  #: machines; more than one are a TrainJob of Kubeflow Trainer
 
     def resolved(self) -> Recipe:
-        """The recipe, with what was set in place of what it says.
+        """Return the recipe, with what was set in place of what it says.
 
         Raises:
             RankliftError: when there is no recipe of that name.
@@ -64,7 +64,7 @@ class TrainingReport(Document):
     options: TrainOptions
 
     def headline(self) -> dict[str, float]:
-        """The numbers that the KFP UI shows beside the stage."""
+        """Return the numbers that the KFP UI shows beside the stage."""
         losses = [entry["loss"] for entry in self.history if "loss" in entry]
         return {
             "triplets": float(self.triplets),

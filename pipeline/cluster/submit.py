@@ -88,7 +88,7 @@ def typed(parameters: Sequence[str], declared: Mapping[str, Mapping[str, Any]]) 
 
 
 def six_fields(schedule: str) -> str:
-    """A cron expression as KFP reads it, seconds first; one of the usual five fields gets second 0.
+    """Return a cron expression as KFP reads it, seconds first; one of the usual five fields gets second 0.
 
     Raises:
         RankliftError: when it has neither five nor six fields.
@@ -108,11 +108,11 @@ def _typed(name: str, value: str, kind: str) -> Any:
         return readers.get(kind, str)(value)
     except ValueError:
         example = {"NUMBER_INTEGER": "32", "NUMBER_DOUBLE": "0.5"}.get(kind, '{"max_recall_drop": 0.05}')
-        raise RankliftError(f"--param {name}={value} will not do; give for example --param {name}={example}.") from None
+        raise RankliftError(f"--param {name}={value} is invalid; give for example --param {name}={example}.") from None
 
 
 def _tasks(specification: Mapping[str, Any]) -> dict[str, str]:
-    """The stages' names: KFP reports a task by its key in the pipeline or by its display name."""
+    """Return the stages' names: KFP reports a task by its key in the pipeline or by its display name."""
     dags = [specification["root"]["dag"]]
     dags += [component["dag"] for component in specification["components"].values() if "dag" in component]
     names = {key: task["taskInfo"]["name"] for dag in dags for key, task in dag["tasks"].items()}

@@ -123,6 +123,6 @@ def compile_(
 
 
 def _absolute(name: str) -> str:
-    """An existing path as an absolute one, since stages need not run in this folder; anything else as it is."""
+    """Return an existing path as an absolute one, since stages need not run in this folder; anything else as it is."""
     path = Path(name).expanduser()
     return str(path.resolve()) if name and "://" not in name and path.exists() else name

@@ -81,17 +81,17 @@ class ContainerRun(NamedTuple):
 
 
 def container_run(tag: str = "", registry: str = "") -> ContainerRun:
-    """A run with the images of a tag, of the one that `image_tag` finds when empty; settings from the environment.
+    """Return a run with the images of a tag, by default `image_tag`'s; settings come from the environment.
 
     Raises:
-        RankliftError: when no tag is given and this is no checkout.
+        RankliftError: when no tag is set and this is not a checkout.
     """
     return ContainerRun(image_tag(tag), registry, ContainerSettings())
 
 
 @contextmanager
 def docker_client() -> Iterator[Any]:
-    """A client of the Docker engine.
+    """Open a client of the Docker engine.
 
     Raises:
         RankliftError: when Docker's Python client is not installed, or the engine does not answer.
@@ -115,7 +115,7 @@ def docker_client() -> Iterator[Any]:
 
 
 def container_store(home: Path) -> ObjectStoreSettings:
-    """The object store as containers reach it: the one in the environment, else the one that `make docker-up` started.
+    """Return the object store as containers reach it: the environment's, else the store of `make docker-up`.
 
     Raises:
         RankliftError: when there is neither, or the address means a container itself when a container uses it.
@@ -153,7 +153,7 @@ def check_reachable(store: ObjectStoreSettings, network: str) -> None:
     if urlsplit(store.endpoint).hostname in {"localhost", "127.0.0.1", "::1"} and network != "host":
         raise RankliftError(
             f"RANKLIFT_S3_ENDPOINT={store.endpoint} is this machine, and inside a container the container itself; give "
-            "an address that containers reach, or run them in this machine's network with RANKLIFT_DOCKER_NETWORK=host."
+            "an address that containers reach, or run them on this machine's network with RANKLIFT_DOCKER_NETWORK=host."
         )
 
 

@@ -55,7 +55,7 @@ def deploy_local(version: str, registry: Registry, home: Path, *, steps_aside: b
         steps_aside: whether a champion that came after the version stays in service; its name is returned then.
 
     Raises:
-        NotDeployedError: with the reason, after what served before was put back.
+        NotDeployedError: with the reason, after what served before was restored.
         RankliftError: when it could not even begin.
     """
     with one_deploy_at_a_time(home):
@@ -146,7 +146,7 @@ def _reverted(home: Path, before: str | None) -> tuple[str, str]:
     try:
         _load(predictor)
     except RankliftError as error:
-        return "", f"{before} was put back, but the predictor did not load it ({error}); restart `ranklift serve`."
+        return "", f"{before} was restored, but the predictor did not load it ({error}); restart `ranklift serve`."
     return before, f"{before} serves again."
 
 

@@ -225,7 +225,7 @@ def _train(trainer: Any, checkpoint: Path | None) -> None:
 
 
 def _tensorboard(folder: Path | None) -> list[Any]:
-    """What writes for TensorBoard, when a folder was given."""
+    """Return the TensorBoard writer, when a folder is set."""
     if folder is None:
         return []
     try:
@@ -254,7 +254,7 @@ def _evaluator(dataset: Path, recipe: Recipe, examples: int) -> "DevEvaluator":
 
 
 def _measured(state: Any) -> dict[str, float]:
-    """What dev gave for the checkpoint that was kept; empty when none was."""
+    """Return what dev gave for the checkpoint that was kept; empty when none was."""
     entries = [
         entry for entry in state.log_history if entry["step"] == state.best_global_step and f"eval_{DEV_NDCG}" in entry
     ]
