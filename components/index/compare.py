@@ -93,7 +93,7 @@ def compare(
 
 
 def agreement(left: Sequence[str], right: Sequence[str], depth: int = DEPTH) -> float:
-    """The average overlap of two rankings; see the module's own words."""
+    """Return the average overlap of two rankings; see the module's own words."""
     deepest = min(depth, max(len(left), len(right)))
     if deepest == 0:
         return 1.0

@@ -11,13 +11,13 @@ _SHOWN = 3  # passages of each side in the lines for a terminal
 
 
 def report(comparison: Comparison, former: Side, new: Side) -> str:
-    """The page: how much the indexes agree, then the queries that changed most, both rankings side by side."""
+    """Return the page: how much the indexes agree, then the queries that changed most, both rankings side by side."""
     title = f"Index {former.version} and index {new.version}"
     return page(title, [_figures(comparison, former, new), _all_changes(comparison, former, new)])
 
 
 def document(comparison: Comparison, former: Side, new: Side) -> dict[str, Any]:
-    """The comparison as JSON."""
+    """Return the comparison as JSON."""
     return {
         "former": _identity(former),
         "new": _identity(new),
@@ -39,7 +39,7 @@ def document(comparison: Comparison, former: Side, new: Side) -> dict[str, Any]:
 
 
 def lines(comparison: Comparison, former: Side, new: Side) -> str:
-    """What a terminal shows: the figures, and the top of each changed query."""
+    """Return what a terminal shows: the figures, and the top of each changed query."""
     head = (
         f"{former.version} and {new.version} agree on {comparison.agreement:.1%} of the ten best passages, averaged "
         f"over {comparison.queries} queries; {comparison.same} find the very same ranking."

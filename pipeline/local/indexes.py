@@ -23,7 +23,7 @@ class Queries(NamedTuple):
 
 
 def opened(registry: "Registry", home: Path, version: str) -> Side:
-    """An index version and its model, fetched where they do not lie here yet.
+    """Open an index version and its model, fetched where they do not lie here yet.
 
     Raises:
         StoreError: when there is no such index, or its model is no version of the registry.
@@ -39,7 +39,7 @@ def opened(registry: "Registry", home: Path, version: str) -> Side:
 
 
 def index_in_service(champion: "Champion | None") -> str:
-    """The index of the champion.
+    """Return the index of the champion.
 
     Raises:
         RankliftError: when it has none.
@@ -50,7 +50,7 @@ def index_in_service(champion: "Champion | None") -> str:
 
 
 def current_and_former(champion: "Champion | None") -> tuple[str, str]:
-    """The index of the champion, and the one that was searched before it.
+    """Return the index of the champion, and the one that was searched before it.
 
     Raises:
         RankliftError: when there are no two.
@@ -64,7 +64,7 @@ def current_and_former(champion: "Champion | None") -> tuple[str, str]:
 
 
 def queries_of(registry: "Registry", home: Path, index: str, data: Path | None, file: Path | None) -> Queries:
-    """Queries to ask an index: those of a file or a dataset that was named, else of the dataset of its model.
+    """Return queries to ask an index: those of a file or a dataset that was named, else of the dataset of its model.
 
     Raises:
         RankliftError: when there are none.

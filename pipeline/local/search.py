@@ -22,7 +22,7 @@ class Search(NamedTuple):
 
 
 def search_champion(home: Path, wanted: Search) -> dict[str, Any]:
-    """The passages that are nearest to a query, as `POST /search` answers.
+    """Return the passages that are nearest to a query, as `POST /search` answers.
 
     Args:
         home: ranklift's data folder.
