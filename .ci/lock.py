@@ -61,7 +61,7 @@ def lock_packages() -> None:
 
 
 def packages(lock: str) -> Iterator[list[str]]:
-    """Return the lines of each package: name, version and marker, then its hashes; without those that only torch brings."""
+    """Return the lines of each package: name, version, marker and hashes; without packages that only torch needs."""
     lines = (line for line in lock.splitlines() if not line.startswith("#"))
     for first, rest in _paragraphs(lines):
         if not _OF_TORCH.match(first):
