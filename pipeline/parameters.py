@@ -1,6 +1,6 @@
 """The pipeline's parameters, held against every stage's own rules before the first stage begins.
 
-`gate` comes last, and a limit that is no number would otherwise be told after the training.
+`gate` comes last, and a limit that is not a number would otherwise be told after the training.
 """
 
 from collections.abc import Mapping

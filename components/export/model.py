@@ -61,9 +61,7 @@ def export_model(
     if output.exists() and any(output.iterdir()):
         raise ModelError(f"{output} exists and is not empty; choose another output folder or remove it.")
     if not texts:
-        raise ModelError(
-            "Export needs real texts for its parity check and was given none; pass a dataset with `--data`."
-        )
+        raise ModelError("Export needs real texts for its parity check and got none; pass a dataset with `--data`.")
     source = _open(model)
     chosen = choose_precision(precision)
     length = _length(source, max_seq_length, model)
@@ -93,9 +91,7 @@ def choose_precision(choice: PrecisionChoice) -> Precision:
     if choice == "auto":
         return "bf16" if has_bf16 else "fp32"
     if choice == "bf16" and not has_bf16:
-        raise ModelError(
-            "Precision 'bf16' was asked for and this processor does not compute in it; use 'fp32' or 'auto'."
-        )
+        raise ModelError("Precision 'bf16' was requested and this processor does not support it; use 'fp32' or 'auto'.")
     return choice
 
 

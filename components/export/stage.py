@@ -40,9 +40,7 @@ def export_for_dataset(
     """
     choice = checked_precision(precision)
     if dataset is None and choice == "int8":
-        raise ModelError(
-            "int8 is calibrated on texts of your own; give a dataset version or a BEIR folder with --data."
-        )
+        raise ModelError("int8 is calibrated on your own texts; give a dataset version or a BEIR folder with --data.")
     manifest = DatasetManifest.of(dataset) if dataset is not None and (dataset / MANIFEST).is_file() else None
     return export_model(
         model,

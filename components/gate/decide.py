@@ -103,10 +103,10 @@ def _sensitivity(decision: Decision, failed: Sequence[Guard]) -> str:
     power = decision.settings["power"]
     if effect is None:
         which = "no query tells the two apart" if decision.delta == 0 else "one query shows no spread"
-        return f"{which}, so the smallest gain that could have been seen is not known"
+        return f"{which}, so the smallest detectable gain is unknown"
     seen = f"{_queries(decision.queries)} show a true gain of {effect:.4f} or more with {power:.0%} power"
     if "significance" in {guard.name for guard in failed} and decision.min_gain <= decision.delta < effect:
-        return f"{seen}, so a gain of this size could not be told from chance: evaluate on more queries"
+        return f"{seen}, so a gain of this size cannot be told from chance: evaluate on more queries"
     return seen
 
 

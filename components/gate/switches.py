@@ -16,7 +16,7 @@ def options_with_guards(min_gain: float, alpha: float, limits: Mapping[str, str 
     """Return the gate's options with some guards' limits changed; "off" switches a guard off.
 
     Raises:
-        RankliftError: when there is no such guard, or its limit is no number.
+        RankliftError: when there is no such guard, or its limit is not a number.
     """
     names = {field.name for field in fields(GateOptions)} - {"min_gain", "alpha"}
     for name in limits:

@@ -35,7 +35,7 @@ class Former(NamedTuple):
 def new_graph(dimension: int, similarity: Similarity, settings: Graph) -> Any:
     """Return an empty graph.
 
-    In int8 every vector has a scale of its own, which cosine does not see and an inner product would: only models that
+    In int8 every vector has its own scale, which cosine does not see and an inner product would: only models that
     compare by cosine have such graphs.
     """
     from usearch.compiled import MetricKind

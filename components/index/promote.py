@@ -62,7 +62,7 @@ def index_and_promote(
 
 
 def publish(given: Given, registry: Registry, options: IndexOptions, home: Path, lineage: Lineage) -> Version:
-    """Make an index and keep it as a version; one that was kept already is not made again."""
+    """Make an index and keep it as a version; skip an index that is stored already."""
     opened = Opened.of(given, options)
     work = home / "indexing"
     work.mkdir(parents=True, exist_ok=True)

@@ -136,7 +136,7 @@ def make_index(
 
 
 def index_into(given: Given, folder: Path, options: IndexOptions, former: Path | None = None) -> IndexManifest:
-    """Make an index in a folder; one that was left unfinished there is gone on with.
+    """Make an index in a folder; resume an unfinished index there.
 
     Args:
         given: model, corpus and dataset.

@@ -108,7 +108,7 @@ def _typed(name: str, value: str, kind: str) -> Any:
         return readers.get(kind, str)(value)
     except ValueError:
         example = {"NUMBER_INTEGER": "32", "NUMBER_DOUBLE": "0.5"}.get(kind, '{"max_recall_drop": 0.05}')
-        raise RankliftError(f"--param {name}={value} will not do; give for example --param {name}={example}.") from None
+        raise RankliftError(f"--param {name}={value} is invalid; give for example --param {name}={example}.") from None
 
 
 def _tasks(specification: Mapping[str, Any]) -> dict[str, str]:

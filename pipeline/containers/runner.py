@@ -84,7 +84,7 @@ def container_run(tag: str = "", registry: str = "") -> ContainerRun:
     """Return a run with the images of a tag, by default `image_tag`'s; settings come from the environment.
 
     Raises:
-        RankliftError: when no tag is given and this is no checkout.
+        RankliftError: when no tag is set and this is not a checkout.
     """
     return ContainerRun(image_tag(tag), registry, ContainerSettings())
 
@@ -153,7 +153,7 @@ def check_reachable(store: ObjectStoreSettings, network: str) -> None:
     if urlsplit(store.endpoint).hostname in {"localhost", "127.0.0.1", "::1"} and network != "host":
         raise RankliftError(
             f"RANKLIFT_S3_ENDPOINT={store.endpoint} is this machine, and inside a container the container itself; give "
-            "an address that containers reach, or run them in this machine's network with RANKLIFT_DOCKER_NETWORK=host."
+            "an address that containers reach, or run them on this machine's network with RANKLIFT_DOCKER_NETWORK=host."
         )
 
 

@@ -125,8 +125,8 @@ def outputs_of(walk: Callable[..., Any], parameters: Mapping[str, Any], log: Run
         raise RankliftError(
             log.sentences[0]
             if log.sentences
-            else f"Stage {stage} ended and left no result, as a container does that was removed or ran out of memory; "
-            f"read the end of {folder / 'run.log'}."
+            else f"Stage {stage} ended and left no result, as a container does when it is removed or runs out of "
+            f"memory; read the end of {folder / 'run.log'}."
         ) from failure
     if isinstance(failure, RuntimeError):
         raise RankliftError(_failure(log, folder)) from failure
@@ -138,7 +138,7 @@ def outputs_of(walk: Callable[..., Any], parameters: Mapping[str, Any], log: Run
 def _left_nothing(log: RunLog, folder: Path) -> str | None:
     """Return the first stage that is said to have succeeded without a result.
 
-    KFP takes a container that is gone before it was asked for its status for one that succeeded.
+    KFP counts a container that is gone before its status was read as succeeded.
     """
     for stage in log.stages:
         if stage.status == "SUCCESS" and not any((folder / "artifacts").glob(f"*/{stage.stage}/executor_output.json")):
@@ -150,7 +150,7 @@ def _failure(log: RunLog, folder: Path) -> str:
     if log.sentences:
         return log.sentences[0]
     failed = next((stage.stage for stage in log.stages if stage.status != "SUCCESS"), "pipeline")
-    return f"Stage {failed} failed for a reason that ranklift does not know; read the end of {folder / 'run.log'}."
+    return f"Stage {failed} failed with an unexpected error; read the end of {folder / 'run.log'}."
 
 
 @contextmanager

@@ -43,7 +43,7 @@ class Accelerator(_Part):
 
 
 class Retries(_Part):
-    """How often a stage is tried again whose pod went away, and how long KFP waits before."""
+    """How often a stage is retried whose pod went away, and how long KFP waits before."""
 
     count: int = Field(ge=0, le=20)
     #: Before the first retry, and before Argo says that there is none: what cannot succeed fails so much later.
@@ -275,8 +275,8 @@ def _sentence(path: Path, error: ValidationError) -> str:
     if fault["type"] == "extra_forbidden":
         return f"{path}: there is no setting {place}; remove it, or see stages.yaml for the names."
     if fault["type"] == "literal_error" and fault["loc"][:1] == ("stages",) and len(fault["loc"]) <= 3:
-        return f"{path}: {fault['input']!r} is no stage; the stages are {', '.join(STAGES)}."
-    given = "" if fault["type"] in {"missing", "value_error"} else f" {fault['input']!r} will not do:"
+        return f"{path}: {fault['input']!r} is not a stage; the stages are {', '.join(STAGES)}."
+    given = "" if fault["type"] in {"missing", "value_error"} else f" {fault['input']!r} is invalid:"
     message = fault["msg"].removeprefix("Value error, ")
     example = _EXAMPLES.get(str(fault["loc"][-1]), "") if fault["loc"] else ""
     return f"{path}: {place}:{given} {message}{f'; give for example {example}' if example else ''}."

@@ -62,7 +62,7 @@ class Handover:
         """Fetch the inputs into a folder, whole and verified."""
         parcel = self._receive(_INPUTS, folder)
         if parcel.options is None:
-            raise StoreError(f"{self._where(_INPUTS)} says nothing of how to train; run the training again.")
+            raise StoreError(f"{self._where(_INPUTS)} does not say how to train; run the training again.")
         return parcel.options
 
     def send_model(self, folder: Path) -> None:

@@ -77,7 +77,7 @@ def train(
 
 
 def _show_one_gpu() -> None:
-    # The trainer would spread its model over all that it sees, in threads, with as many batches at once.
+    # The trainer would spread its model over every visible GPU, in threads, with as many batches at once.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
     os.environ["CUDA_VISIBLE_DEVICES"] = visible.partition(",")[0]
 
@@ -98,7 +98,7 @@ def process_count(processes: int) -> int:
     gpus = torch.cuda.device_count()
     if gpus and processes > gpus:
         raise ModelError(
-            f"{processes} processes were asked for, and {gpus} GPUs are visible here; set --processes to {gpus}, or to "
+            f"{processes} processes were requested, and {gpus} GPUs are visible here; set --processes to {gpus}, or to "
             "0 for one on each."
         )
     return processes or max(1, gpus)
@@ -252,7 +252,7 @@ def _raise_ending(
         raise Ending.read(records[0]).error()
     if stopped_by is not None and status:
         raise StoppedError(
-            f"Training was stopped by {stopped_by.name} before it could save; run the same again.", stopped_by
+            f"Training was stopped by {stopped_by.name} before it could save; run the same command again.", stopped_by
         )
     if status:
         sys.stderr.writelines(kept)

@@ -142,5 +142,5 @@ def test_export_for_dataset_without_data_is_checked_on_texts_that_come_along(tin
 
 
 def test_export_for_dataset_without_data_refuses_int8(tiny_model, tmp_path):
-    with pytest.raises(ModelError, match=r"int8 is calibrated on texts of your own; .*--data"):
+    with pytest.raises(ModelError, match=r"int8 is calibrated on your own texts; .*--data"):
         export_for_dataset(tiny_model, None, tmp_path / "served", precision="int8")

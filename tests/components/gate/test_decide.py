@@ -52,7 +52,7 @@ def test_a_gain_that_too_few_queries_cannot_prove_is_held_as_such(scores) -> Non
     decision = decide(scores("new", after), scores("old", [0.5] * 8))
     assert decision.verdict == "hold"
     assert decision.min_gain <= decision.delta < decision.minimum_detectable_effect
-    assert "could not be told from chance: evaluate on more queries" in decision.reason
+    assert "cannot be told from chance: evaluate on more queries" in decision.reason
 
 
 def test_a_gain_that_is_certain_but_small_is_held(scores) -> None:

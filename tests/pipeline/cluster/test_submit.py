@@ -98,7 +98,7 @@ class TestSubmit:
         [
             pytest.param("epoch=2", "no parameter epoch; it has alpha, base_model", id="unknown"),
             pytest.param("epochs", "is not NAME=VALUE", id="no value"),
-            pytest.param("seed=two", "--param seed=two will not do; give for example --param seed=32", id="type"),
+            pytest.param("seed=two", "--param seed=two is invalid; give for example --param seed=32", id="type"),
             pytest.param("guards=none", 'for example --param guards={"max_recall_drop"', id="no JSON"),
             pytest.param("data=clicks.csv", "clicks.csv is a path of this machine", id="a local path"),
         ],
@@ -176,7 +176,7 @@ class TestFollow:
 
     def test_one_that_no_longer_knows_the_user_ends_the_following_not_the_run(self, api, pipelines):
         pipelines.refusals = [401]
-        with pytest.raises(RankliftError, match=r"RANKLIFT_KFP_TOKEN .*The run itself goes on, see http"):
+        with pytest.raises(RankliftError, match=r"RANKLIFT_KFP_TOKEN .*The run itself continues at http"):
             self.followed(api, pipelines, HELD)
 
     def test_a_run_that_takes_too_long_is_left_alone(self, api, pipelines):

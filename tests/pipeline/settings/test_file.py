@@ -262,10 +262,10 @@ def test_the_example_names_only_what_the_predictor_and_the_manifest_know():
     ("text", "sentence"),
     [
         pytest.param(
-            "stages: {trian: {cpu: 1}}", "'trian' is no stage; the stages are source, prepare, train", id="stage"
+            "stages: {trian: {cpu: 1}}", "'trian' is not a stage; the stages are source, prepare, train", id="stage"
         ),
         pytest.param("stages: {train: {gpu: 1}}", "there is no setting stages.train.gpu", id="unknown setting"),
-        pytest.param("defaults: {memory: 4 GB}", r"defaults.memory: '4 GB' will not do: .* example 4Gi", id="memory"),
+        pytest.param("defaults: {memory: 4 GB}", r"defaults.memory: '4 GB' is invalid: .* example 4Gi", id="memory"),
         pytest.param("defaults: {cpu_limit: two}", r"defaults.cpu_limit: 'two' .* example 2", id="limit"),
         pytest.param("defaults: {retries: {count: 1, factor: 1.5}}", r"retries.factor: .*1.5.* example 2", id="factor"),
         pytest.param(
@@ -282,17 +282,17 @@ def test_the_example_names_only_what_the_predictor_and_the_manifest_know():
         pytest.param("defaults: {env: {HF_TOKEN: abc}}", "HF_TOKEN would stand in the compiled pipeline", id="secret"),
         pytest.param(
             "object_store: {endpoint: 'http://m', secret: s, checkpoints: /mnt}",
-            r"object_store.checkpoints: '/mnt' will not do: .* example store, off or s3://",
+            r"object_store.checkpoints: '/mnt' is invalid: .* example store, off or s3://",
             id="checkpoints",
         ),
-        pytest.param("object_store: {endpoint: minio}", "object_store.endpoint: 'minio' will not do", id="endpoint"),
+        pytest.param("object_store: {endpoint: minio}", "object_store.endpoint: 'minio' is invalid", id="endpoint"),
         pytest.param(
             "object_store: {endpoint: 'http://m', secret: s, keys: {a: B}}", "renamed with mount: env", id="key names"
         ),
         pytest.param(
             "stages: {train: {tolerations: [{value: x}]}}", "without a key needs operator: Exists", id="toleration"
         ),
-        pytest.param("serving: {canary_percent: 100}", r"serving.canary_percent: 100 will not do", id="canary"),
+        pytest.param("serving: {canary_percent: 100}", r"serving.canary_percent: 100 is invalid", id="canary"),
         pytest.param("train_job: {cpu: 2}", "train_job needs object_store", id="nodes without a store"),
         pytest.param("train_job: {timeout: 2h}", "there is no setting train_job.timeout", id="nodes are no stage"),
         pytest.param("- a list", "holds no settings", id="no mapping"),

@@ -66,7 +66,7 @@ def test_rollback_whose_store_goes_away_before_the_pointer_moves_names_what_serv
     cluster.before_answer = go_away
     with pytest.raises(StoreError) as caught:
         rollback(served, tmp_path, "V0", settings=serving_settings())
-    assert "V0 may still serve, as the champion could not be put back" in str(caught.value)
+    assert "V0 may still serve, as the champion could not be restored" in str(caught.value)
     assert "`ranklift deploy --namespace ranklift` does that" in str(caught.value)
     assert "`ranklift deploy V0 --namespace ranklift` makes V0 champion" in str(caught.value)
     cluster.before_answer, served.store = lambda request: None, there
