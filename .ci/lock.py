@@ -61,7 +61,7 @@ def lock_packages() -> None:
 
 
 def packages(lock: str) -> Iterator[list[str]]:
-    """The lines of each package: name, version and marker, then its hashes. Without those that only torch brings."""
+    """Return the lines of each package: name, version, marker and hashes; without packages that only torch needs."""
     lines = (line for line in lock.splitlines() if not line.startswith("#"))
     for first, rest in _paragraphs(lines):
         if not _OF_TORCH.match(first):
@@ -93,12 +93,12 @@ def lock_images() -> None:
 
 
 def image_after(text: str, before: str) -> str:
-    """The image, by name and tag, that stands behind some text."""
+    """Return the image, by name and tag, behind some text."""
     return _found(text, before)["name"]
 
 
 def with_image(text: str, before: str, image: str) -> str:
-    """The text with another image in this place."""
+    """Return the text with another image in this place."""
     found = _found(text, before)
     return text[: found.start()] + image + text[found.end() :]
 
@@ -111,7 +111,7 @@ def _found(text: str, before: str) -> re.Match[str]:
 
 
 def digest_of(image: str) -> str:
-    """The digest of an image for all platforms, as its registry gives it.
+    """Return the digest of an image for all platforms, as its registry gives it.
 
     Raises:
         SystemExit: when the registry does not answer or has no such image.

@@ -27,13 +27,13 @@ VERSIONED = {
 
 
 def version(checkout: Path = CHECKOUT) -> str:
-    """The project's version."""
+    """Return the project's version."""
     found: str = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     return found
 
 
 def disagreements(checkout: Path = CHECKOUT) -> list[str]:
-    """A sentence for each file that names another version than pyproject.toml does."""
+    """Return a sentence for each file that names another version than pyproject.toml does."""
     wanted, found = version(checkout), []
     for name, pattern in VERSIONED.items():
         match = pattern.search((checkout / name).read_text(encoding="utf-8"))
@@ -53,7 +53,7 @@ def check(tag: str) -> None:
 
 
 def notes(changelog: str, wanted: str) -> str:
-    """The section of a version, without its heading."""
+    """Return the section of a version, without its heading."""
     sections = re.split(r"^## ", changelog, flags=re.MULTILINE)[1:]
     for section in sections:
         heading, _, text = section.partition("\n")

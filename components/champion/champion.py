@@ -1,7 +1,7 @@
 """The champion: what serves today, or what would serve if nobody had ever fine-tuned anything.
 
 A promotion moves the champion, and a deploy that fails moves it back to what serves (`components.deploy.champion`), so
-the champion is the model in service, or the one that is being put there.
+the champion is the model in service, or being deployed.
 """
 
 from pathlib import Path

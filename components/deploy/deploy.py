@@ -23,7 +23,7 @@ def deploy(
         registry: where versions and champion are kept.
         home: ranklift's data folder, for a deploy on this machine.
         settings: which of the two it is.
-        number: of the entry that the version is to have in the champion's history; the one that it has when None.
+        number: of the entry that the version is to have in the champion's history; by default, its current entry.
 
     Raises:
         NotDeployedError: with the reason, after what served before was restored.

@@ -1,7 +1,7 @@
 """Passages as people have them: files in Parquet, JSON Lines, CSV or TSV, a BEIR folder, or a dataset's own corpus.
 
 A row has a text and an id, under one of the usual names; a title goes before the text, as in BEIR. A text without an id
-gets one that is made of it.
+gets an id made from it.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """As whom a pod speaks to its cluster: as the account of the pod, or as one whose token was mounted for it alone.
 
 Kubeflow Pipelines gives all pods of a run one account. A stage that needs more than the others gets the token of an
-account of its own: a Secret of the type ``kubernetes.io/service-account-token``, mounted as files.
+dedicated account: a Secret of the type ``kubernetes.io/service-account-token``, mounted as files.
 """
 
 import os

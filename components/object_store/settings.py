@@ -131,7 +131,7 @@ class ObjectStoreSettings(BaseSettings):
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_SESSION_TOKEN": self.session_token,
         }
-        # An empty value hides one that the child would otherwise inherit.
+        # An empty value hides the value that the child would otherwise inherit.
         values |= {name: secret.get_secret_value() if secret else "" for name, secret in secrets.items()}
         if self.ca_file is not None:
             values["RANKLIFT_S3_CA_FILE"] = str(self.ca_file)

@@ -1,4 +1,4 @@
-"""Each stage as a command of its own, with the pipeline's defaults."""
+"""Each stage as a separate command, with the pipeline's defaults."""
 
 import json
 from pathlib import Path

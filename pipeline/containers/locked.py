@@ -25,7 +25,7 @@ class Wanted(NamedTuple):
 
 
 def locked_hashes(lock: str) -> dict[tuple[str, str], list[str]]:
-    """The hashes by normalised name and version."""
+    """Return the hashes by normalised name and version."""
     found: dict[tuple[str, str], list[str]] = {}
     hashes: list[str] = []
     for line in lock.splitlines():
@@ -36,7 +36,7 @@ def locked_hashes(lock: str) -> dict[tuple[str, str], list[str]]:
 
 
 def normalised(name: str) -> str:
-    """A package's name as indexes compare it."""
+    """Return a package's name as indexes compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

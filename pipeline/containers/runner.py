@@ -83,7 +83,7 @@ def container_run(tag: str = "", registry: str = "") -> ContainerRun:
     """Return a run with the images of a tag, by default `image_tag`'s; settings come from the environment.
 
     Raises:
-        RankliftError: when no tag is given and this is no checkout.
+        RankliftError: when no tag is set and this is not a checkout.
     """
     return ContainerRun(image_tag(tag), registry, ContainerSettings())
 

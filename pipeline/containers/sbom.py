@@ -19,7 +19,7 @@ _METADATA = "cd / && tar -c opt/venv/lib/python3*/site-packages/*.dist-info opt/
 
 
 def sbom_name(target: str) -> str:
-    """The file name of an image's bill."""
+    """Return the file name of an image's bill."""
     return f"ranklift-{target}.cdx.json"
 
 

@@ -138,7 +138,7 @@ def outputs_of(walk: Callable[..., Any], parameters: Mapping[str, Any], log: Run
 def _left_nothing(log: RunLog, folder: Path) -> str | None:
     """Return the first stage that is said to have succeeded without a result.
 
-    KFP takes a container that is gone before it was asked for its status for one that succeeded.
+    KFP counts a container that is gone before its status was read as succeeded.
     """
     for stage in log.stages:
         if stage.status == "SUCCESS" and not any((folder / "artifacts").glob(f"*/{stage.stage}/executor_output.json")):

@@ -226,7 +226,7 @@ def _train(trainer: Any, checkpoint: Path | None) -> None:
 
 
 def _tensorboard(folder: Path | None) -> list[Any]:
-    """Return what writes for TensorBoard, when a folder was given."""
+    """Return the TensorBoard writer, when a folder is set."""
     if folder is None:
         return []
     try:

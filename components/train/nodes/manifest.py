@@ -16,7 +16,7 @@ _USER = 10001  # the images' own
 
 
 def inputs_digest(dataset_digest: str, base_model: str, options: TrainOptions, settings: TrainJobSettings) -> str:
-    """One short name for all that a training on several nodes depends on; safe in the names of Kubernetes and S3.
+    """One short name for all inputs of a training on several nodes; safe in the names of Kubernetes and S3.
 
     Args:
         dataset_digest: of the dataset version.

@@ -78,7 +78,7 @@ def train(
 
 
 def _show_one_gpu() -> None:
-    # The trainer would spread its model over all that it sees, in threads, with as many batches at once.
+    # The trainer would spread its model over every visible GPU, in threads, with as many batches at once.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
     os.environ["CUDA_VISIBLE_DEVICES"] = visible.partition(",")[0]
 
