@@ -61,7 +61,7 @@ def lock_packages() -> None:
 
 
 def packages(lock: str) -> Iterator[list[str]]:
-    """Yield the lines of each package (name, version, marker, then hashes), without those that only torch brings."""
+    """Return the lines of each package: name, version, marker and hashes; without packages that only torch needs."""
     lines = (line for line in lock.splitlines() if not line.startswith("#"))
     for first, rest in _paragraphs(lines):
         if not _OF_TORCH.match(first):
@@ -69,7 +69,7 @@ def packages(lock: str) -> Iterator[list[str]]:
 
 
 def _paragraphs(lines: Iterator[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield each line that begins at the margin, and the indented ones below it."""
+    """Each line that begins at the margin, and the indented ones below it."""
     first = next(lines)
     rest: list[str] = []
     for line in lines:
@@ -93,7 +93,7 @@ def lock_images() -> None:
 
 
 def image_after(text: str, before: str) -> str:
-    """Return the image, by name and tag, that stands behind some text."""
+    """Return the image, by name and tag, behind some text."""
     return _found(text, before)["name"]
 
 
