@@ -1,9 +1,11 @@
 """The pipeline as YAML: the same document for a laptop, for containers and for a cluster."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from components.errors import RankliftError
+from pipeline.parameters import check_parameters, settled
 from pipeline.settings.file import PipelineSettings
 
 
@@ -11,7 +13,7 @@ def compile_pipeline(
     path: Path,
     images: Mapping[str, str] | None = None,
     settings: PipelineSettings | None = None,
-    base_models: Sequence[str] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the compiled pipeline; the same code gives the same bytes.
 
@@ -19,10 +21,11 @@ def compile_pipeline(
         path: a file that ends in ``.yaml`` or ``.yml``.
         images: the container image of each stage, by stage.
         settings: what each stage needs on a cluster.
-        base_models: from which the pipeline chooses unless a run names others; None where it takes a single one.
+        defaults: of the pipeline's parameters, in place of those that the stages declare. With several `base_models`
+            the pipeline chooses between them, or between those that a run names, and has no `base_model`.
 
     Raises:
-        RankliftError: when the file's name has another ending.
+        RankliftError: when the file's name has another ending, or a default is invalid.
     """
     from kfp import compiler
 
@@ -30,5 +33,6 @@ def compile_pipeline(
 
     if path.suffix not in (".yaml", ".yml"):
         raise RankliftError(f"A compiled pipeline is YAML: {path} must end in .yaml, such as pipeline.yaml.")
+    check_parameters(defaults or {})
     path.parent.mkdir(parents=True, exist_ok=True)
-    compiler.Compiler().compile(build_pipeline(images, settings, base_models), str(path))
+    compiler.Compiler().compile(build_pipeline(images, settings, settled(defaults or {})), str(path))

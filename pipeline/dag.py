@@ -1,8 +1,7 @@
 """The walk: every stage, and how they connect. Read it from top to bottom."""
 
-import functools
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from kfp import dsl
@@ -20,6 +19,7 @@ from components.prepare.component import prepare
 from components.promote.component import promote
 from components.source.component import candidates, source
 from components.train.component import train
+from pipeline.parameters import chooses, with_defaults
 from pipeline.settings.file import STAGES, PipelineSettings
 from pipeline.settings.tasks import apply_settings
 
@@ -38,16 +38,19 @@ class Outcome(NamedTuple):
 def build_pipeline(
     images: Mapping[str, str] | None = None,
     settings: PipelineSettings | None = None,
-    base_models: Sequence[str] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Return the pipeline, with `images` as the stages' container images and `settings` applied to the tasks.
+    """Return the pipeline; its parameters' types and defaults are declared by the stages, see `pipeline.parameters`.
 
-    With `base_models` it chooses the base model first: it has the parameter `base_models` in place of `base_model`, by
-    default those, and measures each of them. Whether it does is settled here and not by a condition in the pipeline:
-    KFP starts pods for a condition that does not hold as well, and its local runner cannot collect from an empty loop.
+    Args:
+        images: the container image of each stage, where it is not in the settings.
+        settings: what each stage needs on a cluster.
+        defaults: of parameters, in place of those declared. With several `base_models` the pipeline chooses first.
+            That is settled here and not by a condition in the pipeline: KFP starts pods for a condition that does not
+            hold as well, and its local runner cannot collect from an empty loop.
     """
     images = images or {}
-    is_choosing = base_models is not None
+    is_choosing = chooses(defaults or {})
 
     def staged(task: Any, stage: str, caching: bool = True) -> Any:
         if settings is not None:
@@ -56,38 +59,43 @@ def build_pipeline(
             task.set_container_image(images[stage])
         return task.set_caching_options(caching).set_display_name(stage)
 
+    @dsl.pipeline(
+        name="ranklift",
+        description="Fine-tune a retrieval model, measure NDCG@10 against the champion, promote a real improvement.",
+    )
+    @partial(with_defaults, defaults=defaults)
     def ranklift(
-        data: str = "demo://docstrings",
-        base_model: str = "auto",
-        max_triplets: int = 0,
-        triplets_per_query: int = 1,
-        max_seq_length: int = 0,
-        evaluation_queries: float = 1000,
-        dev_queries: float = 200,
-        max_corpus: int = 10_000,
-        evaluation_data: str = "",
-        evaluation_split: str = "test",
-        on_leak: str = "error",
-        strict_passages: bool = False,
-        languages: str = "",
-        false_negatives: int = 0,
-        recipe: str = "seed",
-        epochs: float = 0.0,
-        batch_size: int = 0,
-        learning_rate: float = 0.0,
-        processes: int = 0,
-        num_nodes: int = 1,
-        precision: str = "auto",
-        min_gain: float = 0.005,
-        alpha: float = 0.05,
-        guards: dict = {},  # noqa: B006 - KFP reads it as the parameter's default; nobody changes it
-        index_corpus: str = "",
-        index_min_recall: float = 0.98,
-        index_max_ndcg_drop: float = 0.005,
-        seed: int = 42,
-        base_models: list = [],  # noqa: B006 - as above
-        trial_examples: int = 1000,
-        choose_margin: float = 0.01,
+        data: str,
+        base_model: str,
+        base_models: str,
+        trial_examples: int,
+        choose_margin: float,
+        max_triplets: int,
+        triplets_per_query: int,
+        max_seq_length: int,
+        evaluation_queries: float,
+        dev_queries: float,
+        max_corpus: int,
+        evaluation_data: str,
+        evaluation_split: str,
+        on_leak: str,
+        strict_passages: bool,
+        languages: str,
+        false_negatives: int,
+        recipe: str,
+        epochs: float,
+        batch_size: int,
+        learning_rate: float,
+        processes: int,
+        num_nodes: int,
+        precision: str,
+        min_gain: float,
+        alpha: float,
+        guards: dict,
+        index_corpus: str,
+        index_min_recall: float,
+        index_max_ndcg_drop: float,
+        seed: int,
     ) -> Outcome:
         def prepared(model: Any, fingerprint: Any, name: str = "prepare") -> Any:
             task = prepare(
@@ -116,7 +124,7 @@ def build_pipeline(
             found = staged(looked_up, "source", caching=False).outputs
             trial = prepared(found["first"], found["fingerprint"], "prepare to choose")
             # One after the other, so that candidates on one node do not slow each other down.
-            with dsl.ParallelFor(base_models, name="base-models", parallelism=1) as one:
+            with dsl.ParallelFor(found["names"], name="base-models", parallelism=1) as one:
                 measured = staged(
                     measure(
                         dataset=trial,
@@ -132,7 +140,7 @@ def build_pipeline(
                     "measure",
                 )
             collected = dsl.Collected(measured.outputs["measurement"])
-            chosen = staged(choose(measurements=collected, choose_margin=choose_margin), "choose").outputs["Output"]
+            chosen = staged(choose(measurements=collected, margin=choose_margin), "choose").outputs["Output"]
             # Prepared again, since the length comes from the base model's tokenizer; texts and split stay the same.
             dataset = prepared(chosen, found["fingerprint"], "prepare to train")
         else:
@@ -209,27 +217,4 @@ def build_pipeline(
             staged(hold(decision=decision), "hold", caching=False)
         return Outcome(dataset, decision, candidate_scores.outputs["scores"], champion_scores.outputs["scores"])
 
-    decorate = dsl.pipeline(
-        name="ranklift",
-        description="Fine-tune a retrieval model, measure NDCG@10 against the champion, promote a real improvement.",
-    )
-    if base_models is None:
-        return decorate(_with_parameters(ranklift, without=("base_models", "trial_examples", "choose_margin")))
-    return decorate(_with_parameters(ranklift, without=("base_model",), base_models=list(base_models)))
-
-
-def _with_parameters(walk: Callable[..., Any], without: Sequence[str], **defaults: Any) -> Callable[..., Any]:
-    """Return the walk without some parameters, and with another default for others; an empty default is none."""
-    signature = inspect.signature(walk)
-    kept = {name: parameter for name, parameter in signature.parameters.items() if name not in without}
-    for name, default in defaults.items():
-        kept[name] = kept[name].replace(default=default or inspect.Parameter.empty)
-    # Python wants parameters without a default first.
-    order = sorted(kept.values(), key=lambda parameter: parameter.default is not inspect.Parameter.empty)
-
-    @functools.wraps(walk)
-    def shown(*values: Any) -> Any:
-        return walk(**dict(zip((parameter.name for parameter in order), values, strict=True)))
-
-    shown.__signature__ = signature.replace(parameters=order)  # which inspect reads
-    return shown
+    return ranklift

@@ -93,7 +93,7 @@ def skilled(choosable, tmp_path_factory):
     from components.train.report import TrainOptions
 
     output = tmp_path_factory.mktemp("skilled") / "model"
-    train_model(choosable, output, TrainOptions(epochs=6, batch_size=16, learning_rate=2e-3, precision="fp32"))
+    train_model(choosable, output, TrainOptions(epochs=2, batch_size=16, learning_rate=2e-3, precision="fp32"))
     return output
 
 

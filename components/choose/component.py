@@ -8,7 +8,7 @@ from components.stage import DEFAULT_IMAGE
 @dsl.component(base_image=DEFAULT_IMAGE, install_kfp_package=False)
 def choose(
     measurements: dsl.Input[list[dsl.Artifact]],
-    choose_margin: float,
+    margin: float,
     choice: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
@@ -24,7 +24,7 @@ def choose(
         from components.choose.report import write_report
         from components.records.measurement import Measurement
 
-        found = choose_base_model([Measurement.read(Path(one.path)) for one in measurements], choose_margin)
+        found = choose_base_model([Measurement.read(Path(one.path)) for one in measurements], margin)
         found.write(Path(choice.path))
         write_report(found, Path(report.path))
         for candidate in found.candidates:

@@ -1,13 +1,20 @@
 """What a recommendation rests on."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import ClassVar
 
-MARGIN = 0.01
+from pydantic import Field
+
+from components.options import Options
 
 
-class ChooseOptions(BaseModel):
-    """The parameters of `choose`."""
+class ChooseOptions(Options):
+    """The options of `choose`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    stage: ClassVar[str] = "choose"
 
-    margin: float = Field(default=MARGIN, ge=0, le=1)  #: NDCG@10 that a faster model may be behind the best
+    margin: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="NDCG@10 that a faster base model may be behind the best and be chosen all the same.",
+    )

@@ -39,7 +39,7 @@ def write_report(
         split: which qrels of a BEIR folder.
 
     Raises:
-        DataError: when the data is another evaluation set than the one that was scored.
+        DataError: when the data is not the evaluation set that was scored.
     """
     evaluation_set = None if data is None else _opened(data, split, decision)
     sections = [

@@ -62,7 +62,7 @@ class KubernetesApi:
     @classmethod
     def connect(cls, context: str | None = None) -> Self:
         """Return the cluster of a context, as `kubectl --context` means it; without one, the cluster that this process
-        runs in, else the one that `kubectl` speaks to.
+        runs in, else kubectl's.
 
         Raises:
             KubernetesError: when there is none.
@@ -233,7 +233,7 @@ class KubernetesApi:
     def _body(self, method: str, path: str, query: Any, body: Manifest | None) -> Manifest:
         response = self._send(method, path, query, body)
         with closing(response):
-            # A field that is null is one that is not there: so Kubernetes means it, and so everybody here may read it.
+            # Kubernetes treats a null field as missing, and so does every reader here.
             found: Manifest = json.loads(response.read(), object_hook=_without_nulls)
             return found
 

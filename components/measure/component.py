@@ -27,7 +27,7 @@ def measure(
         from components.measure.apart import measure_apart
         from components.measure.options import MeasureOptions
 
-        options = MeasureOptions(
+        options = MeasureOptions.of(
             base_model=base_model,
             examples=examples,
             recipe=recipe,

@@ -1,27 +1,64 @@
-"""How a base model is measured."""
+"""Which base models are compared, and how each is measured."""
 
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from components.records.document import Document
-from components.train.report import TrainOptions
+from components.export.options import PrecisionChoice
+from components.measure.candidates import check_names
+from components.options import SEED, Options
+from components.train.options import TrainOptions
 
-EXAMPLES = 1000
+
+class CandidateOptions(Options):
+    """The base models to choose from."""
+
+    stage: ClassVar[str] = "measure"
+
+    base_models: tuple[str, ...] = Field(
+        (),
+        description="Base models between commas, in place of base_model: compared before the best of them is trained.",
+    )
+
+    @field_validator("base_models", mode="before")
+    @classmethod
+    def _between_commas(cls, value: Any) -> Any:
+        names = [name.strip() for name in value.split(",")] if isinstance(value, str) and value.strip() else value
+        return tuple(names or ())
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """Return the options with these values; no name may be empty or there twice."""
+        options = super().of(**values)
+        if options.base_models:
+            check_names(options.base_models)
+        return options
 
 
-class MeasureOptions(Document):
-    """The parameters of `measure`; recipe, batch size and learning rate are those of the training to come."""
+class MeasureOptions(Options):
+    """How a base model is measured; all but the number of examples are those of the training to come."""
 
-    noun: ClassVar[str] = "options of measure"
+    stage: ClassVar[str] = "measure"
+    internal: ClassVar[frozenset[str]] = frozenset(
+        {"base_model", "recipe", "batch_size", "learning_rate", "precision", "seed"}
+    )
 
-    base_model: str  #: folder, hub id, ``s3://…`` or ``package://…``
-    examples: int = Field(default=EXAMPLES, ge=1)  #: that the short training sees, an example once for each epoch
-    recipe: str = "seed"
-    batch_size: int = Field(default=0, ge=0)
-    learning_rate: float = Field(default=0, ge=0, le=1)
-    precision: str = "auto"  #: of serving
-    seed: int = Field(default=42, ge=0, lt=2**32)
+    base_model: str = Field("", description="Folder, hub id, s3://… or package://….")
+    examples: int = Field(
+        1000, ge=1, description="Train each base model on at most so many examples before it is compared."
+    )
+    recipe: str = Field("seed", description="How to train: seed, strong or mined.")
+    batch_size: int = Field(0, ge=0, description="Queries in a batch; 0 is the recipe's.")
+    learning_rate: float = Field(0.0, ge=0, le=1, description="Peak of the learning rate; 0 is the recipe's.")
+    precision: PrecisionChoice = Field("auto", description="Of serving.")
+    seed: int = SEED
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """Return the options with these values; the recipe must be one that there is."""
+        options = super().of(**values)
+        options.training()
+        return options
 
     def training(self, epochs: float = 0, max_seq_length: int = 0) -> TrainOptions:
         """Return the options for `train`.
@@ -30,7 +67,7 @@ class MeasureOptions(Document):
             epochs: 0 is the recipe's.
             max_seq_length: tokens that the model reads; 0 is the dataset's.
         """
-        return TrainOptions(
+        return TrainOptions.of(
             base_model=self.base_model,
             recipe=self.recipe,
             epochs=epochs,
@@ -40,10 +77,3 @@ class MeasureOptions(Document):
             seed=self.seed,
             processes=1,
         )
-
-    def check(self) -> None:
-        """Raise a RankliftError when there is no such recipe or precision."""
-        from components.export.stage import checked_precision
-
-        self.training().resolved()
-        checked_precision(self.precision)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from components.dataset.manifest import TRAIN, DatasetManifest
 from components.evaluate.evaluate import evaluate
 from components.evaluate.progress import ProgressLog
+from components.export.options import ExportOptions
 from components.export.stage import export_for_dataset
 from components.measure.dev_evaluation import write_dev_evaluation
 from components.measure.options import MeasureOptions
@@ -107,9 +108,8 @@ def _scores(candidate: _Candidate, model: Path, name: str, *, bm25: bool) -> Sco
         model,
         candidate.dataset,
         served,
-        precision=candidate.options.precision,
+        ExportOptions(precision=candidate.options.precision, max_seq_length=candidate.length),
         base_model=candidate.options.base_model,
-        max_seq_length=candidate.length,
     )
     # No cache of encodings: the speed is to be that of this machine, now.
     return evaluate(served, candidate.dev, name=name, progress=ProgressLog(), bm25=bm25)

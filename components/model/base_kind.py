@@ -92,7 +92,7 @@ def tokenizer_file(directory: Path) -> Path:
     """Return the tokenizer of a model, which lies with its transformer: in older layouts in ``0_Transformer``.
 
     Raises:
-        ModelError: when it has none that is fast.
+        ModelError: when it has no fast tokenizer.
     """
     modules = modules_of(directory)
     path = (modules[0].folder if modules else directory) / _TOKENIZER

@@ -1,4 +1,4 @@
-"""An S3 object store of our own, for machines where none is configured: SeaweedFS's `weed mini`, on loopback only.
+"""An embedded S3 object store, for machines where none is configured: SeaweedFS's `weed mini`, on loopback only.
 
 Every process that uses the same folder shares one store; see `supervisor` for how it is started and
 stopped. Ports are random, keys are random and lie in a file that only its owner can read.

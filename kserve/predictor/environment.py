@@ -25,7 +25,7 @@ def check_environment(environment: Collection[str], settings: Collection[str]) -
         settings: the names of the settings.
 
     Raises:
-        RankliftError: naming the variable, and the one that was meant.
+        RankliftError: naming the variable, and a likely correction.
     """
     known = [PREFIX + name.upper() for name in settings]
     for name in sorted(environment):

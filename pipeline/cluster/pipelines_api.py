@@ -59,7 +59,7 @@ class PipelinesApi:
         return f"{self._ui}/#/recurringrun/details/{recurring_run_id}"
 
     def upload(self, package: Path, name: str) -> PipelineVersion:
-        """Keep a compiled pipeline as a version of this name; one that is there already is used again.
+        """Keep a compiled pipeline as a version of this name; reuse it if it is there.
 
         The pipeline itself is made when there is none.
         """

@@ -8,28 +8,40 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands import options
+from components.choose.options import ChooseOptions
+from components.measure.candidates import check_candidates, check_names
+from components.measure.options import CandidateOptions, MeasureOptions
+from components.prepare.options import PrepareOptions
+from pipeline.commands.groups import grouped
 from pipeline.console import AsJson, answer, open_page, table, tell, working
+from pipeline.parameters import PARAMETERS
 
 Models = Annotated[str, typer.Option(help="The base models between commas: folders, hub ids, s3://… or package://….")]
 Data = Annotated[
-    str, typer.Option(help="A dataset version, or what `ranklift prepare` reads: a file, a folder, s3://…, hf://….")
+    str, typer.Option(help=f"A dataset version, or what `prepare` reads. {PARAMETERS['data'].description}")
 ]
-Report = Annotated[Path, typer.Option(help="Where to write the report.")]
+Recipe = Annotated[str, typer.Option(help=PARAMETERS["recipe"].description)]
+BatchSize = Annotated[int, typer.Option(min=0, help=PARAMETERS["batch_size"].description)]
+LearningRate = Annotated[float, typer.Option(min=0, help=PARAMETERS["learning_rate"].description)]
+Precision = Annotated[str, typer.Option(help=PARAMETERS["precision"].description)]
+DevQueries = Annotated[float, typer.Option(help=PARAMETERS["dev_queries"].description)]
+Seed = Annotated[int, typer.Option(help=PARAMETERS["seed"].description)]
 
 
+@grouped
 def choose(
+    *,
     models: Models,
     data: Data,
-    examples: options.TrialExamples = 1000,
-    margin: options.ChooseMargin = 0.01,
-    recipe: options.Recipe = "seed",
-    batch_size: options.BatchSize = 0,
-    learning_rate: options.LearningRate = 0.0,
-    precision: options.ServingPrecision = "auto",
-    dev_queries: options.DevQueries = 200,
-    seed: options.Seed = 42,
-    report: Report = Path("choice.html"),
+    trial: MeasureOptions,
+    chosen_by: ChooseOptions,
+    recipe: Recipe = "seed",
+    batch_size: BatchSize = 0,
+    learning_rate: LearningRate = 0.0,
+    precision: Precision = "auto",
+    dev_queries: DevQueries = 200.0,
+    seed: Seed = 42,
+    report: Annotated[Path, typer.Option(help="Where to write the report.")] = Path("choice.html"),
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the choice as JSON.")] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
     as_json: AsJson = False,
@@ -41,32 +53,18 @@ def choose(
     Example: ranklift choose --models BAAI/bge-small-en-v1.5,intfloat/e5-small-v2 --data clicks.parquet
     """
     from components.choose.choose import choose as choose_base_model
-    from components.choose.options import ChooseOptions
     from components.choose.report import HEADER, table_rows, write_report
     from components.measure.apart import measure_apart
-    from components.measure.candidates import check_candidates
-    from components.measure.options import MeasureOptions
-    from pipeline.parameters import base_model_names
 
-    names = base_model_names(models)
-    jobs = [
-        MeasureOptions(
-            base_model=name,
-            examples=examples,
-            recipe=recipe,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            precision=precision,
-            seed=seed,
-        )
-        for name in names
-    ]
-    jobs[0].check()
-    chosen_by = ChooseOptions(margin=margin)
+    names = CandidateOptions.of(base_models=models).base_models
+    check_names(names)
+    chosen = {"recipe": recipe, "batch_size": batch_size, "learning_rate": learning_rate, "precision": precision}
+    jobs = [MeasureOptions.of(base_model=name, examples=trial.examples, seed=seed, **chosen) for name in names]
+    preparation = PrepareOptions.of(base_model=names[0], dev_queries=dev_queries, seed=seed)
     _check_data(data)
     with working("choose"):
         check_candidates(names)
-        with _dataset(data, names[0], dev_queries, seed) as dataset:
+        with _dataset(data, preparation) as dataset:
             choice = choose_base_model([measure_apart(dataset, job) for job in jobs], chosen_by.margin)
     write_report(choice, report)
     if output is not None:
@@ -94,18 +92,16 @@ def _is_dataset(data: str) -> bool:
 
 
 @contextmanager
-def _dataset(data: str, base_model: str, dev_queries: float, seed: int) -> Iterator[Path]:
+def _dataset(data: str, options: PrepareOptions) -> Iterator[Path]:
     """Give a dataset version as it is, or one of raw data while the context lasts.
 
     `measure` counts the tokens of each base model anew, so that it does not matter with which the data is prepared.
     """
-    from components.prepare.options import prepare_options
     from components.prepare.stage import prepare
 
     if _is_dataset(data):
         yield Path(data).expanduser()
         return
-    chosen = prepare_options(base_model=base_model, dev_queries=dev_queries, seed=seed)
     with tempfile.TemporaryDirectory(prefix="ranklift-choose-") as scratch:
-        prepare(data, Path(scratch) / "dataset", chosen)
+        prepare(data, Path(scratch) / "dataset", options)
         yield Path(scratch) / "dataset"

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from components.deploy.settings import ServingSettings
 from components.errors import RankliftError
 from components.machine.private_files import private_folder
-from components.machine.settings import ServingSettings
 from components.object_store.client import ObjectStoreSettings
 from components.object_store.embedded import embedded_store
 from components.records.decision import Decision
@@ -19,7 +19,7 @@ from components.records.scores import ScoreFile
 from pipeline.compile import compile_pipeline
 from pipeline.containers.runner import ContainerRun, container_store, docker_runner
 from pipeline.local.run_log import RunLog, StageTime
-from pipeline.parameters import check_parameters
+from pipeline.parameters import check_here, check_parameters, settled
 
 
 class RunResult(NamedTuple):
@@ -60,15 +60,17 @@ def run_locally(
     Raises:
         RankliftError: when a parameter of any stage is invalid, or a stage failed; its own sentence where the user can
             fix the problem.
-        pydantic.ValidationError: when a parameter of `train` is out of range.
     """
     from kfp import components
 
     check_parameters(parameters)
+    check_here(parameters, in_processes=containers is None)
+    parameters = settled(parameters)
     folder = private_folder(home / "runs") / datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     log = RunLog(folder / "run.log", tell)
     images = containers.images if containers else None
-    compile_pipeline(folder / "pipeline.yaml", images, base_models=parameters.get("base_models"))
+    chosen_from = {"base_models": parameters["base_models"]} if "base_models" in parameters else None
+    compile_pipeline(folder / "pipeline.yaml", images, defaults=chosen_from)
     with _stages_in(containers, folder, home, parameters), redirect_stdout(log), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         walk = components.load_component_from_file(str(folder / "pipeline.yaml"))
@@ -140,7 +142,7 @@ def outputs_of(walk: Callable[..., Any], parameters: Mapping[str, Any], log: Run
 def _left_nothing(log: RunLog, folder: Path) -> str | None:
     """Return the first stage that is said to have succeeded without a result.
 
-    KFP takes a container that is gone before it was asked for its status for one that succeeded.
+    KFP counts a container that is gone before its status was read as succeeded.
     """
     ended = Counter(stage.stage for stage in log.stages if stage.status == "SUCCESS")  # a stage in a loop does so often
     for stage, count in ended.items():

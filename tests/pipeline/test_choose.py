@@ -15,7 +15,7 @@ from components.registry.registry import open_registry
 from pipeline.cli import app
 from pipeline.compile import compile_pipeline
 from pipeline.local.run import run_locally
-from pipeline.parameters import base_model_names, base_model_parameters, check_parameters
+from pipeline.parameters import check_parameters, settled
 from tests.factories.datasets import write_triplets
 
 QUICK = ("--examples", "64", "--learning-rate", "1e-5", "--precision", "fp32")
@@ -47,7 +47,7 @@ def test_a_run_with_several_base_models_trains_the_chosen_one(
         monkeypatch.setenv(name, value)
     parameters = {
         "data": str(write_triplets(tmp_path / "triplets.csv", 400)), "evaluation_queries": 60.0, "dev_queries": 40.0,
-        "base_models": [str(clumsy), str(damaged), str(skilled)], "trial_examples": 64, "epochs": 1.0,
+        "base_models": f"{clumsy},{damaged},{skilled}", "trial_examples": 64, "epochs": 1.0,
         "learning_rate": 1e-5, "precision": "fp32",
     }  # fmt: skip
     lines: list[str] = []
@@ -94,8 +94,8 @@ BAD = {
     "data": (["--models", "/no/such/model", "--data", "none.csv"], "There is no file or folder none.csv"),
     "unknown": (["--models", "{skilled},/no/such/model"], "There is no base model at '/no/such/model'"),
     "recipe": (["--models", "{skilled}", "--recipe", "magic"], "There is no recipe 'magic'"),
-    "precision": (["--models", "{skilled}", "--precision", "fp8"], "There is no precision 'fp8'"),
-    "margin": (["--models", "{skilled}", "--margin", "-1"], "margin = -1.0 is invalid"),
+    "precision": (["--models", "{skilled}", "--precision", "fp8"], "precision = 'fp8' is invalid for `measure`"),
+    "margin": (["--models", "{skilled}", "--margin", "-1"], "Invalid value for '--margin'"),
 }
 
 
@@ -116,55 +116,53 @@ def root_of(path):
 
 
 def test_compile_with_base_models_measures_each_one_after_the_other(tmp_path):
-    compile_pipeline(tmp_path / "pipeline.yaml", base_models=["a/b", "c/d"])
+    compile_pipeline(tmp_path / "pipeline.yaml", defaults={"base_models": "a/b,c/d"})
     root = root_of(tmp_path / "pipeline.yaml")
     parameters = root["inputDefinitions"]["parameters"]
-    assert parameters["base_models"]["defaultValue"] == ["a/b", "c/d"]
+    assert parameters["base_models"]["defaultValue"] == "a/b,c/d"
     assert "base_model" not in parameters
     loop = root["dag"]["tasks"]["for-loop-1"]
-    assert loop["parameterIterator"]["items"] == {"inputParameter": "pipelinechannel--base_models"}
+    assert loop["parameterIterator"]["items"] == {"inputParameter": "pipelinechannel--candidates-names"}
     assert loop["iteratorPolicy"] == {"parallelismLimit": 1}
 
 
-def test_compile_without_base_models_has_no_stage_more_than_before(tmp_path):
-    compile_pipeline(tmp_path / "pipeline.yaml")
+@pytest.mark.parametrize("defaults", [None, {"base_models": "a/b"}], ids=["none", "one"])
+def test_compile_without_a_choice_has_no_stage_more_than_before(tmp_path, defaults):
+    compile_pipeline(tmp_path / "pipeline.yaml", defaults=defaults)
     root = root_of(tmp_path / "pipeline.yaml")
     assert not {"base_models", "trial_examples", "choose_margin"} & set(root["inputDefinitions"]["parameters"])
     assert not {"candidates", "choose", "for-loop-1"} & set(root["dag"]["tasks"])
 
 
-NAMES = {"commas": "a/b, c/d", "JSON": '["a/b", "c/d"]'}
+SETTLED = {
+    "none": ({"base_models": "", "trial_examples": 5, "choose_margin": 0.1, "seed": 7}, {"seed": 7}),
+    "one": ({"base_models": "a/b", "base_model": "auto"}, {"base_model": "a/b"}),
+    "several": (
+        {"base_models": "a/b, c/d", "base_model": "auto", "trial_examples": 5},
+        {"base_models": "a/b, c/d", "trial_examples": 5},
+    ),
+}
 
 
-@pytest.mark.parametrize("text", NAMES.values(), ids=NAMES)
-def test_base_model_names_are_read_from(text):
-    assert base_model_names(text) == ["a/b", "c/d"]
+@pytest.mark.parametrize(("parameters", "expected"), SETTLED.values(), ids=SETTLED)
+def test_settled_parameters_are_those_of_the_pipeline_for(parameters, expected):
+    assert settled(parameters) == expected
 
 
-def test_base_model_names_that_are_no_list_are_an_error():
-    with pytest.raises(RankliftError, match="is not a list; give names between commas"):
-        base_model_names("[a/b, c/d")
-
-
-def test_base_model_parameters_of_one_name_are_those_of_a_run_without_a_choice():
-    assert base_model_parameters("auto", ["a/b"]) == {"base_model": "a/b"}
-    assert base_model_parameters("a/b", []) == {"base_model": "a/b"}
-    assert base_model_parameters("auto", ["a/b", "c/d"]) == {"base_models": ["a/b", "c/d"]}
-
-
-def test_base_model_parameters_of_a_model_and_a_choice_are_an_error():
+def test_settled_with_a_base_model_and_a_choice_is_an_error():
     with pytest.raises(RankliftError, match="base_model=e/f and base_models=a/b,c/d exclude each other"):
-        base_model_parameters("e/f", ["a/b", "c/d"])
+        settled({"base_model": "e/f", "base_models": "a/b,c/d"})
 
 
 INVALID = {
-    "twice": ({"base_models": ["a/b", "a/b"]}, "is named twice"),
-    "no examples": ({"base_models": ["a/b", "c/d"], "trial_examples": 0}, "examples"),
-    "margin": ({"base_models": ["a/b", "c/d"], "choose_margin": 2.0}, "margin"),
+    "twice": ({"base_models": "a/b,a/b"}, "is named twice"),
+    "empty": ({"base_models": "a/b,"}, "'' is no name of a base model"),
+    "no examples": ({"trial_examples": 0}, "examples = 0 is invalid for `measure`"),
+    "margin": ({"choose_margin": 2.0}, "margin = 2.0 is invalid for `choose`"),
 }
 
 
 @pytest.mark.parametrize(("parameters", "complaint"), INVALID.values(), ids=INVALID)
 def test_check_parameters_of_a_choice_refuses(parameters, complaint):
-    with pytest.raises(ValueError if complaint != "is named twice" else RankliftError, match=complaint):
+    with pytest.raises(RankliftError, match=complaint):
         check_parameters(parameters)

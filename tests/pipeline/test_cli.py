@@ -27,6 +27,8 @@ COMMANDS = [
     "gate",
     "index",
     "serve",
+    "search",
+    "compare",
     "deploy",
     "rollback",
     "prune",

@@ -179,7 +179,7 @@ class Attempt:
                 return stable
             if not version or not is_version_name(version) or version == self.revision.version:
                 continue
-            if self.registry.has("model", version):  # one that was pruned since can serve no more
+            if self.registry.has("model", version):  # a pruned version cannot serve
                 number = number_of_champion(version, self.registry.champion())
                 sha256 = self.registry.stored_manifest("model", version).sha256
                 uri = uri_of(version, self.registry)

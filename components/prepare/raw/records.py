@@ -98,7 +98,7 @@ def first_line(path: Path) -> str:
 
 
 class _Lines:
-    """The lines of a file for Python's CSV reader, and the number of the last one that it took."""
+    """The lines of a file for Python's CSV reader, and the number of the last line it read."""
 
     def __init__(self, path: Path) -> None:
         self.number = 0

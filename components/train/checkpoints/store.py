@@ -32,7 +32,7 @@ _LEFT_OUT = {"training_args.bin"}
 
 
 class AbandonedError(Exception):
-    """An upload was given up because nobody needs it any more."""
+    """An upload was cancelled because nobody needs it any more."""
 
 
 class StoredCheckpoint(NamedTuple):

@@ -1,6 +1,6 @@
 """Training on several nodes: hand the inputs over, have Kubeflow Trainer run the nodes, follow them, take the model.
 
-The same inputs are the same TrainJob. A stage that is retried finds the one that runs, or the model that is ready.
+The same inputs are the same TrainJob. A retried stage finds the running TrainJob, or the finished model.
 """
 
 import shutil
@@ -28,8 +28,8 @@ from components.train.nodes.handover import BASE_MODEL, DATASET, Handover
 from components.train.nodes.manifest import inputs_digest, job_name, processes_per_node, train_job
 from components.train.nodes.pods import Seen, ends, look
 from components.train.nodes.settings import TrainJobSettings
-from components.train.processes.launch import check_shares
-from components.train.report import REPORT, TrainingReport, TrainOptions
+from components.train.options import TrainOptions, check_shares
+from components.train.report import REPORT, TrainingReport
 from components.train.tell import tell as tell_line
 
 _GRACE = 300.0  # seconds beyond the TrainJob's own deadline, in which the cluster is to say that it passed
@@ -203,7 +203,7 @@ class _Run:
                 self._fail(f"it did not end within {self._settings.deadline} s; set `deadline` to more")
 
     def take_model(self, output: Path) -> TrainingReport:
-        """Fetch and check the model, and remove all that was made for it."""
+        """Fetch and check the model, and remove everything made for it."""
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=".training-") as scratch:
             model = Path(scratch) / "model"

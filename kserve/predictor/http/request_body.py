@@ -85,7 +85,7 @@ class RequestBody:
         return int(stated[:12]) if is_stated else self._settings.max_body_bytes
 
     def _scan(self) -> JsonScan:
-        """Return what looks at the JSON, once there is a body and its type is one that is read."""
+        """Return what looks at the JSON, once there is a body and its type is supported."""
         kind = media_type(self._headers.get(b"content-type", b""))
         takes_binary = self._path.endswith("/infer")
         if not kind.is_json and not (takes_binary and kind.is_binary):

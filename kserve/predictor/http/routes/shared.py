@@ -21,7 +21,7 @@ _REASONS = {
     403: "A page of another site sent the request, and none may.",
     404: "There is no such model, or no index where one is asked for.",
     408: "The request did not arrive in time.",
-    409: "Another version of the model is in service than the one that the request demands.",
+    409: "Another version of the model is in service than the request demands.",
     413: "The request body is larger than the limit.",
     415: "The request is not sent as JSON.",
     421: "The server listens on loopback, and the Host is not this machine.",
