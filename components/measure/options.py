@@ -11,9 +11,9 @@ from components.train.options import TrainOptions
 
 
 class CandidateOptions(Options):
-    """The base models to choose from."""
+    """The base models to choose from, which `source` checks before anything slow begins."""
 
-    stage: ClassVar[str] = "measure"
+    stage: ClassVar[str] = "source"
 
     base_models: tuple[str, ...] = Field(
         (),

@@ -12,6 +12,7 @@ import yaml
 from components.errors import RankliftError
 from components.gate.options import GateOptions
 from components.index.options import CorpusOptions
+from components.measure.options import CandidateOptions
 from components.prepare.options import RawDataOptions
 from pipeline.cli import app
 from pipeline.compile import compile_pipeline
@@ -74,7 +75,8 @@ def test_compile_pipeline_with_an_invalid_default_writes_nothing(tmp_path):
 @pytest.mark.parametrize("options", STAGE_PARAMETERS, ids=lambda options: options.__name__)
 def test_component_takes_the_options_of_its_stage_with_the_declared_types(options):
     module = importlib.import_module(f"components.{options.stage}.component")
-    signature = inspect.signature(getattr(module, options.stage).python_func)
+    component = "candidates" if options is CandidateOptions else options.stage  # in place of `source`, for a choice
+    signature = inspect.signature(getattr(module, component).python_func)
     wanted = {field: PARAMETERS[name].kind for name, field in STAGE_PARAMETERS[options].items()}
     assert {field: signature.parameters[field].annotation for field in wanted} == wanted
 
@@ -110,14 +112,15 @@ def test_run_has_an_option_for_each_parameter():
         (options, name)
         for options in STAGE_PARAMETERS
         for name in public_fields(options)
-        if options not in (RawDataOptions, CorpusOptions)  # what a stage's command cannot do without
+        if options not in (RawDataOptions, CorpusOptions, CandidateOptions)  # what a command cannot do without
     ],
     ids=option_id,
 )
 def test_command_of_a_stage_has_each_of_its_options(options, name):
     parameter = declared(options, name)
     shown = name.removesuffix("s") if parameter.kind is dict else name
-    assert_same(command_options(options.stage)[shown], parameter)
+    command = "choose" if options.stage == "measure" else options.stage  # which measures, and then chooses
+    assert_same(command_options(command)[shown], parameter)
 
 
 def test_parameters_page_is_the_one_in_docs():

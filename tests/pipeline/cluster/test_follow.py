@@ -115,7 +115,7 @@ def test_follow_of_a_run_that_chooses_tells_every_base_model_as_a_stage(endpoint
         "  source …", "  source done in 63.0 s",
         "  prepare to choose …", "  prepare to choose done in 63.0 s",
         "  measure 1 …", "  measure 1 done in 63.0 s",
-        "  measure 2 …", "  measure 2: attempt 1 ended (pod deleted); it is tried again",
+        "  measure 2 …", "  measure 2: attempt 1 ended (pod deleted); it is retried",
         "  measure 2 FAILED in 123.0 s",
     ]  # fmt: skip
 
