@@ -15,8 +15,7 @@ from components.index.reader import Index
 from components.index.shard import HASH_BYTES, Passages, Shard, Vectors, shard_bytes
 from components.index.version import ShardEntry, shard_name
 from components.machine.digest import file_sha256
-from components.model.encoder import Encoder
-from components.similarity import comparable
+from components.model.encoder import Encoder, comparable
 
 _AT_ONCE = 4096  # texts that are handed to the encoder, which sorts them by length and packs them
 

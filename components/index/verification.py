@@ -14,9 +14,8 @@ from components.index.options import IndexOptions
 from components.index.reader import NOTHING, Hits, Index
 from components.index.shard import Vectors
 from components.index.version import Verification
-from components.model.encoder import Encoder
+from components.model.encoder import Encoder, comparable
 from components.records.scores import HEADLINE
-from components.similarity import comparable
 
 _K = 10
 

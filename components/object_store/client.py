@@ -171,26 +171,6 @@ class ObjectStore:
         """Remove an object; nothing happens when there is none."""
         self._call(f"remove {key}", lambda: self._client.remove_object(self.settings.bucket, key))
 
-    def upload(self, key: str, path: Path, sha256: str) -> None:
-        """Copy a file into the store.
-
-        Raises:
-            StoreError: also when the file no longer has this SHA-256.
-        """
-        from components.object_store.transfer import upload
-
-        upload(self, key, path, sha256)
-
-    def download(self, key: str, path: Path, sha256: str, size: int) -> None:
-        """Copy an object into a file, which appears under its name only when whole and verified.
-
-        Raises:
-            StoreError: when there is no such object, or it does not have this SHA-256 and size.
-        """
-        from components.object_store.transfer import download
-
-        download(self, key, path, sha256, size)
-
     def read_range(self, key: str, offset: int, length: int) -> Iterator[bytes]:
         """The bytes of a part of an object, in blocks; one attempt, for a caller that can go on where it broke off."""
         response = self._client.get_object(self.settings.bucket, key, offset=offset, length=length)

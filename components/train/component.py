@@ -26,8 +26,8 @@ def train(
         from pathlib import Path
 
         from components.train.curve import write_curve
-        from components.train.processes.launch import train as train_here_or_on_nodes
         from components.train.report import TrainOptions
+        from components.train.stage import train as train_here_or_on_nodes
 
         options = TrainOptions(
             recipe=recipe,

@@ -86,8 +86,8 @@ def train(
     Example: ranklift train dataset -o model
     """
     from components.train.curve import write_curve
-    from components.train.processes.launch import train as train_here_or_on_nodes
     from components.train.report import DEV_ACCURACY, DEV_NDCG, TrainOptions
+    from components.train.stage import train as train_here_or_on_nodes
 
     chosen = TrainOptions.model_validate(
         {

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from components.errors import RankliftError
 from components.train.checkpoints.settings import CHECKPOINTS
-from pipeline.containers.images import TARGET_OF, image_tag
+from pipeline.images import TARGET_OF, image_tag
 
 STAGES = ("source", "prepare", "train", "export", "champion", "evaluate", "gate", "promote", "deploy", "hold")
 SECRETS_FOLDER = "/var/run/secrets/ranklift"

@@ -19,8 +19,7 @@ from components.index.version import (
     shard_name,
 )
 from components.machine.digest import file_sha256, records_sha256
-from components.model.encoder import Encoder
-from components.similarity import comparable
+from components.model.encoder import Encoder, comparable
 
 MODEL = "a" * 64
 

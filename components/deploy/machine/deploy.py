@@ -11,17 +11,15 @@ from components.deploy.machine.folder import (
     one_deploy_at_a_time,
     point_current_at,
     record_history,
-    record_predictor,
     record_proven,
     running_predictor,
     serving_directory,
 )
 from components.deploy.outcome import NotDeployedError
-from components.deploy.smoke import DOCUMENTS, MODEL_NAME, QUERY, ask, check_answer, post
+from components.deploy.smoke import DOCUMENTS, QUERY, ask, check_answer, post
 from components.errors import RankliftError
+from components.model.served import MODEL_NAME
 from components.registry.registry import Registry, VersionManifest
-
-__all__ = ["MODEL_NAME", "deploy_local", "record_predictor"]
 
 _ANSWER_WITHIN = 120.0  # seconds; a switch takes a few
 
@@ -82,8 +80,7 @@ def _prove(home: Path, manifest: VersionManifest) -> None:
 def _ask_here(directory: Path, manifest: VersionManifest) -> None:
     import numpy as np
 
-    from components.model.encoder import Encoder
-    from components.similarity import comparable
+    from components.model.encoder import Encoder, comparable
 
     encoder = Encoder.open(directory)
     if encoder.digest != manifest.digest:

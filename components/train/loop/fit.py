@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 from components.errors import DataError, ModelError, RankliftError
 from components.machine.scratch_folder import scratch_folder
 from components.machine.settings import cache_directory
+from components.stage import tell
 from components.train.examples.cache import token_ids
 from components.train.inputs import Task, check, look_up, open_base_model
 from components.train.loop.trainer import MEASURES, build_trainer
 from components.train.recipes import Recipe
 from components.train.report import DEV_ACCURACY, DEV_NDCG, RECIPE_OPTIONS, REPORT, TrainingReport, TrainOptions
-from components.train.tell import tell
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -94,8 +94,9 @@ def _tell_fit(task: Task) -> None:
     recipe, named = task.recipe, task.options.resolved()
     if (recipe.batch_size, recipe.epochs) != (named.batch_size, named.epochs):
         tell(
+            "train",
             f"the data is little: batches of {recipe.batch_size} in place of {named.batch_size}, "
-            f"{recipe.epochs:g} epochs in place of {named.epochs:g}"
+            f"{recipe.epochs:g} epochs in place of {named.epochs:g}",
         )
 
 
@@ -198,13 +199,15 @@ def _tell_doubts(seen: int, places: int, before: dict[str, float], dev: dict[str
     """Tell what a person should know who thinks that all went well."""
     if seen < _FULL * places:
         tell(
+            "train",
             f"batches had {seen} examples where {places} have room, since no text may be in one twice and the same "
-            "queries or passages return in many; a smaller --batch-size, or more different texts, use more of the data"
+            "queries or passages return in many; a smaller --batch-size, or more different texts, use more of the data",
         )
     if dev[DEV_NDCG] < _HARMED * before[DEV_NDCG]:
         tell(
+            "train",
             f"dev NDCG@10 fell from {before[DEV_NDCG]:.4f} to {dev[DEV_NDCG]:.4f}: the model that was kept is worse "
-            "than the base model; lower --learning-rate, and look at the profile of the data"
+            "than the base model; lower --learning-rate, and look at the profile of the data",
         )
 
 

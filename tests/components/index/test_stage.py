@@ -13,7 +13,7 @@ from components.index.reader import open_index
 from components.index.stage import Given, Opened, make_index, plan_of, read_corpus
 from components.index.verification import MissedBoundError
 from components.index.version import INDEX, shard_name
-from components.similarity import comparable
+from components.model.encoder import comparable
 from tests.components.index.conftest import texts_of, write_corpus
 from tests.factories.evaluation_sets import CORPUS
 
