@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from components.kubernetes.account import POD_ACCOUNT, pod_namespace
+
 
 class MachineSettings(BaseSettings):
     """What the environment says about this machine.
@@ -62,7 +64,7 @@ class ServingSettings(BaseSettings):
         names = (self.kubernetes_namespace, self.kubernetes_context, self.inference_service)
         if any(name is not None for name in names):
             return True
-        return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and _POD.is_dir()
+        return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and POD_ACCOUNT.is_dir()
 
     @property
     def namespace(self) -> str:
@@ -75,15 +77,6 @@ class ServingSettings(BaseSettings):
     def name(self) -> str:
         """The name of the InferenceService."""
         return self.inference_service or "ranklift"
-
-
-_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-
-
-def pod_namespace() -> str:
-    """The namespace of the pod that this process runs in; empty where it runs in none."""
-    own = _POD / "namespace"
-    return own.read_text(encoding="utf-8").strip() if own.is_file() else ""
 
 
 def serving_url() -> str:

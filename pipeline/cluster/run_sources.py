@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from components.errors import RankliftError
-from components.kubernetes.api import KubernetesApi, KubernetesError, Manifest
-from components.kubernetes.kinds import EVENTS, WORKFLOWS
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.errors import KubernetesError
+from components.kubernetes.kinds import EVENTS, WORKFLOWS, Manifest
 from components.machine.settings import ServingSettings
 from pipeline.cluster.pipelines_api import PipelinesApi, UnavailableError
 

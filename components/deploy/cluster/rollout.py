@@ -18,7 +18,9 @@ from components.deploy.cluster.patches import MANAGER
 from components.deploy.smoke import NotAnsweredError, post, version_that_answers
 from components.errors import RankliftError
 from components.kubernetes.account import in_a_pod
-from components.kubernetes.api import INFERENCE_SERVICES, KubernetesApi, KubernetesError, Manifest
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.errors import KubernetesError
+from components.kubernetes.kinds import INFERENCE_SERVICES, Manifest
 from components.machine.patience import further_waits, tell_wait
 from components.machine.settings import ServingSettings
 from components.model.served import MODEL_NAME

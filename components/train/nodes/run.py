@@ -11,7 +11,9 @@ from pathlib import Path
 
 from components.dataset.manifest import MANIFEST, DatasetManifest
 from components.errors import RankliftError, StoppedError, StoreError
-from components.kubernetes.api import TRAIN_JOBS, KubernetesApi, KubernetesError, Manifest
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.errors import KubernetesError
+from components.kubernetes.kinds import TRAIN_JOBS, Manifest
 from components.machine.digest import directory_files, tree_sha256
 from components.machine.stop_signals import stopping
 from components.model.base import base_model_directory

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.errors import RankliftError
-from components.machine.settings import pod_namespace
+from components.kubernetes.account import pod_namespace
 
 VARIABLE = "RANKLIFT_TRAIN_JOB"
 

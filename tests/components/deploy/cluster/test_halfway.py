@@ -8,7 +8,7 @@ from components.deploy.cluster.inference_service import PREVIOUS, container_of, 
 from components.deploy.machine.folder import current_version
 from components.deploy.rollback import rollback
 from components.errors import StoreError
-from components.kubernetes.api import KubernetesError
+from components.kubernetes.errors import KubernetesError
 from components.machine.settings import ServingSettings
 from components.object_store.client import ObjectStore
 from components.registry.registry import Lineage
