@@ -17,6 +17,7 @@ from pydantic import Field, StringConstraints, ValidationError, field_validator
 from components.errors import DataError, StoreError
 from components.machine.digest import file_sha256, tree_sha256
 from components.object_store.client import ObjectInfo, ObjectStore, ObjectStoreSettings
+from components.object_store.folder import bucket_and_prefix
 from components.object_store.transfer import abort_upload, download, unfinished_uploads, upload
 from components.records.document import Document
 from components.registry.version import FileEntry
@@ -104,11 +105,10 @@ def checkpoint_place() -> CheckpointPlace | None:
             f"RANKLIFT_CHECKPOINTS={chosen}, and no object store is configured; set RANKLIFT_S3_ENDPOINT (for example "
             "http://127.0.0.1:9000), AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or RANKLIFT_CHECKPOINTS=off."
         )
-    bucket, _, prefix = chosen.removeprefix("s3://").partition("/") if chosen != "store" else (settings.bucket, "", "")
+    bucket, prefix = (settings.bucket, "") if chosen == "store" else bucket_and_prefix(chosen)
     changed = {"bucket": bucket, "attempts": min(settings.attempts, _ATTEMPTS), "patience": 0}
-    return CheckpointPlace(
-        ObjectStore(settings.model_copy(update=changed)), f"{prefix.strip('/')}/training/".lstrip("/")
-    )
+    root = f"{prefix.strip('/')}/training/".lstrip("/")
+    return CheckpointPlace(ObjectStore(settings.model_copy(update=changed)), root)
 
 
 class StoredTraining:

@@ -212,7 +212,7 @@ def test_a_clock_that_is_wrong_is_one_sentence(store, monkeypatch, hours):
         def now(cls, tz=None):
             return super().now(tz) + datetime.timedelta(hours=hours)
 
-    monkeypatch.setattr("components.object_store.client.datetime", WrongClock)
+    monkeypatch.setattr("components.object_store.signed_requests.datetime", WrongClock)
     with pytest.raises(StoreError, match=r"RequestTimeTooSkewed; this machine's clock is more than 15 minutes off"):
         store.put("x", b"1")
 
