@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from components.errors import DataError, ModelError
-from components.index.graph import build_graph
 from components.index.keeper import FolderKeeper
 from components.index.options import IndexOptions, index_options
-from components.index.reader import open_index
 from components.index.stage import Given, Opened, make_index, plan_of, read_corpus
 from components.index.verification import MissedBoundError
-from components.index.version import INDEX, shard_name
 from components.model.encoder import comparable
+from components.search.graph import build_graph
+from components.search.reader import open_index
+from components.search.version import INDEX, shard_name
 from tests.components.index.conftest import texts_of, write_corpus
 from tests.factories.evaluation_sets import CORPUS
 
