@@ -27,8 +27,8 @@ class KubernetesApi:
 
     @classmethod
     def connect(cls, context: str | None = None) -> Self:
-        """The cluster of a context, as `kubectl --context` means it; without one the cluster that this process runs
-        in, else the one that `kubectl` speaks to.
+        """Return the cluster of a context, as `kubectl --context` means it; without one, the cluster that this process
+        runs in, else kubectl's.
 
         Raises:
             KubernetesError: when there is none.
@@ -104,7 +104,7 @@ class KubernetesApi:
                 raise
 
     def watch(self, kind: Kind, namespace: str, name: str, resource_version: str, seconds: int) -> Iterator[Manifest]:
-        """The events about one object since a version of it, for at most so many seconds; may end before.
+        """Yield the events about one object since a version of it, for at most so many seconds; may end before.
 
         Raises:
             KubernetesError: with status 410 when the version is too old to watch from: get the object again.
@@ -126,7 +126,7 @@ class KubernetesApi:
                 return  # cut off in the middle: who watches looks at the object and watches again
 
     def log_tail(self, namespace: str, pod: str, container: str, previous: bool, lines: int = 20) -> str:
-        """The last lines of a container's log; of the run before its last restart when `previous`."""
+        """Return the last lines of a container's log; of the run before its last restart when `previous`."""
         query = [("container", container), ("tailLines", str(lines)), ("previous", str(previous).lower())]
         path = f"{PODS.path(namespace, pod)}/log"
         response = self._calls.tried("get", POD_LOGS, namespace, pod, lambda: self._calls.send("GET", path, query))
@@ -162,7 +162,7 @@ class KubernetesApi:
         return answer
 
     def version(self) -> str:
-        """The cluster's version, such as "1.34"; "unknown" where it tells none."""
+        """Return the cluster's version, such as "1.34"; "unknown" where it tells none."""
         found = self._calls.tried(
             "get", Kind("", "", "version"), None, "", lambda: self._calls.body("GET", "/version", [], None)
         )

@@ -100,9 +100,9 @@ class Calls:
 
 
 def read_object(text: str | bytes) -> Manifest:
-    """An object of the API from its JSON.
+    """Return an object of the API from its JSON.
 
-    A field that is null is one that is not there: so Kubernetes means it, and so everybody here may read it.
+    Kubernetes treats a null field as missing, and so does every reader here.
     """
     found: Manifest = json.loads(text, object_hook=_without_nulls)
     return found

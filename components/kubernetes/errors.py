@@ -23,17 +23,17 @@ class KubernetesError(RankliftError):
 
 
 def may_pass(status: int) -> bool:
-    """Whether a call that ended with this status may succeed a little later; 0 is no answer."""
+    """Return whether a call that ended with this status may succeed a little later; 0 is no answer."""
     return status in {0, 429} or status >= 500
 
 
 def refusal(host: str, status: int, message: str, *, verb: str, kind: Kind, place: str) -> str:
-    """Why the cluster refused a call, and what to do about it, as one sentence."""
+    """Return why the cluster refused a call, and what to do about it, as one sentence."""
     if status == 403 and not any(word in message for word in _ADMISSION):
-        return f"The cluster does not allow to {verb} {place}; its Role needs the rule {kind.rule(verb)}."
+        return f"The cluster does not allow this account to {verb} {place}; its Role needs the rule {kind.rule(verb)}."
     if status == 401:
         return (
-            f"The cluster's API at {host} does not know who asks (401); log in to it again until "
+            f"The cluster's API at {host} does not accept your login (401); log in again until "
             "`kubectl auth whoami` answers."
         )
     if status == 404:
@@ -42,7 +42,7 @@ def refusal(host: str, status: int, message: str, *, verb: str, kind: Kind, plac
 
 
 def message_of(body: bytes | str | None, reason: object = None) -> str:
-    """What the API says is wrong: a Status object's message, or the start of whatever else came."""
+    """Return what the API says is wrong: a Status object's message, or the start of whatever else came."""
     if body is None:
         return str(reason or "no reason")
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
@@ -54,11 +54,11 @@ def message_of(body: bytes | str | None, reason: object = None) -> str:
 
 
 def message_in(failure: Any) -> str:
-    """What the API says in the exception of the Kubernetes client."""
+    """Return what the API says in the exception of the Kubernetes client."""
     return message_of(failure.body, failure.reason)
 
 
 def fault_name(failure: BaseException) -> str:
-    """The kind of fault that kept an answer away, without addresses and pools."""
+    """Return the kind of fault that kept an answer away, without addresses and pools."""
     reason = getattr(failure, "reason", None)
     return type(reason or failure).__name__

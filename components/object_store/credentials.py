@@ -24,6 +24,6 @@ def credentials_of(settings: ObjectStoreSettings) -> Provider:
     if shared.is_file():
         return AWSConfigProvider(str(shared))
     raise StoreError(
-        f"There are no keys for the object store at {settings.endpoint}; "
+        f"No keys are set for the object store at {settings.endpoint}; "
         "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment."
     )

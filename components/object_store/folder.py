@@ -11,7 +11,7 @@ SCHEME = "s3://"
 
 
 def bucket_and_prefix(uri: str) -> tuple[str, str]:
-    """The parts of ``s3://BUCKET/PREFIX``, the prefix without a slash at its end."""
+    """Return the parts of ``s3://BUCKET/PREFIX``, the prefix without a slash at its end."""
     bucket, _, prefix = uri.removeprefix(SCHEME).partition("/")
     return bucket, prefix.rstrip("/")
 

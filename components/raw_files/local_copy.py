@@ -8,7 +8,7 @@ from components.raw_files.hub_dataset import HUB_SCHEME, HubDataset
 
 
 def local_copy(uri: str, target: Path, *also: str) -> Path:
-    """The file or folder at a URI, copied below `target` when it lies elsewhere.
+    """Return the file or folder at a URI, copied below `target` when it lies elsewhere.
 
     Args:
         uri: a path, ``s3://…`` or ``hf://datasets/…``.

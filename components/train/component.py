@@ -26,10 +26,10 @@ def train(
         from pathlib import Path
 
         from components.train.curve import write_curve
-        from components.train.report import TrainOptions
+        from components.train.options import TrainOptions
         from components.train.stage import train as train_here_or_on_nodes
 
-        options = TrainOptions(
+        options = TrainOptions.of(
             recipe=recipe,
             epochs=epochs,
             batch_size=batch_size,

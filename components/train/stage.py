@@ -5,9 +5,10 @@ from pathlib import Path
 
 from components.errors import RankliftError
 from components.train.loop.fit import train_model
+from components.train.options import TrainOptions
 from components.train.processes.job import Job
 from components.train.processes.launch import process_count, train_together
-from components.train.report import REPORT, TrainingReport, TrainOptions
+from components.train.report import REPORT, TrainingReport
 
 
 def train(
@@ -45,6 +46,6 @@ def train(
 
 
 def _show_one_gpu() -> None:
-    # The trainer would spread its model over all that it sees, in threads, with as many batches at once.
+    # The trainer would spread its model over every visible GPU, in threads, with as many batches at once.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
     os.environ["CUDA_VISIBLE_DEVICES"] = visible.partition(",")[0]

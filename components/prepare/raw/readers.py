@@ -85,7 +85,7 @@ class _TripletReader:
         self._parts: set[str] = set()
 
     def rows(self, record: Record) -> list[Row]:
-        """The rows of a record; none, and one more to the count, when it is not what the format says."""
+        """Return the rows of a record; none, and one more to the count, when it is not what the format says."""
         self._unusable.rows += 1
         try:
             if record.fault:

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from components.prepare.options import DEMO_SOURCE
 from components.prepare.raw.data import RawData, demo_data, local_data
-from components.prepare.raw.docstrings import DEMO_SOURCE
 from components.raw_files.local_copy import local_copy
 
 
 @contextmanager
 def fetch(uri: str, scratch: Path) -> Iterator[RawData]:
-    """The raw data at a URI, brought to this machine under `scratch` when it lies elsewhere.
+    """Bring the raw data at a URI to this machine, under `scratch` when it lies elsewhere.
 
     Raises:
         DataError: when there is no such data, or nothing in it could be read.

@@ -17,7 +17,7 @@ class ModelIndex(BaseModel):
 
 
 def entry_of(switchboard: Switchboard) -> dict[str, str]:
-    """The entry of the one model in the repository's index."""
+    """Return the entry of the one model in the repository's index."""
     served = switchboard.served
     version = "" if served is None else served.version
     state, reason = (READY, "") if switchboard.ready else ("UNAVAILABLE", "loading or draining")

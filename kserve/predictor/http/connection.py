@@ -46,7 +46,7 @@ class Connection(HttpToolsProtocol):
 
     @classmethod
     def among(cls, others: Connections, *, head_timeout: float, write_timeout: float) -> Any:
-        """The class of the connections of one server, which uvicorn makes without arguments of ours."""
+        """Return the class of the connections of one server, which uvicorn makes without arguments of ours."""
         fields = {"others": others, "head_timeout": head_timeout, "write_timeout": write_timeout}
         return type("Protocol", (cls,), fields)
 
@@ -142,7 +142,7 @@ class Connection(HttpToolsProtocol):
         self.others.hold_unread(self, self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
-        """The client has read."""
+        """Note that the client has read."""
         super().resume_writing()
         self._flushed()
         self.others.release_unread(self)
@@ -232,5 +232,5 @@ class Connection(HttpToolsProtocol):
 
 
 def connection_of(scope: Any) -> Connection:
-    """The connection that a request came on."""
+    """Return the connection that a request came on."""
     return cast(Connection, scope[_KEY])
