@@ -6,11 +6,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from components.deploy.machine.deploy import MODEL_NAME
 from components.deploy.settings import HTTP_PORT
+from components.deploy.smoke import is_ready
 from components.errors import RankliftError
+from components.model.served import MODEL_NAME
 from pipeline.containers.runner import ContainerRun, ContainerSettings, confinement, docker_client
-from pipeline.local.predictor import is_ready
 
 _READY_WITHIN = 120.0
 

@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from components.index.options import MIN_RECALL
-from components.index.shard import Vectors
 from components.index.sinks.sink import Content, Hits, Passages, Sink, SinkError
+from components.search.shard import Vectors
 
 _TIE = 1e-5  # two float32 sums of one product, in another order
 Tell = Callable[[str], None]
