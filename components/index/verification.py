@@ -11,12 +11,11 @@ from components.evaluate.evaluate import without_itself
 from components.evaluate.metrics import per_query_metrics
 from components.evaluate.search import Ranking
 from components.index.options import IndexOptions
-from components.index.reader import NOTHING, Hits, Index
-from components.index.shard import Vectors
-from components.index.version import Verification
-from components.model.encoder import Encoder
+from components.model.encoder import Encoder, comparable
 from components.records.scores import HEADLINE
-from components.similarity import comparable
+from components.search.reader import NOTHING, Hits, Index
+from components.search.shard import Vectors
+from components.search.version import Verification
 
 _K = 10
 

@@ -116,7 +116,7 @@ def publish(
     from components.index.sinks.source import content_of, passages_of, probes_of
     from components.index.sinks.uri import open_sink
     from components.machine.settings import home_directory
-    from components.similarity import comparable
+    from components.model.encoder import comparable
     from pipeline.local.indexes import index_in_service, opened, queries_of
 
     home, bounds = home_directory(), Bounds(min_recall)

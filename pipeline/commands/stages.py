@@ -58,8 +58,8 @@ def train(
     Example: ranklift train dataset -o model
     """
     from components.train.curve import write_curve
-    from components.train.processes.launch import train as train_here_or_on_nodes
     from components.train.report import DEV_ACCURACY, DEV_NDCG
+    from components.train.stage import train as train_here_or_on_nodes
 
     with working("train"):
         report = train_here_or_on_nodes(dataset, output, options, log=log, tensorboard=tensorboard)

@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from components.deploy.machine.deploy import MODEL_NAME
+from components.deploy.smoke import is_ready
 from components.errors import RankliftError
+from components.model.served import MODEL_NAME
 from pipeline.containers.runner import ContainerRun, ContainerSettings, confinement, docker_client
-from pipeline.local.predictor import is_ready
 
 _READY_WITHIN = 120.0
 _PORT = 8080

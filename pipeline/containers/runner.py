@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from components.errors import RankliftError
 from components.object_store.settings import ObjectStoreSettings
-from pipeline.containers.images import PREDICTOR, image_name, image_tag, stage_images
+from pipeline.images import PREDICTOR, image_name, image_tag, stage_images
 from pipeline.parameters import LOCAL_PATHS
 
 #: What `make docker-up` keeps below ranklift's data folder: keys and address of the object store that it starts.

@@ -8,10 +8,11 @@ from urllib3.exceptions import HTTPError
 
 from components.deploy.cluster.inference_service import revision_of
 from components.errors import RankliftError
-from components.kubernetes.api import INFERENCE_SERVICES, Kind, KubernetesApi, KubernetesError, Manifest
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.errors import KubernetesError
 from components.kubernetes.fields import items, names, text
 from components.kubernetes.forward import PodForward
-from components.kubernetes.kinds import NODES, SECRETS
+from components.kubernetes.kinds import INFERENCE_SERVICES, NODES, SECRETS, Kind, Manifest
 from components.object_store.client import ObjectStore, ObjectStoreSettings
 from components.object_store.faults import KEY_CODES, RefusedError, RouteError, sentence
 from pipeline.cluster.store import Place, StoreAccess, secret_values, store_access, way_to

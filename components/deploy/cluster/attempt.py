@@ -30,7 +30,8 @@ from components.deploy.cluster.route import canary_gets_traffic
 from components.deploy.smoke import NotAnsweredError
 from components.deploy.standing import deploy_command
 from components.errors import RankliftError
-from components.kubernetes.api import KubernetesError, Manifest
+from components.kubernetes.errors import KubernetesError
+from components.kubernetes.kinds import Manifest
 from components.machine.stop_signals import StopSignals
 from components.registry.champion import Champion
 from components.registry.registry import Registry

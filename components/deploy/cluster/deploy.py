@@ -15,7 +15,8 @@ from components.deploy.settings import ServingSettings
 from components.deploy.smoke import NotAnsweredError
 from components.deploy.standing import deploy_command
 from components.errors import RankliftError, StoppedError, StoreError
-from components.kubernetes.api import KubernetesApi, Manifest
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.kinds import Manifest
 from components.machine.stop_signals import StopSignals
 from components.registry.registry import Champion, Registry
 

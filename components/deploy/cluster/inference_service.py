@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from components.errors import RankliftError
-from components.kubernetes.api import Manifest
+from components.kubernetes.kinds import Manifest
 from components.registry.version import is_version_name
 
 CANARY = "canary"

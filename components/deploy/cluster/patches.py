@@ -28,7 +28,7 @@ from components.deploy.cluster.inference_service import (
     Revision,
     canary_entry_of,
 )
-from components.kubernetes.api import Manifest
+from components.kubernetes.kinds import Manifest
 
 MANAGER = "ranklift"
 

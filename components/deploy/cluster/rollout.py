@@ -16,11 +16,14 @@ from components.deploy.cluster.inference_service import (
 )
 from components.deploy.cluster.patches import MANAGER
 from components.deploy.settings import ServingSettings
-from components.deploy.smoke import MODEL_NAME, NotAnsweredError, index_that_answers, post, version_that_answers
+from components.deploy.smoke import NotAnsweredError, index_that_answers, post, version_that_answers
 from components.errors import RankliftError
 from components.kubernetes.account import in_a_pod
-from components.kubernetes.api import INFERENCE_SERVICES, KubernetesApi, KubernetesError, Manifest
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.errors import KubernetesError
+from components.kubernetes.kinds import INFERENCE_SERVICES, Manifest
 from components.machine.patience import further_waits, tell_wait
+from components.model.served import MODEL_NAME
 
 _ANSWER_WITHIN = 10.0  # seconds
 _STREAK = 5  # answers in a row, each on a new connection: no previous pod may answer

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from components.index.shard import Vectors
 from components.index.sinks.sink import Content, Hits, Passages, Sink, SinkError
+from components.search.shard import Vectors
 
 _TIE = 1e-5  # two float32 sums of one product, in another order
 Tell = Callable[[str], None]
