@@ -17,7 +17,7 @@ PREDICTOR = "predictor"
 TARGET_OF = {target: target for target in TARGETS} | {
     "source": "prepare", "measure": "choose", "champion": "export", "hold": "gate",
 }  # fmt: skip
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def image_name(target: str, tag: str, registry: str = "") -> str:
