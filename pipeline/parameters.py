@@ -19,9 +19,10 @@ from components.errors import RankliftError
 from components.export.options import ExportOptions
 from components.gate.options import GateParameters
 from components.index.options import CorpusOptions, IndexOptions
-from components.measure.options import CandidateOptions, MeasureOptions
+from components.measure.options import MeasureOptions
 from components.options import Options
 from components.prepare.options import PrepareOptions, RawDataOptions
+from components.source.options import CandidateOptions
 from components.train.nodes.settings import TrainJobSettings
 from components.train.options import TrainOptions, check_shares
 from pipeline.declaration import Parameter, declared, public_fields

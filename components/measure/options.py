@@ -1,38 +1,12 @@
-"""Which base models are compared, and how each is measured."""
+"""How a base model is measured."""
 
 from typing import Any, ClassVar, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from components.export.options import PrecisionChoice
-from components.measure.candidates import check_names
 from components.options import SEED, Options
 from components.train.options import TrainOptions
-
-
-class CandidateOptions(Options):
-    """The base models to choose from, which `source` checks before anything slow begins."""
-
-    stage: ClassVar[str] = "source"
-
-    base_models: tuple[str, ...] = Field(
-        (),
-        description="Base models between commas, in place of base_model: compared before the best of them is trained.",
-    )
-
-    @field_validator("base_models", mode="before")
-    @classmethod
-    def _between_commas(cls, value: Any) -> Any:
-        names = [name.strip() for name in value.split(",")] if isinstance(value, str) and value.strip() else value
-        return tuple(names or ())
-
-    @classmethod
-    def of(cls, **values: Any) -> Self:
-        """Return the options with these values; no name may be empty or there twice."""
-        options = super().of(**values)
-        if options.base_models:
-            check_names(options.base_models)
-        return options
 
 
 class MeasureOptions(Options):

@@ -29,8 +29,8 @@ from components.prepare.profile.lengths import (
 from components.records.measurement import Measured
 from components.records.scores import HEADLINE, ScoreFile
 from components.train.little_data import count_examples
-from components.train.processes.launch import train
 from components.train.report import TrainingReport
+from components.train.stage import train
 
 _CPUINFO = Path("/proc/cpuinfo")
 

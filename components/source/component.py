@@ -26,9 +26,9 @@ def candidates(data: str, evaluation_data: str, base_models: str) -> NamedTuple(
     from components.stage import Stage
 
     with Stage("source"):
-        from components.measure.candidates import check_candidates
-        from components.measure.options import CandidateOptions
+        from components.source.candidates import check_candidates
         from components.source.fingerprint import fingerprint
+        from components.source.options import CandidateOptions
 
         names = CandidateOptions.of(base_models=base_models).base_models
         check_candidates(names)

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from components.choose.options import ChooseOptions
-from components.measure.candidates import check_candidates, check_names
-from components.measure.options import CandidateOptions, MeasureOptions
+from components.measure.options import MeasureOptions
 from components.prepare.options import PrepareOptions
+from components.source.candidates import check_candidates, check_names
+from components.source.options import CandidateOptions
 from pipeline.commands.groups import grouped
 from pipeline.console import AsJson, answer, open_page, table, tell, working
 from pipeline.parameters import PARAMETERS

@@ -12,8 +12,8 @@ import yaml
 from components.errors import RankliftError
 from components.gate.options import GateOptions
 from components.index.options import CorpusOptions
-from components.measure.options import CandidateOptions
 from components.prepare.options import RawDataOptions
+from components.source.options import CandidateOptions
 from pipeline.cli import app
 from pipeline.compile import compile_pipeline
 from pipeline.declaration import declared, public_fields
