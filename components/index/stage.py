@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from components.dataset.manifest import DEFAULT_SPLIT
 from components.errors import DataError
 from components.evaluate.progress import ProgressLog
 from components.index.corpus import SortedCorpus, sort_corpus
@@ -50,7 +51,7 @@ class Given(NamedTuple):
     model: Path  #: an exported model
     corpus: str  #: a URI, or `DATASET`
     dataset: Path | None = None  #: whose queries verify the index, and whose corpus `DATASET` is
-    split: str = "test"  #: which qrels, where the dataset is a BEIR folder
+    split: str = DEFAULT_SPLIT  #: which qrels, where the dataset is a BEIR folder
     model_version: str = ""  #: such as "V3"
     judged_ndcg: float | None = None  #: NDCG@10 of the model on the dataset by exact search, as the gate saw it
 

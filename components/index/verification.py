@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from components.dataset.evaluation_set import EvaluationSet, open_evaluation_set
+from components.dataset.manifest import DEFAULT_SPLIT
 from components.errors import StoreError
 from components.evaluate.evaluate import without_itself
 from components.evaluate.metrics import per_query_metrics
@@ -35,7 +36,7 @@ class Judgement(NamedTuple):
 
 
 def judgement(
-    encoder: Encoder, dataset: Path, options: IndexOptions, judged_ndcg: float | None = None, split: str = "test"
+    encoder: Encoder, dataset: Path, options: IndexOptions, judged_ndcg: float | None = None, split: str = DEFAULT_SPLIT
 ) -> Judgement:
     """Return the first queries of a dataset's evaluation set, embedded by the model that embedded the passages.
 

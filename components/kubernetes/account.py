@@ -10,6 +10,8 @@ from typing import Any
 
 #: Names the folder of the mounted token; the pod's own account is used when it is not set.
 VARIABLE = "RANKLIFT_KUBERNETES_ACCOUNT_DIR"
+#: The namespace of Kubeflow Pipelines and of its runs, unless something else says otherwise.
+KUBEFLOW = "kubeflow"
 #: Where Kubernetes mounts the account of a pod into it.
 POD_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 

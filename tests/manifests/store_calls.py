@@ -157,6 +157,12 @@ ALLOWED = (
     Call(
         "initializer: read", "predictor", read("ranklift/models/V0/model"), on("ranklift/models/V0/model", "GetObject")
     ),
+    Call(
+        "initializer: read an index",
+        "predictor",
+        read("ranklift/indexes/V0/vectors"),
+        on("ranklift/indexes/V0/vectors", "GetObject"),
+    ),
     Call("KFP server: head", "kubeflow", head("mlpipeline"), on("mlpipeline", "ListBucket")),
     Call("KFP server: write", "kubeflow", write("mlpipeline/pipelines/a"), on("mlpipeline/pipelines/a", "PutObject")),
     Call(
@@ -200,6 +206,7 @@ ALLOWED = (
 )
 _WRITES = (
     ("predictor", "ranklift/models/V0/model"),
+    ("predictor", "ranklift/indexes/V0/vectors"),
     ("predictor", "ranklift/champion.json"),
     ("kubeflow", "ranklift/models/V0/model"),
     ("kubeflow", "ranklift/champion.json"),
@@ -209,7 +216,7 @@ _WRITES = (
 _READS = (
     ("predictor", "ranklift/champion.json"),
     ("predictor", "ranklift/datasets/V0/train"),
-    ("predictor", "ranklift/indexes/V0/vectors"),
+    ("predictor", "ranklift/training/0123/a"),
     ("predictor", "mlpipeline/pipelines/a"),
     ("kubeflow", "ranklift/models/V0/model"),
     ("kubeflow", "ranklift/champion.json"),
