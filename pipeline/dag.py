@@ -67,7 +67,7 @@ def build_pipeline(
     def ranklift(
         data: str,
         base_model: str,
-        base_models: str,
+        base_models: list,
         trial_examples: int,
         choose_margin: float,
         max_triplets: int,
@@ -123,8 +123,9 @@ def build_pipeline(
             looked_up = candidates(data=data, evaluation_data=evaluation_data, base_models=base_models)
             found = staged(looked_up, "source", caching=False).outputs
             trial = prepared(found["first"], found["fingerprint"], "prepare to choose")
-            # One after the other, so that candidates on one node do not slow each other down.
-            with dsl.ParallelFor(found["names"], name="base-models", parallelism=1) as one:
+            # One after the other, so that candidates on one node do not slow each other down. KFP's local runner loops
+            # over a list that is a parameter, and over none that a stage gives.
+            with dsl.ParallelFor(base_models, name="base-models", parallelism=1) as one:
                 measured = staged(
                     measure(
                         dataset=trial,

@@ -115,6 +115,8 @@ def settled(parameters: Mapping[str, Any]) -> dict[str, Any]:
         )
     if len(names) == 1:
         found["base_model"] = names[0]
+    if names:
+        found["base_models"] = names
     left_out = _left_out(found)
     return {name: value for name, value in found.items() if name not in left_out}
 
@@ -142,14 +144,20 @@ def read_parameters(texts: Sequence[str]) -> dict[str, Any]:
 
 def _read(parameter: Parameter, value: str) -> Any:
     try:
-        content = json.loads(value) if parameter.kind in (dict, list) else value
-        return TypeAdapter(parameter.kind).validate_python(content)
+        return TypeAdapter(parameter.kind).validate_python(_content(parameter.kind, value))
     except (ValueError, ValidationError) as error:
         example = '{"max_recall_drop": 0.05}' if parameter.kind is dict else parameter.default_text().strip("`")
         raise RankliftError(
             f"--param {parameter.name}={value} is invalid, its type is {parameter.type_text()}; give for example "
             f"--param {parameter.name}={example}."
         ) from error
+
+
+def _content(kind: type, value: str) -> Any:
+    """Return a text as what it stands for: a JSON object, or a list as JSON or between commas."""
+    if kind is dict or (kind is list and value.startswith("[")):
+        return json.loads(value)
+    return [item.strip() for item in value.split(",")] if kind is list else value
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:

@@ -19,17 +19,15 @@ def source(data: str, evaluation_data: str, base_model: str) -> str:
 
 
 @dsl.component(base_image=DEFAULT_IMAGE, install_kfp_package=False)
-def candidates(data: str, evaluation_data: str, base_models: str) -> NamedTuple(
-    "Candidates", [("names", list), ("first", str), ("fingerprint", str)]
+def candidates(data: str, evaluation_data: str, base_models: list) -> NamedTuple(
+    "Candidates", [("first", str), ("fingerprint", str)]
 ):
-    """Check every base model before anything slow begins; return their names, and a fingerprint of data and models."""
+    """Check every base model before anything slow begins; return the first, and a fingerprint of data and models."""
     from components.stage import Stage
 
     with Stage("source"):
         from components.source.candidates import check_candidates
         from components.source.fingerprint import fingerprint
-        from components.source.options import CandidateOptions
 
-        names = CandidateOptions.of(base_models=base_models).base_models
-        check_candidates(names)
-        return list(names), names[0], fingerprint(data, evaluation_data, *names)
+        check_candidates(base_models)
+        return base_models[0], fingerprint(data, evaluation_data, *base_models)

@@ -13,16 +13,15 @@ class CandidateOptions(Options):
 
     stage: ClassVar[str] = "source"
 
-    base_models: tuple[str, ...] = Field(
-        (),
+    base_models: list[str] = Field(
+        [],
         description="Base models between commas, in place of base_model: compared before the best of them is trained.",
     )
 
     @field_validator("base_models", mode="before")
     @classmethod
     def _between_commas(cls, value: Any) -> Any:
-        names = [name.strip() for name in value.split(",")] if isinstance(value, str) and value.strip() else value
-        return tuple(names or ())
+        return [name.strip() for name in value.split(",") if value.strip()] if isinstance(value, str) else value
 
     @classmethod
     def of(cls, **values: Any) -> Self:

@@ -221,8 +221,7 @@ def confinement(settings: ContainerSettings) -> dict[str, Any]:
 
 
 def _local_paths(parameters: Mapping[str, Any]) -> list[Path]:
-    base_models = str(parameters.get("base_models") or "").split(",")
-    named = [*(str(parameters.get(name) or "") for name in LOCAL_PATHS), *base_models]
+    named = [str(parameters.get(name) or "") for name in LOCAL_PATHS] + list(parameters.get("base_models") or ())
     return list(dict.fromkeys(Path(name) for name in named if Path(name).is_absolute() and Path(name).exists()))
 
 

@@ -47,7 +47,7 @@ def test_a_run_with_several_base_models_trains_the_chosen_one(
         monkeypatch.setenv(name, value)
     parameters = {
         "data": str(write_triplets(tmp_path / "triplets.csv", 400)), "evaluation_queries": 60.0, "dev_queries": 40.0,
-        "base_models": f"{clumsy},{damaged},{skilled}", "trial_examples": 64, "epochs": 1.0,
+        "base_models": [str(clumsy), str(damaged), str(skilled)], "trial_examples": 64, "epochs": 1.0,
         "learning_rate": 1e-5, "precision": "fp32",
     }  # fmt: skip
     lines: list[str] = []
@@ -119,10 +119,10 @@ def test_compile_with_base_models_measures_each_one_after_the_other(tmp_path):
     compile_pipeline(tmp_path / "pipeline.yaml", defaults={"base_models": "a/b,c/d"})
     root = root_of(tmp_path / "pipeline.yaml")
     parameters = root["inputDefinitions"]["parameters"]
-    assert parameters["base_models"]["defaultValue"] == "a/b,c/d"
+    assert parameters["base_models"]["defaultValue"] == ["a/b", "c/d"]
     assert "base_model" not in parameters
     loop = root["dag"]["tasks"]["for-loop-1"]
-    assert loop["parameterIterator"]["items"] == {"inputParameter": "pipelinechannel--candidates-names"}
+    assert loop["parameterIterator"]["items"] == {"inputParameter": "pipelinechannel--base_models"}
     assert loop["iteratorPolicy"] == {"parallelismLimit": 1}
 
 
@@ -139,7 +139,7 @@ SETTLED = {
     "one": ({"base_models": "a/b", "base_model": "auto"}, {"base_model": "a/b"}),
     "several": (
         {"base_models": "a/b, c/d", "base_model": "auto", "trial_examples": 5},
-        {"base_models": "a/b, c/d", "trial_examples": 5},
+        {"base_models": ["a/b", "c/d"], "trial_examples": 5},
     ),
 }
 

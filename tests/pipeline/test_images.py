@@ -222,5 +222,5 @@ def test_local_paths_are_those_of_data_and_of_every_base_model(tmp_path):
     data, first, second = (tmp_path / name for name in ("triplets.csv", "first", "second"))
     for path in (data, first, second):
         path.mkdir()
-    parameters = {"data": str(data), "base_models": f"{first},a/b,{second},{tmp_path}/none"}
+    parameters = {"data": str(data), "base_models": [str(first), "a/b", str(second), str(tmp_path / "none")]}
     assert _local_paths(parameters) == [data, first, second]

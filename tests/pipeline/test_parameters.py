@@ -93,6 +93,9 @@ def assert_same(option, parameter):
     if parameter.kind is dict:
         assert (kind, option.default) == (list[str] | None, None)
         return
+    if parameter.kind is list:
+        assert (kind, option.default) == (str, "")
+        return
     assert (type(option.default), option.default) == (parameter.kind, parameter.default)
     assert kind == (Literal[parameter.choices] if parameter.choices else parameter.kind)
     assert (info.min, info.max) == (parameter.bounds.get("≥"), parameter.bounds.get("≤"))
@@ -151,6 +154,7 @@ def test_defaults_named_in_the_pages_are_those_declared():
 
 def test_read_parameters_gives_the_declared_types():
     texts = ["epochs=2", "seed=7", 'guards={"min_score": "off"}', "strict_passages=true", "languages=de,en", "data=a=b"]
+    assert read_parameters(["base_models=a/b, c/d"]) == read_parameters(['base_models=["a/b", "c/d"]'])
     assert read_parameters(texts) == {
         "epochs": 2.0, "seed": 7, "guards": {"min_score": "off"}, "strict_passages": True, "languages": "de,en",
         "data": "a=b",

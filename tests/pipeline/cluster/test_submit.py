@@ -82,7 +82,7 @@ class TestSubmit:
     def test_base_models_are_a_list_of_a_pipeline_that_chooses(self, api, pipelines):
         run = submit(api, ["base_models=a/b,c/d", "seed=7"], None)
         parameters = pipelines.runs[run.run_id]["runtime_config"]["parameters"]
-        assert parameters == {"base_models": "a/b,c/d", "seed": 7}
+        assert parameters == {"base_models": ["a/b", "c/d"], "seed": 7}
         assert "exec-measure" in pipelines.packages[run.version.version_id]
         assert run.tasks["candidates"] == "source"
 
