@@ -22,6 +22,7 @@ QUICK = ("--examples", "64", "--learning-rate", "1e-5", "--precision", "fp32")
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_choose_of_a_dominated_and_a_damaged_model_recommends_the_other(choosable, skilled, clumsy, damaged, tmp_path):
     models = ",".join(map(str, (clumsy, damaged, skilled)))
     report, output = tmp_path / "choice.html", tmp_path / "choice.json"
@@ -65,6 +66,7 @@ def test_a_run_with_several_base_models_trains_the_chosen_one(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_choose_that_is_stopped_ends_with_the_signals_status_and_leaves_no_process(
     choosable, skilled, clumsy, tmp_path
 ):

@@ -31,6 +31,7 @@ def measured(choosable, skilled):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_measure_apart_without_the_test_set_gives_every_number(measured, choosable, skilled):
     found = measured.measured
     assert measured.failure == ""
@@ -43,6 +44,7 @@ def test_measure_apart_without_the_test_set_gives_every_number(measured, choosab
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_measure_apart_of_a_larger_model_is_on_the_same_queries(measured, choosable, clumsy):
     found = measure_apart(choosable, MeasureOptions(base_model=str(clumsy), **QUICK)).measured
     assert found.dataset_digest == measured.measured.dataset_digest
