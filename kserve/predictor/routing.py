@@ -37,8 +37,8 @@ def faults(*statuses: int, model: type[BaseModel] = ErrorResponse) -> dict[int |
     return {status: {"model": model, "description": _REASONS[status]} for status in statuses or STATUSES}
 
 
-def switchboard_of(request: Request) -> Switchboard:
-    """The application's switchboard."""
+async def switchboard_of(request: Request) -> Switchboard:
+    """The application's switchboard. A coroutine: FastAPI hands a plain function to a thread, for every request."""
     switchboard: Switchboard = request.app.state.switchboard
     return switchboard
 
