@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from components.encoder import Encoder, Session, Tokens, group_by_length
-from components.processor import available_cpus
+from components.machine.processor import available_cpus
+from components.model.encoder import Encoder, Session, Tokens, group_by_length
 
 sys.path.insert(0, str(Path(__file__).parent))
 

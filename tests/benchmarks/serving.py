@@ -23,7 +23,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from components.processor import has_bf16
+from components.machine.processor import has_bf16
 
 sys.path.insert(0, str(Path(__file__).parent))
 
