@@ -22,6 +22,7 @@ def export_for_dataset(
     precision: str = "auto",
     base_model: str = "",
     max_seq_length: int = 0,
+    matryoshka: Sequence[int] = (),
 ) -> EncoderConfig:
     """Export a model at the dataset's sequence length, checked (and calibrated) on the dataset's training texts.
 
@@ -33,6 +34,7 @@ def export_for_dataset(
         precision: "auto", "fp32", "bf16" or "int8".
         base_model: the name to record.
         max_seq_length: tokens; when 0 the dataset's, or the model's own where there is no dataset version.
+        matryoshka: shorter lengths that the model was trained for, which serving may cut embeddings to.
 
     Raises:
         DataError: when the dataset is none.
@@ -51,6 +53,7 @@ def export_for_dataset(
         max_seq_length=max_seq_length or (manifest.max_seq_length if manifest else 0),
         precision=choice,
         base_model=base_model,
+        matryoshka=matryoshka,
     )
 
 

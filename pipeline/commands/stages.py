@@ -123,6 +123,10 @@ def export(
     ] = None,
     max_seq_length: Annotated[int, typer.Option(min=0, help="Tokens; the dataset's, or the model's, when 0.")] = 0,
     precision: options.ServingPrecision = "auto",
+    matryoshka: Annotated[
+        list[int] | None,
+        typer.Option(help="A shorter length that the model was trained for (MatryoshkaLoss); for each of them again."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the served form of a model and check it against the model.
@@ -140,6 +144,7 @@ def export(
             precision=precision,
             base_model=model,
             max_seq_length=max_seq_length,
+            matryoshka=matryoshka or (),
         )
     parity = config.parity
     cosine = f"; cosine to the model: minimum {parity.minimum:.5f}, mean {parity.mean:.5f}" if parity else ""

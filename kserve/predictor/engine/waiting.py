@@ -96,7 +96,7 @@ def choose_batch(window: Sequence[Waiting], budget: int, streams: int) -> list[W
     When little waits, the budget is one stream's share of it, so that a lone request uses every stream. A text whose
     length would have more padded than another inference costs waits for its like: a query among passages.
     """
-    share = -(-sum(item.length for item in window) // streams)
+    share = -(-sum(padded_length(item.length) for item in window) // streams)
     budget = min(budget, max(share, _SMALLEST_SHARE))
     length = window[0].length
     batch = [window[0]]
