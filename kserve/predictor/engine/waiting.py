@@ -97,7 +97,7 @@ def choose_batch(window: Sequence[Waiting], budget: int, streams: int) -> list[W
     length would have more padded than another inference costs waits for its like: a query among passages.
     """
     share = -(-sum(padded_length(item.length) for item in window) // streams)
-    budget = min(budget, max(share, _SMALLEST_SHARE))
+    budget = min(budget, max(share, _SMALLEST_SHARE) + _MOST_PADDING)
     length = window[0].length
     batch = [window[0]]
     longest = unpadded = padded_length(length)
