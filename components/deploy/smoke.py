@@ -25,6 +25,13 @@ def check_answer(score: object, index: object, where: str) -> None:
         raise NotAnsweredError(f"{where} gave no usable answer to a smoke query: document {index}, score {score}.")
 
 
+def check_hits(scores: Any, where: str) -> None:
+    """Raise a NotAnsweredError unless a search for the smoke query found a passage, with a finite score."""
+    found = [float(score) for score in scores.ravel()]
+    if not found or not math.isfinite(found[0]):
+        raise NotAnsweredError(f"{where} found no passage for a smoke query: score {found}.")
+
+
 def ask(url: str, timeout: float, proxies: bool) -> str:
     """Ask a predictor the smoke query; returns the model version that answered.
 
@@ -39,6 +46,20 @@ def version_that_answers(post_to: Callable[[str, Mapping[str, Any]], Mapping[str
     answer = post_to("/find_similar", {"query": QUERY, "documents": DOCUMENTS})
     check_answer(answer.get("score"), answer.get("index"), where)
     return str(answer.get("model_version"))
+
+
+def index_that_answers(post_to: Callable[[str, Mapping[str, Any]], Mapping[str, Any]], where: str) -> str:
+    """Search for the smoke query in the index of a predictor; returns the index version that answered.
+
+    Raises:
+        NotAnsweredError: when it serves no index, does not answer, or finds nothing that can be used.
+    """
+    answer = post_to("/search", {"query": QUERY, "top_k": 3})
+    hits = answer.get("hits")
+    scores = [hit.get("score") for hit in hits if isinstance(hit, dict)] if isinstance(hits, list) else []
+    if not scores or not all(isinstance(score, float | int) and math.isfinite(score) for score in scores):
+        raise NotAnsweredError(f"{where} gave no usable answer to a smoke search: {len(scores)} hits with {scores}.")
+    return str(answer.get("index_version"))
 
 
 def post(url: str, path: str, document: Mapping[str, Any], timeout: float, proxies: bool) -> dict[str, Any]:

@@ -23,3 +23,9 @@ def corpus_passages(uri: str, dataset: Path | None, scratch: Path) -> Iterator[P
         files = corpus_files(local_copy(uri, scratch / "corpus", repr(DATASET)), uri)
     for file in files:
         yield from passages_of(file)
+
+
+def check_corpus(uri: str) -> None:
+    """Raise a DataError for a corpus of which one sees at once that it is not there."""
+    if uri != DATASET and "://" not in uri:
+        corpus_files(Path(uri).expanduser(), uri)

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from components.errors import RankliftError
 
 #: The targets of ``components/Dockerfile``.
-TARGETS = ("prepare", "train", "export", "evaluate", "gate", "promote", "deploy")
+TARGETS = ("prepare", "train", "export", "evaluate", "gate", "promote", "index", "deploy")
 PREDICTOR = "predictor"
 #: `source` reads where `prepare` does; `champion` exports the base model while nothing has been promoted; `hold` is the
 #: other outcome of `gate`.

@@ -14,7 +14,7 @@ from components.errors import RankliftError
 from components.train.checkpoints.settings import CHECKPOINTS
 from pipeline.containers.images import TARGET_OF, image_tag
 
-STAGES = ("source", "prepare", "train", "export", "champion", "evaluate", "gate", "promote", "deploy", "hold")
+STAGES = ("source", "prepare", "train", "export", "champion", "evaluate", "gate", "promote", "index", "deploy", "hold")
 SECRETS_FOLDER = "/var/run/secrets/ranklift"
 ACCOUNT_FOLDER = "/var/run/secrets/ranklift-account"  #: the token of an account that one stage alone has
 

@@ -1,6 +1,8 @@
 """What this machine serves: the versions that were fetched, the link to the one in service, and who serves it.
 
 serving/V3/            a version, whole and verified
+serving/indexes/V1/    an index version, likewise
+serving/V3.index       a link to the index that V3 is searched with, where it has one
 serving/current        a link to one of them, moved atomically
 serving/proven         the name of the last version that answered its smoke query
 serving/predictor.json the process that serves it, when one does
@@ -18,6 +20,7 @@ from pydantic import Field
 
 from components.errors import DataError, StoreError
 from components.machine.settings import serving_url
+from components.model.served import INDEX_SUFFIX
 from components.records.document import Document
 from components.registry.champion import Champion
 from components.registry.version import is_version_name, sha256_of
@@ -64,9 +67,27 @@ def point_current_at(home: Path, version: str | None) -> None:
     if version is None:
         link.unlink(missing_ok=True)
         return
-    fresh = link.with_name(f".current.{secrets.token_hex(4)}")
-    fresh.symlink_to(version)
-    fresh.replace(link)
+    _link(link, version)
+
+
+def index_directory(home: Path, index: str) -> Path:
+    """Where an index version lies that this machine searches."""
+    return serving_directory(home) / "indexes" / index
+
+
+def index_of(home: Path, version: str) -> str | None:
+    """The index that a version on this machine is searched with; None for none."""
+    link = serving_directory(home) / f"{version}{INDEX_SUFFIX}"
+    return link.readlink().name if link.is_symlink() else None
+
+
+def point_index_at(home: Path, version: str, index: str | None) -> None:
+    """Say in one step with which index a version is searched."""
+    link = serving_directory(home) / f"{version}{INDEX_SUFFIX}"
+    if index is None:
+        link.unlink(missing_ok=True)
+    else:
+        _link(link, f"indexes/{index}")
 
 
 def last_proven(home: Path) -> str | None:
@@ -135,6 +156,12 @@ def running_predictor(home: Path) -> PredictorAddress | None:
         if record.started and _started(record.pid) == record.started:
             return PredictorAddress(record.url)
     return None
+
+
+def _link(link: Path, target: str) -> None:
+    fresh = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
+    fresh.symlink_to(target)
+    fresh.replace(link)
 
 
 def _write(path: Path, line: str) -> None:

@@ -1,11 +1,11 @@
 """A stored index goes into a database whole, and is verified with its own exact search."""
 
 import numpy as np
-from tests.factories.index_versions import make_index
 
 from components.index.reader import open_index
 from components.index.sinks.publish import publish
 from components.index.sinks.source import content_of, passages_of, probes_of
+from tests.factories.index_versions import make_index
 
 
 def stored_index(folder, count=30):
