@@ -11,7 +11,7 @@ from components.index.stage import Given, Opened, make_index, plan_of, read_corp
 from components.index.verification import MissedBoundError
 from components.records.decision import Decision
 from components.registry.registry import Lineage, Registry, Version
-from components.registry.registry.succession import check_succession, succeed
+from components.registry.succession import check_succession, succeed
 from components.registry.version import code_version, key_of, number_of
 
 

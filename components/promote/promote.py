@@ -7,7 +7,7 @@ from components.errors import StoreError
 from components.model.served import EncoderConfig
 from components.records.decision import Decision
 from components.registry.registry import Lineage, Registry
-from components.registry.registry.succession import check_succession, succeed
+from components.registry.succession import check_succession, succeed
 from components.registry.version import code_version
 
 
