@@ -137,8 +137,10 @@ class Bench:
     def _find_similar(self, ours: Side, others: Mapping[str, Side]) -> None:
         for case in cases(self.options):
             self._find_similar_case(ours, others, *case)
-        eight = "1+10 distinct documents, concurrency 8"
-        slowest = min(of["requests_per_second"] for of in self.report["cases"][eight]["measured"].values())
+        eight = self.report["cases"].get("1+10 distinct documents, concurrency 8")
+        if eight is None and self.options.rate is None:
+            return
+        slowest = min(of["requests_per_second"] for of in eight["measured"].values()) if eight else 0.0
         rate = self.options.rate or 0.7 * slowest
 
         def offered(side: Side, number: int) -> Result:
@@ -157,6 +159,8 @@ class Bench:
             make = questions(documents, repeated, f"{name} {side.port} {number}")
             return side.closed(make, clients, self.options.seconds)
 
+        if not self._is_asked_for(name):
+            return
         for side in (ours, *others.values()):
             if repeated and side.port in (OURS, FORMER):
                 side.fill()
@@ -197,6 +201,8 @@ class Bench:
         return found
 
     def _compare(self, name: str, ours: Side, others: Mapping[str, Side], measure: Measure) -> None:
+        if not self._is_asked_for(name):
+            return
         compared = compare(ours, others, self.options.rounds, measure)
         self.report["cases"][name] = compared
         self.write()
@@ -206,6 +212,9 @@ class Bench:
         for other, ratios in compared["ratio_to"].items():
             shown = ", ".join(f"{key} {of['median']} ({of['min']} to {of['max']})" for key, of in ratios.items())
             print(f"    ratio to {other}: {shown}", flush=True)
+
+    def _is_asked_for(self, name: str) -> bool:
+        return self.options.only in name
 
     def write(self) -> None:
         """Keep what was measured so far."""
@@ -235,6 +244,7 @@ def main() -> None:
         "--rate", type=float, help="requests a second of the open loop; 0.7 of the slowest's when left out"
     )
     parser.add_argument("--quick", action="store_true", help="three cases instead of twelve")
+    parser.add_argument("--only", default="", help="words in the names of the cases to measure, such as: concurrency 8")
     parser.add_argument("--output", default="serving-benchmark.json")
     options = parser.parse_args()
     bench = Bench(options)
