@@ -60,14 +60,14 @@ class EvaluationSet:
         self.corpus_size: int = pq.read_metadata(directory / CORPUS).num_rows
 
     def passages(self, batch_size: int = 4096) -> Iterator[list[tuple[str, str]]]:
-        """The corpus in stored order, in lists of at most `batch_size` pairs (passage_id, text)."""
+        """Yield the corpus in stored order, in lists of at most `batch_size` pairs (passage_id, text)."""
         with pq.ParquetFile(self._directory / CORPUS) as file:
             for batch in file.iter_batches(batch_size, columns=["passage_id", "text"]):
                 ids, texts = batch.columns
                 yield list(zip(ids.to_pylist(), texts.to_pylist(), strict=True))
 
     def texts(self, ids: Sequence[str]) -> dict[str, str]:
-        """The texts of some passages by id; ids that the corpus lacks are left out."""
+        """Return the texts of some passages by id; ids that the corpus lacks are left out."""
         wanted = sorted(set(ids))
         statement = f"SELECT passage_id, text FROM {self._table(CORPUS)} WHERE passage_id IN (SELECT unnest($ids))"
         return dict(self._database.cursor().execute(statement, {"ids": wanted}).fetchall()) if wanted else {}
@@ -170,7 +170,9 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
     try:
         schema = pq.read_schema(path)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} is not a readable Parquet file ({error}); make it again or get it again.") from error
+        raise DataError(
+            f"{path} is not a readable Parquet file ({error}); write it again or download it again."
+        ) from error
     for column in columns:
         if column not in schema.names:
             raise DataError(f"{path} has no column {column!r}; it has {', '.join(schema.names)}: add it or rename one.")

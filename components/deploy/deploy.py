@@ -8,8 +8,8 @@ from components.deploy.cluster.rollout import Rollout
 from components.deploy.machine.deploy import deploy_local
 from components.deploy.machine.folder import current_version
 from components.deploy.outcome import Deployed
+from components.deploy.settings import ServingSettings
 from components.kubernetes.api import KubernetesApi
-from components.machine.settings import ServingSettings
 from components.registry.registry import Champion, Registry
 
 
@@ -23,10 +23,10 @@ def deploy(
         registry: where versions and champion are kept.
         home: ranklift's data folder, for a deploy on this machine.
         settings: which of the two it is.
-        number: of the entry that the version is to have in the champion's history; the one that it has when None.
+        number: of the entry that the version is to have in the champion's history; by default, its current entry.
 
     Raises:
-        NotDeployedError: with the reason, after what served before was put back.
+        NotDeployedError: with the reason, after what served before was restored.
         RankliftError: when it could not even begin.
     """
     if settings.on_cluster:
@@ -36,7 +36,7 @@ def deploy(
 
 
 def number_that_wins(champion: Champion, settings: ServingSettings) -> int | None:
-    """The number under which a deploy of the champion that a person asks for is not taken for an earlier one.
+    """Return the number under which a deploy of the champion that a person asks for is not taken for an earlier one.
 
     A rollback that was killed after it served and before it moved the pointer leaves a number in the InferenceService
     that no entry of the history has. None where the champion's own number will do.
@@ -52,7 +52,7 @@ def number_that_wins(champion: Champion, settings: ServingSettings) -> int | Non
 
 
 def versions_in_service(home: Path | None, settings: ServingSettings) -> list[str]:
-    """The versions that this machine or the cluster serves, tries as a canary, or would go back to.
+    """Return the versions that this machine or the cluster serves, tries as a canary, or would go back to.
 
     Without a `home` this machine is not looked at: its versions are those of another registry.
 

@@ -55,7 +55,7 @@ class Encodings:
         self._corpus: Embeddings = np.load(directory / _CORPUS, mmap_mode="r")
 
     def corpus(self) -> Iterator[Block]:
-        """The passages in blocks, in the order in which they were encoded."""
+        """Yield the passages in blocks, in the order in which they were encoded."""
         for start in range(0, len(self._passage_ids), _BLOCK):
             rows = slice(start, start + _BLOCK)
             yield self._passage_ids[rows], np.asarray(self._corpus[rows])
@@ -103,7 +103,7 @@ class EncodingCache:
         self._limit = limit_bytes
 
     def find(self, config: EncoderConfig, dataset_digest: str) -> Encodings | None:
-        """The encodings of a dataset by a model, or None when they are not there or not whole."""
+        """Return the encodings of a dataset by a model, or None when they are not there or not whole."""
         entry = self._entry(config, dataset_digest)
         if not entry.is_dir():
             return None
@@ -130,7 +130,7 @@ class EncodingCache:
         try:
             writer.directory.rename(self._entry(config, dataset_digest))
         except OSError:
-            # The name is taken: by an equal entry, since the name is the digest of all that it was made from.
+            # The name is taken: by an equal entry, since the name is the digest of all its inputs.
             self.discard(writer)
         self._make_room(self._entry(config, dataset_digest))
 

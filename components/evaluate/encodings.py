@@ -26,13 +26,13 @@ class Encodings(Protocol):
     texts_per_second: float  #: known once the corpus has been read
 
     def corpus(self) -> Iterator[Block]:
-        """The passages in blocks."""
+        """Return the passages in blocks."""
 
 
 def encodings(
     encoder: Encoder, evaluation_set: EvaluationSet, progress: Progress, cache: EncodingCache | None, notes: list[str]
 ) -> Encodings:
-    """The embeddings of an evaluation set by a model; `notes` gets a sentence when they could not be kept.
+    """Return the embeddings of an evaluation set by a model; `notes` gets a sentence when they could not be kept.
 
     Raises:
         ModelError: when the model gives NaN or an infinity for a text.
@@ -94,7 +94,7 @@ class _FreshEncodings:
         if len(unusable):
             raise ModelError(
                 f"The model gives NaN or infinity for {len(unusable)} of {len(ids)} texts, the first with id "
-                f"{ids[int(unusable[0])]!r}: it cannot be ranked with; train it again with a lower learning rate, or "
+                f"{ids[int(unusable[0])]!r}: it cannot rank texts; train it again with a lower learning rate, or "
                 "export it with `--precision fp32`."
             )
         return vectors

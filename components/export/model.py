@@ -3,12 +3,13 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.errors import ModelError
+from components.export.options import PrecisionChoice
 from components.machine.digest import file_sha256
 from components.machine.scratch_folder import scratch_folder
 from components.model.base import check_length, open_model, positions_of
@@ -27,8 +28,6 @@ from components.model.served import (
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-PrecisionChoice = Literal["auto", "fp32", "bf16", "int8"]
 
 #: The smallest cosine to `SentenceTransformer.encode` that each precision may show on any text. fp32 differs by
 #: rounding alone; bf16 keeps 8 bits of mantissa; int8 was measured at 0.992 (worst of 300 texts).
@@ -63,9 +62,7 @@ def export_model(
     if output.exists() and any(output.iterdir()):
         raise ModelError(f"{output} exists and is not empty; choose another output folder or remove it.")
     if not texts:
-        raise ModelError(
-            "Export needs real texts for its parity check and was given none; pass a dataset with `--data`."
-        )
+        raise ModelError("Export needs real texts for its parity check and got none; pass a dataset with `--data`.")
     source = _open(model)
     chosen = choose_precision(precision)
     length = _length(source, max_seq_length, model)
@@ -86,7 +83,7 @@ def export_model(
 
 
 def choose_precision(choice: PrecisionChoice) -> Precision:
-    """What "auto" means on this processor: bf16 where it has hardware for it, else fp32.
+    """Return what "auto" means on this processor: bf16 where it has hardware for it, else fp32.
 
     Raises:
         ModelError: when bf16 is asked for where there is none.
@@ -97,14 +94,12 @@ def choose_precision(choice: PrecisionChoice) -> Precision:
     if choice == "auto":
         return "bf16" if has_bf16 else "fp32"
     if choice == "bf16" and not has_bf16:
-        raise ModelError(
-            "Precision 'bf16' was asked for and this processor does not compute in it; use 'fp32' or 'auto'."
-        )
+        raise ModelError("Precision 'bf16' was requested and this processor does not support it; use 'fp32' or 'auto'.")
     return choice
 
 
 def shorter_lengths(lengths: Sequence[int], dimension: int) -> list[int]:
-    """The lengths that an embedding may be cut to, in order.
+    """Return the lengths that an embedding may be cut to, in order.
 
     Raises:
         ModelError: when one of them is no length below the model's.
@@ -207,7 +202,7 @@ def _write(
 
 
 def _prompts(model: "SentenceTransformer") -> tuple[str, str]:
-    """The prompts that `encode_query` and `encode_document` put before a text."""
+    """Return the prompts that `encode_query` and `encode_document` put before a text."""
     document = next((name for name in ("document", "passage", "corpus") if name in model.prompts), "")
     default = model.prompts.get(model.default_prompt_name or "", "")
     return model.prompts.get("query", default) or "", model.prompts.get(document, default) or ""

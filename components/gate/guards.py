@@ -15,7 +15,7 @@ _SLICES_AT_ONCE = 64
 
 
 def gain_guards(delta: float, test: Randomisation, options: GateOptions) -> list[Guard]:
-    """The two conditions on the headline: large enough, and not chance."""
+    """Return the two conditions on the headline: large enough, and not chance."""
     gain, significant = delta >= options.min_gain, test.p_value < options.alpha
     return [
         Guard(
@@ -36,7 +36,7 @@ def gain_guards(delta: float, test: Randomisation, options: GateOptions) -> list
 
 
 def limit_guards(candidate: ScoreFile, champion: ScoreFile, options: GateOptions) -> list[Guard]:
-    """The limits that stand beside the headline; a limit of None is recorded as switched off."""
+    """Return the limits that stand beside the headline; a limit of None is recorded as switched off."""
     return [
         _at_least("absolute score", candidate.headline, options.min_score, f"NDCG@10 of {candidate.headline:.4f}"),
         _recall(candidate, champion, options.max_recall_drop),
@@ -120,7 +120,7 @@ def _at_most(name: str, value: float | None, limit: float | None, show: Callable
     if limit is None:
         return _off(name)
     if value is None:
-        reason = "the score file does not say; make it again with `ranklift evaluate`, or switch this guard off"
+        reason = "the score file does not say; write it again with `ranklift evaluate`, or switch this guard off"
         return Guard(name=name, value=None, limit=limit, passed=False, reason=reason)
     passed = value <= limit
     relation = "within" if passed else "over"

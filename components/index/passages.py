@@ -1,7 +1,7 @@
 """Passages as people have them: files in Parquet, JSON Lines, CSV or TSV, a BEIR folder, or a dataset's own corpus.
 
 A row has a text and an id, under one of the usual names; a title goes before the text, as in BEIR. A text without an id
-gets one that is made of it.
+gets an id made from it.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from components.dataset.beir import BeirFolder, read_corpus
 from components.dataset.manifest import CORPUS
 from components.dataset.text_file import bare_suffix
 from components.errors import DataError
+from components.index.options import DATASET
 from components.prepare.raw.readers import SUFFIXES, records_of
 
-DATASET = "dataset"  #: as a corpus: that of the dataset version that the model was judged on
 ID_NAMES = ("passage_id", "_id", "id", "doc_id", "docid", "document_id", "pid", "corpus_id")
 TEXT_NAMES = ("text", "passage", "contents", "content", "document", "body")
 LONGEST = 100_000  #: characters; a longer text is a document, of which the model would read next to nothing
@@ -31,7 +31,7 @@ class Passage(NamedTuple):
 
 
 def corpus_files(path: Path, uri: str) -> list[Path]:
-    """The files of a corpus at a local path: one file, or all of a folder; of a BEIR folder its corpus alone.
+    """Return the files of a corpus at a local path: one file, or all of a folder; of a BEIR folder its corpus alone.
 
     Raises:
         DataError: when there is nothing that could be read.
@@ -51,7 +51,7 @@ def corpus_files(path: Path, uri: str) -> list[Path]:
 
 
 def passages_of(path: Path) -> Iterator[Passage]:
-    """The passages of one file, in its order; empty texts included.
+    """Yield the passages of one file, in its order; empty texts included.
 
     Raises:
         DataError: when the file cannot be read, or a row has no text column, a value of the wrong kind, or too long a

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.errors import DataError
-from components.index.passages import DATASET, Passage, corpus_files, passages_of
+from components.index.options import DATASET
+from components.index.passages import Passage, corpus_files, passages_of
 from components.prepare.raw.sources import local_copy
 
 
 def corpus_passages(uri: str, dataset: Path | None, scratch: Path) -> Iterator[Passage]:
-    """The passages at a URI, whose files are brought below `scratch` where they lie elsewhere.
+    """Yield the passages at a URI, whose files are brought below `scratch` where they lie elsewhere.
 
     Raises:
         DataError: when there is no such corpus, or it cannot be used; names file and row.

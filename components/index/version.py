@@ -40,7 +40,7 @@ class IndexedModel(_Part):
 class IndexedCorpus(_Part):
     """What was embedded."""
 
-    source: str  #: the URI that was given
+    source: str  #: the URI of the corpus
     digest: Sha256  #: over the ids and texts, in order of the ids
     passages: int = Field(ge=1)
     dropped: dict[str, int] = Field(default_factory=dict)  #: rows left out, by reason
@@ -138,7 +138,7 @@ class IndexManifest(Document):
 
     @classmethod
     def of(cls, directory: Path) -> "IndexManifest":
-        """The manifest of the index in a folder.
+        """Return the manifest of the index in a folder.
 
         Raises:
             DataError: when the folder holds no index.
@@ -149,10 +149,10 @@ class IndexManifest(Document):
 
 
 def shard_name(number: int) -> str:
-    """The file of a shard, below the index's folder."""
+    """Return the file of a shard, below the index's folder."""
     return f"{SHARDS}/{number:05}.safetensors"
 
 
 def graph_name(number: int) -> str:
-    """The file of a graph, below the index's folder."""
+    """Return the file of a graph, below the index's folder."""
     return f"{GRAPHS}/{number:05}.usearch"

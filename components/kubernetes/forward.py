@@ -48,7 +48,7 @@ class PodForward:
         return next((copy.fault for copy in reversed(self._copies) if copy.fault), "")
 
     def connect(self, namespace: str, pod: str, port: int) -> socket.socket:
-        """A socket that is connected to a port of a pod.
+        """Return a socket that is connected to a port of a pod.
 
         Raises:
             KubernetesError: when the cluster refuses or cannot be reached.
@@ -189,7 +189,7 @@ class _Frames:
 
 
 def _frame(opcode: int, payload: bytes) -> bytes:
-    """A frame as a client sends it: masked, which keeps proxies from taking it for something else."""
+    """Return a frame as a client sends it: masked, which keeps proxies from taking it for something else."""
     length = len(payload)
     if length < 126:
         size = bytes([0x80 | length])
@@ -238,7 +238,7 @@ def _refusal(error: Any, namespace: str, pod: str, port: int) -> str:
     what = f"forward port {port} of pod {pod} in namespace {namespace}"
     if error.status_code == 403:
         return (
-            f"The cluster does not allow to {what}; your Role needs the rule {_FORWARDS.rule('get, create')} there "
+            f"The cluster does not allow you to {what}; your Role needs the rule {_FORWARDS.rule('get, create')} there "
             "(Kubernetes 1.35 asks for create, older ones for get)."
         )
     return f"The cluster answered {error.status_code} when asked to {what}: {message_of(error.resp_body)}."

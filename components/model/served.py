@@ -30,7 +30,7 @@ class Parity(Document):
 
 
 class EncoderConfig(Document):
-    """``encoder.json``: all that turns text into the vectors that were judged, and the files it needs."""
+    """``encoder.json``: everything that turns text into the judged vectors, and the files for it."""
 
     noun: ClassVar[str] = "encoder.json"
     remedy: ClassVar[str] = "export the model with `ranklift export MODEL -o DIR --data DATASET`"
@@ -76,7 +76,7 @@ class EncoderConfig(Document):
 
     @classmethod
     def of(cls, directory: Path) -> "EncoderConfig":
-        """The configuration of the exported model in a directory.
+        """Return the configuration of the exported model in a directory.
 
         Raises:
             ModelError: when the directory holds no exported model.
@@ -88,7 +88,7 @@ class EncoderConfig(Document):
 
 
 def index_beside(directory: Path) -> Path | None:
-    """The folder of the index that a served model is searched with; None where it has none.
+    """Return the folder of the index that a served model is searched with; None where it has none.
 
     ``RANKLIFT_INDEX`` names it; else it is what the link beside the model's folder says: ``serving/V3.index`` for
     ``serving/V3``, to which ``serving/current`` may be a link.

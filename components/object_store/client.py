@@ -104,7 +104,7 @@ class ObjectStore:
         self._call(f"make the bucket {bucket}", make)
 
     def find(self, key: str) -> Blob | None:
-        """An object's bytes, or None when there is no such object; for documents, not for large files."""
+        """Return an object's bytes, or None when there is no such object; for documents, not for large files."""
 
         def read() -> Blob:
             with closing(self._client.get_object(self.settings.bucket, key)) as response:
@@ -117,7 +117,7 @@ class ObjectStore:
         return self._call(f"read {key}", lambda: _unless_missing(read))
 
     def get(self, key: str) -> Blob:
-        """An object's bytes.
+        """Return an object's bytes.
 
         Raises:
             StoreError: also when there is no such object.
@@ -141,7 +141,7 @@ class ObjectStore:
     def put_if_match(self, key: str, content: bytes, etag: str) -> str | None:
         """Replace the object that has this entity tag: its new tag, or None when it was replaced by another writer.
 
-        `content` must be one that no other writer would write, for the same reason as in `put_if_absent`.
+        `content` must be unique to this writer, for the same reason as in `put_if_absent`.
         """
         return self._put_if(key, content, {"If-Match": f'"{etag}"'})
 
@@ -192,7 +192,7 @@ class ObjectStore:
         download(self, key, path, sha256, size)
 
     def read_range(self, key: str, offset: int, length: int) -> Iterator[bytes]:
-        """The bytes of a part of an object, in blocks; one attempt, for a caller that can go on where it broke off."""
+        """Yield the bytes of a part of an object, in blocks; one attempt, for a caller that can resume."""
         response = self._client.get_object(self.settings.bucket, key, offset=offset, length=length)
         with closing(response):
             yield from self._blocks(response, length)
@@ -307,7 +307,7 @@ def _credentials(settings: ObjectStoreSettings) -> Provider:
     if shared.is_file():
         return AWSConfigProvider(str(shared))
     raise StoreError(
-        f"There are no keys for the object store at {settings.endpoint}; "
+        f"No keys are set for the object store at {settings.endpoint}; "
         "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment."
     )
 

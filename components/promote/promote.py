@@ -47,7 +47,7 @@ def promote(
 
 
 def lineage_of(model_dir: Path, dataset_dir: Path, dataset_version: str, run: str) -> Lineage:
-    """What a model was made from.
+    """Return what a model was made from.
 
     Args:
         model_dir: the exported model.

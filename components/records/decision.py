@@ -51,15 +51,15 @@ class Decision(Document):
     settings: dict[str, Any] = Field(default_factory=dict)  #: resamples, seed, …
 
     def line(self) -> str:
-        """The whole record as one line of a stage's log, which `submit --follow` reads again."""
+        """Return the whole record as one line of a stage's log, which `submit --follow` reads again."""
         return f"{_LINE}{self.model_dump_json()}"
 
     @classmethod
     def find(cls, log: str) -> "Decision | None":
-        """The record that a log tells last; None where it tells none.
+        """Return the record that a log tells last; None where it tells none.
 
         Raises:
-            DataError: when it tells one that this ranklift cannot read.
+            DataError: when this ranklift cannot read its format.
         """
         lines = [line.split(_LINE, 1)[1] for line in log.splitlines() if _LINE in line]
         return cls.parse(lines[-1].encode(), "the stage's log") if lines else None

@@ -65,7 +65,7 @@ class ChampionEntry(BaseModel):
         return self.action != "promote"
 
     def sha256(self) -> str:
-        """The hash by which the next entry refers to this one."""
+        """Return the hash by which the next entry refers to this one."""
         # Without what is None: a field that a later version adds must not change the hashes of old entries.
         return sha256_of(self.model_dump_json(exclude_none=True).encode("utf-8"))
 
@@ -116,7 +116,7 @@ class Champion(Document):
         return self.current.index
 
     def index_of(self, version: str) -> str | None:
-        """The index that a model version was last named with; None for none."""
+        """Return the index that a model version was last named with; None for none."""
         return next((entry.index for entry in reversed(self.history) if entry.version == version), None)
 
     @property
@@ -160,13 +160,13 @@ class Champion(Document):
 
     @classmethod
     def stored_as(cls, content: bytes, etag: str, where: str) -> "Champion":
-        """The champion from its stored bytes."""
+        """Return the champion from its stored bytes."""
         champion = cls.parse(content, where)
         champion._etag = etag
         return champion
 
     def stored(self) -> bytes:
-        """The bytes that are stored."""
+        """Return the bytes that are stored."""
         return (self.to_json() + "\n").encode("utf-8")
 
     def holds(self, head: str) -> bool:

@@ -81,7 +81,7 @@ def _reasons(registry: Registry, serving: Iterable[str]) -> dict[str, str]:
 
 
 def _searched(registry: Registry, kept: set[str]) -> dict[str, str]:
-    """The indexes that models which stay would be searched with, by a rollback or today."""
+    """Return the indexes that models which stay would be searched with, by a rollback or today."""
     champion = registry.champion()
     found = {} if champion is None else {champion.index_of(version): version for version in sorted(kept)}
     return {index: f"{version} is searched with it" for index, version in found.items() if index}

@@ -92,7 +92,7 @@ class Registry:
         return self._publish("model", directory, lineage, decision)
 
     def claim_index(self, plan: str) -> str:
-        """The number of the index that follows a plan, whose files may be kept below it from now on.
+        """Return the number of the index that follows a plan, whose files may be kept below it from now on.
 
         Args:
             plan: SHA-256 of everything that determines the index; the same plan gets the same number.
@@ -129,7 +129,7 @@ class Registry:
                 return version
 
     def _claim(self, kind: Kind, content: str) -> str:
-        """The number of this content: the one that it has, or the next free one."""
+        """Return the number of this content: its number, or the next free one."""
         taken = self.survey(kind)
         open_ = [name for name, files in taken.items() if TOMBSTONE not in files]
         claims = self._parallel(lambda name: self._claimed_by(kind, name), open_)
@@ -174,7 +174,7 @@ class Registry:
     # Reading
 
     def list_versions(self, kind: Kind) -> list[VersionManifest]:
-        """The manifests of all versions, oldest number first."""
+        """Return the manifests of all versions, oldest number first."""
         manifests = self._parallel(lambda name: self.manifest(kind, name), self._whole(kind))
         return [manifest for _, manifest in manifests]
 
@@ -183,7 +183,7 @@ class Registry:
         return version in self._whole(kind)
 
     def manifest(self, kind: Kind, version: str) -> VersionManifest:
-        """The manifest of one version.
+        """Return the manifest of one version.
 
         Raises:
             StoreError: when there is no such version, or its manifest is damaged.
@@ -191,7 +191,7 @@ class Registry:
         return self.stored_manifest(kind, version).manifest
 
     def stored_manifest(self, kind: Kind, version: str) -> StoredManifest:
-        """The manifest of one version with the bytes that were stored; see `manifest`."""
+        """Return the manifest of one version with the bytes that were stored; see `manifest`."""
         found = self._find_manifest(kind, check_version_name(version))
         if found is None or self.store.stat(key_of(kind, version, TOMBSTONE)) is not None:
             there = ", ".join(self._whole(kind)) or "none yet"
@@ -236,7 +236,7 @@ class Registry:
         return stored.manifest
 
     def expected_manifest(self, kind: Kind, version: str, manifest_sha256: str | None) -> StoredManifest:
-        """The manifest of a version, which must have this SHA-256 when the caller knows it.
+        """Return the manifest of a version, which must have this SHA-256 when the caller knows it.
 
         Raises:
             StoreError: when there is no such version, or its manifest is not that one.
@@ -253,7 +253,7 @@ class Registry:
     # The champion
 
     def champion(self) -> Champion | None:
-        """What serves today, or is being put into service; None while nothing has been promoted.
+        """Return what serves today, or is being put into service; None while nothing has been promoted.
 
         Raises:
             StoreError: when the record is damaged or its history was changed.
@@ -279,7 +279,7 @@ class Registry:
     ) -> Champion:
         """Make a model version champion, or note that it serves, provided that the champion is still `expected`.
 
-        Its index moves with it, in the same write: the one that is named, else the one that it had last.
+        Its index moves with it, in the same write: the named index, else its latest.
 
         Raises:
             StoreError: when another run moved it meanwhile, there is no such version, or the index is of another model.
@@ -331,12 +331,12 @@ class Registry:
         return Champion.stored_as(content, etag, CHAMPION)
 
     def _index_for(self, model: VersionManifest, index: str) -> StoredManifest:
-        """The manifest of an index that may be named together with a model."""
+        """Return the manifest of an index that may be named together with a model."""
         stored = self.stored_manifest("index", index)
         if stored.manifest.lineage.model_digest != model.digest:
             raise StoreError(
                 f"index {index} was made with model {str(stored.manifest.lineage.model_digest)[:12]}…, and "
-                f"{model.version} is {model.digest[:12]}…: the two cannot be named together; make an index of "
+                f"{model.version} is {model.digest[:12]}…: the two do not belong together; make an index of "
                 f"{model.version}."
             )
         return stored
@@ -344,7 +344,7 @@ class Registry:
     # How
 
     def survey(self, kind: Kind) -> dict[str, dict[str, ObjectInfo]]:
-        """``{version: {file: object}}`` of all that lies under numbers, whole versions or not, in number order."""
+        """``{version: {file: object}}`` of everything under version numbers, complete or not, in number order."""
         found: dict[str, dict[str, ObjectInfo]] = {}
         folder = f"{folder_of(kind)}/"
         for item in self.store.list(folder):
@@ -367,7 +367,7 @@ class Registry:
 
 
 def open_registry(settings: ObjectStoreSettings | None = None) -> Registry:
-    """The registry in the object store that the environment names, its bucket made when there is none.
+    """Return the registry in the object store that the environment names, its bucket made when there is none.
 
     Raises:
         StoreError: when no object store is configured, or it cannot be reached.

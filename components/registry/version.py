@@ -138,12 +138,12 @@ class VersionManifest(Document):
         return sum(entry.size for entry in self.files.values())
 
     def stored(self) -> bytes:
-        """The bytes that are stored, and whose SHA-256 the champion carries."""
+        """Return the bytes that are stored, and whose SHA-256 the champion carries."""
         return (self.to_json() + "\n").encode("utf-8")
 
 
 def without_unset(fields: dict[str, Any], *names: str) -> dict[str, Any]:
-    """The fields of a document without those of these names that are None."""
+    """Return the fields of a document without those of these names that are None."""
     return {name: value for name, value in fields.items() if value is not None or name not in names}
 
 
@@ -153,7 +153,7 @@ def content_digest(files: dict[str, FileEntry]) -> str:
 
 
 def sha256_of(content: bytes) -> str:
-    """The SHA-256 of bytes, as 64 hexadecimal digits."""
+    """Return the SHA-256 of bytes, as 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -180,7 +180,7 @@ def _check_name(name: str) -> None:
     ):
         raise ValueError(f"{name!r} is not a plain relative path such as 1_Pooling/config.json")
     if name in _OWN:
-        raise ValueError(f"{name!r} is a name of the registry's own")
+        raise ValueError(f"{name!r} is reserved for the registry")
     if PurePosixPath(name).suffix.lower() not in _HARMLESS and parts[-1] not in _HARMLESS_NAMES:
         raise ValueError(f"{name!r} is not a kind of file that a version may hold (it may hold {_kinds()})")
 
@@ -190,7 +190,7 @@ def _kinds() -> str:
 
 
 def inventory(directory: Path) -> dict[str, FileEntry]:
-    """The files of a directory that is to become a version; hidden files and the registry's own are left out.
+    """Return the files of a directory that is to become a version; hidden files and the registry's own are left out.
 
     Raises:
         DataError: when it holds a link, a file that can run code when it is loaded, or a name that is not portable.
@@ -230,7 +230,7 @@ def refuse_pickle(path: Path) -> None:
 
 
 def digest_of(kind: Kind, directory: Path, files: dict[str, FileEntry]) -> str:
-    """The digest that a directory declares, after checking what it declares about its own files.
+    """Return the digest that a directory declares, after checking what it declares about its own files.
 
     An index declares none: who publishes one has just read all of it to verify it, and its content is its digest.
 
@@ -245,12 +245,12 @@ def digest_of(kind: Kind, directory: Path, files: dict[str, FileEntry]) -> str:
     config = EncoderConfig.of(directory)
     for name, sha256 in config.files.items():
         if name not in files or files[name].sha256 != sha256:
-            raise ModelError(f"{directory / name} is not the file that encoder.json describes; export the model again.")
+            raise ModelError(f"{directory / name} is not the file in encoder.json; export the model again.")
     return config.digest
 
 
 def code_version() -> str | None:
-    """The version of ranklift that runs; None where it is not installed."""
+    """Return the version of ranklift that runs; None where it is not installed."""
     try:
         return metadata.version("ranklift")
     except metadata.PackageNotFoundError:
@@ -263,7 +263,7 @@ def is_version_name(name: str) -> bool:
 
 
 def check_version_name(version: str) -> str:
-    """The name, when it is one such as "V3".
+    """Return the name, when it is one such as "V3".
 
     Raises:
         RankliftError: when it is not.
@@ -284,5 +284,5 @@ def folder_of(kind: Kind) -> str:
 
 
 def number_of(version: str) -> int:
-    """The number in a version's name."""
+    """Return the number in a version's name."""
     return int(version[1:])

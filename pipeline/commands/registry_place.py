@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pipeline.commands.options import Context, Namespace, StoreSettings
 from pipeline.console import tell
 
 if TYPE_CHECKING:
+    from components.deploy.settings import ServingSettings
     from components.kubernetes.api import KubernetesApi
-    from components.machine.settings import ServingSettings
     from components.registry.registry import Registry
     from pipeline.cluster.store import Place
     from pipeline.settings.file import PipelineSettings
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 class Where(NamedTuple):
     """What `--context`, `--namespace` and `--settings` say; the registry is a cluster's when any of them is there."""
 
-    context: str | None = None
-    namespace: str | None = None
-    settings: Path | None = None
+    context: Context = None
+    namespace: Namespace = None
+    settings: StoreSettings = None
 
     @property
     def on_cluster(self) -> bool:
@@ -32,7 +32,7 @@ class Where(NamedTuple):
 
         Where the environment names a cluster and no object store, the registry is that cluster's too: see `resolved`.
         """
-        from components.machine.settings import ServingSettings
+        from components.deploy.settings import ServingSettings
 
         serving = ServingSettings()
         if not self.on_cluster:
@@ -49,7 +49,7 @@ class Where(NamedTuple):
         )
 
     def stages(self) -> "PipelineSettings | None":
-        """The settings of the stages; None where no file was named."""
+        """Return the settings of the stages; None where no file was named."""
         from pipeline.settings.file import PipelineSettings
 
         return PipelineSettings.read(self.settings) if self.settings is not None else None
@@ -57,7 +57,7 @@ class Where(NamedTuple):
     def resolved(self) -> "Where":
         """With the cluster that the environment says serves: it has its own registry, unless the environment names an
         object store as well."""
-        from components.machine.settings import ServingSettings
+        from components.deploy.settings import ServingSettings
         from components.object_store.settings import ObjectStoreSettings
 
         serving = ServingSettings()
@@ -68,7 +68,7 @@ class Where(NamedTuple):
 
 @contextmanager
 def registry_at(where: Where) -> Iterator["Registry"]:
-    """The registry; a cluster's is told on standard error with all that leads to it.
+    """Open the registry; for a cluster's, print bucket, endpoint and Secret on standard error.
 
     Raises:
         RankliftError: when it cannot be found or reached.
@@ -91,7 +91,7 @@ def registry_at(where: Where) -> Iterator["Registry"]:
 
 
 def cluster_at(where: Where) -> "tuple[KubernetesApi, Place]":
-    """The cluster, and where in it to look."""
+    """Return the cluster, and where in it to look."""
     from components.kubernetes.api import KubernetesApi
     from pipeline.cluster.pipelines_api import PipelinesSettings
     from pipeline.cluster.store import Place

@@ -44,7 +44,7 @@ def _reach(cluster: Cluster) -> Result:
 
 
 def _refused(error: RefusedError, access: StoreAccess, settings: ObjectStoreSettings) -> Result:
-    """What an answer that is an error says: of a key that never is, mostly that all is well."""
+    """Return what an answer that is an error says: of a key that never is, mostly that all is well."""
     if error.code in KEY_CODES or error.status in {401, 403}:
         return skipped(f"{settings.endpoint} answers, and does not let the keys of Secret {access.secret} read")
     if error.code == "NoSuchBucket":
@@ -69,7 +69,7 @@ def check_writable(cluster: Cluster) -> Result:
 
 
 def check_champion(cluster: Cluster) -> Result:
-    """Whether the champion's record is sound, and the one that was deployed from."""
+    """Whether the champion's record is sound, and the record that was deployed from."""
     store = _store(cluster)
     if store is None:
         return skipped(_LATER)
@@ -107,7 +107,7 @@ def check_in_service(cluster: Cluster) -> Result:
 
 
 def _store(cluster: Cluster) -> ObjectStore | None:
-    """The registry's store when it can be read: what is wrong with it is said once."""
+    """Return the registry's store when it can be read: what is wrong with it is said once."""
     return cluster.open(cluster.access.settings) if check_reachable(cluster).state == "ok" else None
 
 

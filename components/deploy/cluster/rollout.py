@@ -15,15 +15,15 @@ from components.deploy.cluster.inference_service import (
     service_name,
 )
 from components.deploy.cluster.patches import MANAGER
+from components.deploy.settings import ServingSettings
 from components.deploy.smoke import MODEL_NAME, NotAnsweredError, post, version_that_answers
 from components.errors import RankliftError
 from components.kubernetes.account import in_a_pod
 from components.kubernetes.api import INFERENCE_SERVICES, KubernetesApi, KubernetesError, Manifest
 from components.machine.patience import further_waits, tell_wait
-from components.machine.settings import ServingSettings
 
 _ANSWER_WITHIN = 10.0  # seconds
-_STREAK = 5  # answers in a row, each on a connection of its own: pods of before must not be among those that answer
+_STREAK = 5  # answers in a row, each on a new connection: no previous pod may answer
 _AWAY = 120.0  # seconds: a control plane that is restarted is back by then
 _CHANGES = 20  # attempts to change an object that others change at the same time: KServe writes its status often
 _T = TypeVar("_T")
@@ -70,7 +70,7 @@ class Rollout:
         return f"InferenceService {self.settings.name} in namespace {self.settings.namespace}"
 
     def read(self) -> Manifest | None:
-        """The object as it is; None when there is none. An API that is away is waited for as a store is."""
+        """Return the object as it is; None when there is none. An API that is away is waited for as a store is."""
         return _patiently(self._find)
 
     def change(self, make: Callable[[Manifest], Manifest]) -> Manifest:
@@ -92,7 +92,7 @@ class Rollout:
         raise RankliftError(f"{self} was changed by others {_CHANGES} times in a row; run the deploy again.")
 
     def follow(self, service: Manifest, deadline: float) -> Iterator[Manifest]:
-        """The object now, after each of its changes, and at least every few seconds, until a monotonic time.
+        """Yield the object now, after each of its changes, and at least every few seconds, until a monotonic time.
 
         Raises:
             RankliftError: when it is deleted, or the Role does not allow to watch it.
@@ -142,7 +142,7 @@ class Rollout:
             )
 
     def answering(self, service: Manifest) -> str | None:
-        """The version that answers now; None when nothing does."""
+        """Return the version that answers now; None when nothing does."""
         try:
             return self._ask(service, canary=False)
         except NotAnsweredError:

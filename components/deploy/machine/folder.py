@@ -51,12 +51,12 @@ def serving_directory(home: Path) -> Path:
 
 
 def current_link(home: Path) -> Path:
-    """The link to the version in service."""
+    """Return the link to the version in service."""
     return serving_directory(home) / "current"
 
 
 def current_version(home: Path) -> str | None:
-    """The name of the version in service, such as "V3"; None when there is none."""
+    """Return the name of the version in service, such as "V3"; None when there is none."""
     link = current_link(home)
     return link.readlink().name if link.is_symlink() and link.exists() else None
 
@@ -76,7 +76,7 @@ def index_directory(home: Path, index: str) -> Path:
 
 
 def index_of(home: Path, version: str) -> str | None:
-    """The index that a version on this machine is searched with; None for none."""
+    """Return the index that a version on this machine is searched with; None for none."""
     link = serving_directory(home) / f"{version}{INDEX_SUFFIX}"
     return link.readlink().name if link.is_symlink() else None
 
@@ -91,7 +91,7 @@ def point_index_at(home: Path, version: str, index: str | None) -> None:
 
 
 def last_proven(home: Path) -> str | None:
-    """The last version that was deployed and answered, when it is still there; else the one that the link names."""
+    """Return the last version that was deployed and answered, if it is still there; else the link's version."""
     proven = serving_directory(home) / "proven"
     if proven.is_file():
         name = proven.read_text(encoding="ascii", errors="replace").strip()
@@ -108,7 +108,7 @@ def record_proven(home: Path, version: str) -> None:
 def check_history(home: Path, champion: Champion | None, place: str) -> None:
     """Raise a StoreError when the champion's history does not contain what this machine saw of it before.
 
-    Whoever may write the bucket can write a new history that is consistent in itself; not one that has the old hash.
+    Whoever may write the bucket can write a new history that is consistent in itself, but not one with the old hash.
     """
     seen = _seen(home, place)
     if seen.is_file() and (champion is None or not champion.holds(seen.read_text(encoding="ascii").strip())):
@@ -130,7 +130,7 @@ def _seen(home: Path, place: str) -> Path:
 
 @contextmanager
 def one_deploy_at_a_time(home: Path) -> Iterator[None]:
-    """Wait for another deploy on this machine to end; the kernel frees the lock of one that was killed."""
+    """Wait for another deploy on this machine to end; the kernel frees the lock of a killed process."""
     serving_directory(home).mkdir(parents=True, exist_ok=True)
     with (serving_directory(home) / "deploy.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -147,7 +147,7 @@ def record_predictor(home: Path, pid: int, url: str) -> None:
 
 
 def running_predictor(home: Path) -> PredictorAddress | None:
-    """The predictor that serves the link; None when none was named or recorded, or the recorded one has ended."""
+    """Return the predictor that serves the link; None when none is named or recorded, or its process has ended."""
     if url := serving_url():
         return PredictorAddress(url)
     path = serving_directory(home) / PREDICTOR
@@ -171,7 +171,7 @@ def _write(path: Path, line: str) -> None:
 
 
 def _started(pid: int) -> str:
-    """The start time of a live process; empty when there is none."""
+    """Return the start time of a live process; empty when there is none."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:

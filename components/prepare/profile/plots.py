@@ -40,7 +40,7 @@ def length_plot(lengths: Mapping[str, Sequence[int]], percentiles: Mapping[str, 
 
 
 def overlap_plot(overlap: Mapping[str, Sequence[float]]) -> str:
-    """The share of the query's words that positives and negatives have: how far words alone tell them apart."""
+    """Return the share of the query's words that positives and negatives have: how far words alone tell them apart."""
     figure, (axis,) = _figure(1, height=2.3, width=6)
     for name, values in overlap.items():
         axis.hist(values, bins=20, range=(0, 1), histtype="step", linewidth=1.6, color=_COLORS[name], label=name)
@@ -68,7 +68,7 @@ def _figure(columns: int, height: float, width: float = 10) -> tuple[Any, list[A
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    # A Figure of its own, not pyplot: no window system, no state shared with the caller.
+    # A Figure object, not pyplot: no window system, no state shared with the caller.
     with rc_context(_SETTINGS):
         figure = Figure(figsize=(width, height))
         axes = figure.subplots(1, columns, squeeze=False)

@@ -31,17 +31,17 @@ class Record(NamedTuple):
 
 
 def json_records(path: Path) -> Iterator[Record]:
-    """The objects of a JSON Lines file; each may have other columns than the one before.
+    """Yield the objects of a JSON Lines file; each may have other columns than the one before.
 
     Raises:
-        DataError: when a line is no JSON object, or the file cannot be read.
+        DataError: when a line is not JSON object, or the file cannot be read.
     """
     for line, fields in numbered_objects(path):
         yield Record(line, fields)
 
 
 def delimited_records(path: Path, delimiter: str) -> Iterator[Record]:
-    """The rows of a CSV or TSV file by the names in its first line; columns without a name are left out.
+    """Yield the rows of a CSV or TSV file by the names in its first line; columns without a name are left out.
 
     Raises:
         DataError: when the file cannot be read, its quotes are never closed, or its header is none.
@@ -74,7 +74,7 @@ def triple_records(path: Path) -> Iterator[Record]:
 
 
 def parquet_records(path: Path) -> Iterator[Record]:
-    """The rows of a Parquet file; of columns that are neither texts, numbers nor lists of passages nothing is read.
+    """Yield the rows of a Parquet file; read only columns of texts, numbers or lists of passages.
 
     Raises:
         DataError: when it is no readable Parquet file, or has two columns of one name.
@@ -93,12 +93,12 @@ def parquet_records(path: Path) -> Iterator[Record]:
 
 
 def first_line(path: Path) -> str:
-    """The first line of a text file that is not blank; empty when there is none."""
+    """Return the first line of a text file that is not blank; empty when there is none."""
     return next((line for _, line in numbered_lines(path)), "")
 
 
 class _Lines:
-    """The lines of a file for Python's CSV reader, and the number of the last one that it took."""
+    """The lines of a file for Python's CSV reader, and the number of the last line it read."""
 
     def __init__(self, path: Path) -> None:
         self.number = 0

@@ -70,7 +70,7 @@ def deal(groups: NDArray[np.int32], order: _Hashes, members: NDArray[np.int64], 
     """Deal groups out: for each query its side, as a place in `SIDES`.
 
     Every side gets a group wherever there are as many groups as sides: the last of the largest ones is kept for
-    training, and a side that no group fits gets the smallest one that is left.
+    training, and a side that no group fits gets the smallest group that is left.
 
     Args:
         groups: the group of each query, numbered from 0.
@@ -113,7 +113,7 @@ def _take_smallest(sides: NDArray[np.int8], total: NDArray[np.int64], turns: NDA
 
 
 def _groups(database: Database, table: str, queries: _Hashes) -> NDArray[np.int32]:
-    """The connected component of each query, over near duplicates and over positives that more than one query has."""
+    """Return the connected component of each query, over near duplicates and over positives that queries share."""
     shared = database.execute(
         f"SELECT DISTINCT qc AS q, pc AS p FROM {table} "
         f"SEMI JOIN (SELECT pc FROM {table} GROUP BY pc HAVING min(qc) != max(qc)) USING (pc)"
@@ -136,7 +136,7 @@ def _size(queries: int, wanted: float | None, largest: float) -> int:
 def _why(
     database: Database, table: str, groups: NDArray[np.int32], members: NDArray[np.int64], needed: list[str]
 ) -> str:
-    """What keeps queries from being split, and what to do."""
+    """Return what keeps queries from being split, and what to do."""
     total = np.bincount(groups, weights=members).astype(np.int64)
     text = (
         f"{members.sum()} queries cannot be split into {', '.join(needed)} with nothing shared between them: they form "

@@ -51,7 +51,7 @@ def divide(database: Database, raw: RawData, staged: Path, options: PrepareOptio
 def leaks_found(
     database: Database, raw: RawData, staged: Path, options: PrepareOptions, *, is_brought: bool
 ) -> list[Rule]:
-    """What training and evaluation share in the files that were written; see `check_leaks`."""
+    """Return what training and evaluation share in the files that were written; see `check_leaks`."""
     is_dealt_apart = not (is_brought or raw.sides or raw.beir is not None)
     return check_leaks(database, staged, may_share=not (options.strict_passages or is_dealt_apart))
 
@@ -87,7 +87,7 @@ def _take_published(database: Database, wanted: dict[Side, float], *, may_share:
 
 
 def _unwanted(wanted: dict[Side, float]) -> list[Criterion]:
-    """What the files to evaluate on and to select by have beyond what is wanted of them."""
+    """Return what the files to evaluate on and to select by have beyond what is wanted of them."""
     again = Criterion(
         "dev_query_in_training",
         "the query of a file for dev is, wholly or nearly, one of training, too",

@@ -32,7 +32,7 @@ _LEFT_OUT = {"training_args.bin"}
 
 
 class AbandonedError(Exception):
-    """An upload was given up because nobody needs it any more."""
+    """An upload was cancelled because nobody needs it any more."""
 
 
 class StoredCheckpoint(NamedTuple):
@@ -75,7 +75,7 @@ class CheckpointPlace(NamedTuple):
 
 
 def checkpoint_setting() -> str:
-    """What the environment says of checkpoints: ``off``, ``store`` or a place.
+    """Return what the environment says of checkpoints: ``off``, ``store`` or a place.
 
     Raises:
         StoreError: when ``RANKLIFT_CHECKPOINTS`` cannot be used.
@@ -84,7 +84,7 @@ def checkpoint_setting() -> str:
         return CheckpointSettings().checkpoints
     except ValidationError as error:
         raise StoreError(
-            f"RANKLIFT_CHECKPOINTS={error.errors()[0]['input']} will not do; give store, off, or a place such as "
+            f"RANKLIFT_CHECKPOINTS={error.errors()[0]['input']} is invalid; give store, off, or a place such as "
             "s3://ranklift/team-a."
         ) from None
 
@@ -135,7 +135,7 @@ class StoredTraining:
         return [checkpoint for *_, checkpoint in sorted(found, reverse=True)]
 
     def manifest(self, checkpoint: StoredCheckpoint) -> CheckpointManifest:
-        """What a checkpoint consists of."""
+        """Return what a checkpoint consists of."""
         key = f"{self._folder}{checkpoint.name}/{MANIFEST}"
         try:
             manifest = CheckpointManifest.parse(self.store.get(key).content, f"{key} in {self.store.settings.bucket}")

@@ -11,8 +11,9 @@ from components.machine.settings import cache_directory
 from components.train.examples.cache import token_ids
 from components.train.inputs import Task, check, look_up, open_base_model
 from components.train.loop.trainer import MEASURES, build_trainer
+from components.train.options import RECIPE_OPTIONS, TrainOptions
 from components.train.recipes import Recipe
-from components.train.report import DEV_ACCURACY, DEV_NDCG, RECIPE_OPTIONS, REPORT, TrainingReport, TrainOptions
+from components.train.report import DEV_ACCURACY, DEV_NDCG, REPORT, TrainingReport
 from components.train.tell import tell
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ def _train(trainer: Any, checkpoint: Path | None) -> None:
 
 
 def _tensorboard(folder: Path | None) -> list[Any]:
-    """What writes for TensorBoard, when a folder was given."""
+    """Return the TensorBoard writer, when a folder is set."""
     if folder is None:
         return []
     try:
@@ -254,7 +255,7 @@ def _evaluator(dataset: Path, recipe: Recipe, examples: int) -> "DevEvaluator":
 
 
 def _measured(state: Any) -> dict[str, float]:
-    """What dev gave for the checkpoint that was kept; empty when none was."""
+    """Return what dev gave for the checkpoint that was kept; empty when none was."""
     entries = [
         entry for entry in state.log_history if entry["step"] == state.best_global_step and f"eval_{DEV_NDCG}" in entry
     ]

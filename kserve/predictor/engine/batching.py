@@ -3,7 +3,7 @@
 There is no waiting for a batch to fill: whatever waits when an inference stream is free becomes its next batch. The
 text whose turn it is chooses it, together with those closest to it in length, so that padding stays small and nothing
 starves. Turns are fair between requests, and what nobody waits for any more leaves before it costs an inference. Tokens
-are made by a thread of their own while inference runs.
+are made by a separate thread while inference runs.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class Batcher:
     """The queue in front of one encoder, and the threads that empty it.
 
     `submit` and `wait` are for the event loop's thread. As many threads infer as there are streams, each with a
-    session of its own.
+    own session.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Batcher:
 
         Args:
             texts: prompts included.
-            deadline: on the clock of `time.monotonic`; what still waits then is given up.
+            deadline: on the clock of `time.monotonic`; what still waits then is dropped.
 
         Raises:
             RefusalError: 429 when the queue has no room for all of them, 503 when the batcher is closed.
@@ -242,7 +242,7 @@ class Batcher:
             self._loop.call_soon_threadsafe(report)
 
     def _next_batch(self) -> list[Waiting]:
-        """The next texts to infer together; empty when the batcher is closing and nothing waits."""
+        """Return the next texts to infer together; empty when the batcher is closing and nothing waits."""
         with self._changed:
             while True:
                 batch = self._take()
@@ -268,7 +268,7 @@ class Batcher:
         return []
 
     def _budget(self, first: Waiting) -> int:
-        """The most tokens of the next batch: half as many of a large request while small ones keep coming."""
+        """Return the most tokens of the next batch: half as many of a large request while small ones keep coming."""
         if first.order.is_small or not self._queue.expects_small:
             return self._batch_tokens
         return self._batch_tokens // 2

@@ -57,7 +57,7 @@ async def create_embeddings(body: EmbeddingsRequest, switchboard: Board, request
 
 @router.get("/v1/models", response_model=ServedModels, responses=faults(401, 403, 421, 503), tags=["OpenAI", "V1"])
 async def list_models(switchboard: Board) -> dict[str, Any]:
-    """The one model here, for OpenAI's clients and for KServe's."""
+    """List the model in service, for OpenAI's clients and for KServe's."""
     name = switchboard.settings.model_name
     return {"data": [_described(switchboard, switchboard.current)], "models": [name]}
 
@@ -72,7 +72,7 @@ async def get_model(model_name: str, switchboard: Board, request: Request) -> di
     """Whether a model is ready, and which version of it; `ranklift@V3` asks for that version."""
     name = switchboard.settings.model_name
     if model_name.partition("@")[0] != name:
-        raise RefusalError(404, f"There is no such model; the one here is {name}.")
+        raise RefusalError(404, f"There is no such model; this server has {name}.")
     served = chosen(switchboard, request.scope, model_name)
     if not switchboard.ready:
         raise ModelNotReady(name)
@@ -80,7 +80,7 @@ async def get_model(model_name: str, switchboard: Board, request: Request) -> di
 
 
 def usage(embedded: Sequence[Embedded]) -> dict[str, int]:
-    """The tokens that were read, as OpenAI's clients expect them."""
+    """Return the tokens that were read, as OpenAI's clients expect them."""
     tokens = tokens_of(embedded)
     return {"prompt_tokens": tokens, "total_tokens": tokens}
 

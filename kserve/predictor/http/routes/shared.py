@@ -16,29 +16,29 @@ from predictor.engine.switchboard import Switchboard
 from predictor.refusal import bad_request
 
 _REASONS = {
-    400: "The request body is not JSON, or asks for what this server does not have.",
-    401: "A bearer token is needed, and was not given or is wrong.",
+    400: "The request body is not JSON, or asks for something that this server does not have.",
+    401: "The bearer token is missing or wrong.",
     403: "A page of another site sent the request, and none may.",
     404: "There is no such model, or no index where one is asked for.",
     408: "The request did not arrive in time.",
-    409: "Another version of the model is in service than the one that the request demands.",
+    409: "Another version of the model is in service than the request demands.",
     413: "The request body is larger than the limit.",
     415: "The request is not sent as JSON.",
     421: "The server listens on loopback, and the Host is not this machine.",
     422: "A field is missing, of the wrong type, or beyond a limit.",
-    429: "The queue is full; `Retry-After` says when to come back.",
-    503: "Not ready, draining, or not answered in time; `Retry-After` says when to come back.",
+    429: "The queue is full; `Retry-After` says when to retry.",
+    503: "Not ready, draining, or not answered in time; `Retry-After` says when to retry.",
 }
 STATUSES = (400, 401, 403, 404, 408, 409, 413, 415, 421, 422, 429, 503)
 
 
 def faults(*statuses: int, model: type[BaseModel] = ErrorResponse) -> dict[int | str, dict[str, Any]]:
-    """The answers that a route documents beside its own; all that a route with a body may give when none is named."""
+    """Return the answers that a route documents besides its own; by default, those of a route with a body."""
     return {status: {"model": model, "description": _REASONS[status]} for status in statuses or STATUSES}
 
 
 async def switchboard_of(request: Request) -> Switchboard:
-    """The application's switchboard. A coroutine: FastAPI hands a plain function to a thread, for every request."""
+    """Return the application's switchboard; a coroutine, as FastAPI runs a plain function in a thread."""
     switchboard: Switchboard = request.app.state.switchboard
     return switchboard
 
@@ -47,12 +47,12 @@ Board = Annotated[Switchboard, Depends(switchboard_of)]
 
 
 def new_id() -> str:
-    """An id for an answer whose shape has one."""
+    """Return an id for an answer whose shape has one."""
     return uuid.uuid4().hex
 
 
 def shortened(served: Served, embedded: Sequence[Embedded], dimensions: int | None) -> list[Vector]:
-    """The embeddings, at the length that a request asks for.
+    """Return the embeddings, at the length that a request asks for.
 
     Raises:
         RefusalError: 400 for a length that the model was not trained for.
@@ -85,6 +85,6 @@ def tokens_of(embedded: Sequence[Embedded]) -> int:
 
 
 def to_length_1(vector: Vector) -> Vector:
-    """The vector, scaled; zeros stay zeros."""
+    """Return the vector, scaled; zeros stay zeros."""
     length = np.float32(np.linalg.norm(vector))
     return vector / length if length > 0 else vector
