@@ -100,25 +100,32 @@ class Bench:
         self.report["load_average"].append(load_average())
 
     def _contestants(self, stack: ExitStack) -> tuple[Side, dict[str, Side]]:
-        exported, health = self.options.exported, "v2/health/ready"
+        exported, health = str(Path(self.options.exported).resolve()), "v2/health/ready"
         ours = self._start(stack, "ranklift", OURS, health, predictor(exported, OURS))
         others = {}
         if self.options.former:
             former = Path(self.options.former).resolve()
             path = os.pathsep.join((str(former), str(former / "kserve")))
-            others["former"] = self._start(
-                stack, "former", FORMER, health, predictor(exported, FORMER), PYTHONPATH=path
-            )
+            command = predictor(exported, FORMER)
+            others["former"] = self._start(stack, "former", FORMER, health, command, former, PYTHONPATH=path)
         if not self.options.no_reference:
             others["reference"] = self._start(stack, "reference", REFERENCE, "health", self._reference())
         return ours, others
 
     def _start(
-        self, stack: ExitStack, name: str, port: int, health: str, command: list[str], **environment: str
+        self,
+        stack: ExitStack,
+        name: str,
+        port: int,
+        health: str,
+        command: list[str],
+        folder: Path | None = None,
+        **environment: str,
     ) -> Side:
         url = f"http://127.0.0.1:{port}/{health}"
         quiet = {"INFINITY_ANONYMOUS_USAGE_STATS": "0", "HF_HUB_OFFLINE": "1"}
-        started = stack.enter_context(server(name, command, url, self.logs / f"{name}.log", **quiet, **environment))
+        log = self.logs / f"{name}.log"
+        started = stack.enter_context(server(name, command, url, log, folder, **quiet, **environment))
         self.report["servers"][name] = {
             "start_seconds": started.start_seconds, "idle_megabytes": started.megabytes()
         }  # fmt: skip
