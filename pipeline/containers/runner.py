@@ -35,7 +35,7 @@ _PASSED_ON = (
     "RANKLIFT_CHECKPOINTS",
 )
 #: Parameters that may name a file or folder of this machine.
-_PATHS = ("data", "base_model", "evaluation_data")
+_PATHS = ("data", "base_model", "evaluation_data", "index_corpus")
 
 
 class ContainerSettings(BaseSettings):
