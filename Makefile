@@ -115,9 +115,12 @@ docker-down: $(INSTALLED) ## Stop them; versions and champion stay
 
 deploy: docker-build docker-up ## Build the images and serve the champion with them
 
-.PHONY: docs
+.PHONY: docs docs-parameters
 docs: $(INSTALLED) ## Build the documentation as a site in dist/docs, which opens without a network
 	$(BIN)/mkdocs build --quiet
+
+docs-parameters: $(INSTALLED) ## Write docs/parameters.md anew from the options that the stages declare
+	$(BIN)/python -m pipeline.parameters_page docs/parameters.md
 
 .PHONY: lint lint-workflows format
 lint: $(INSTALLED) ## Check style, types and what bandit knows of security

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from components.deploy.deploy import deploy, number_that_wins
 from components.deploy.outcome import DeployStoppedError, NotDeployedError
+from components.deploy.settings import ServingSettings
 from components.deploy.standing import deploy_command
 from components.errors import RankliftError, StoreError
 from components.kubernetes.api import KubernetesError
-from components.machine.settings import ServingSettings
 from components.registry.champion import Action
 from components.registry.registry import Champion, Registry
 

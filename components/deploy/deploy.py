@@ -8,8 +8,8 @@ from components.deploy.cluster.rollout import Rollout
 from components.deploy.machine.deploy import deploy_local
 from components.deploy.machine.folder import current_version
 from components.deploy.outcome import Deployed
+from components.deploy.settings import ServingSettings
 from components.kubernetes.api import KubernetesApi
-from components.machine.settings import ServingSettings
 from components.registry.registry import Champion, Registry
 
 

@@ -3,12 +3,13 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.errors import ModelError
+from components.export.options import PrecisionChoice
 from components.machine.digest import file_sha256
 from components.machine.scratch_folder import scratch_folder
 from components.model.base import check_length, open_model, positions_of
@@ -27,8 +28,6 @@ from components.model.served import (
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-PrecisionChoice = Literal["auto", "fp32", "bf16", "int8"]
 
 #: The smallest cosine to `SentenceTransformer.encode` that each precision may show on any text. fp32 differs by
 #: rounding alone; bf16 keeps 8 bits of mantissa; int8 was measured at 0.992 (worst of 300 texts).

@@ -1,7 +1,6 @@
 """The gate: the only judge, which reads nothing but two score files."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from math import isfinite
 from statistics import fmean
 
@@ -66,7 +65,7 @@ def decide(candidate: ScoreFile, champion: ScoreFile, options: GateOptions | Non
         champion_digest=champion.model_digest,
         dataset_digest=candidate.dataset_digest,
         minimum_detectable_effect=effect,
-        settings={**asdict(options), "exact_p_value": test.exact},
+        settings={**options.model_dump(), "exact_p_value": test.exact},
     )
     decision.reason = _same_model(candidate) if same else _reason(decision, failed)
     return decision

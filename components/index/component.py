@@ -23,7 +23,7 @@ def index(
         import tempfile
         from pathlib import Path
 
-        from components.index.options import index_options
+        from components.index.options import IndexOptions
         from components.index.promote import index_and_promote
         from components.index.stage import Given
         from components.machine.settings import cache_directory, home_directory
@@ -38,7 +38,7 @@ def index(
             model_version=version,
             judged_ndcg=record.candidate,
         )
-        options = index_options(min_recall=min_recall, max_ndcg_drop=max_ndcg_drop)
+        options = IndexOptions.of(min_recall=min_recall, max_ndcg_drop=max_ndcg_drop)
         # In a container /tmp is memory, or what the node has to spare; the cache is a folder of this machine.
         work = cache_directory("indexing") or Path(tempfile.gettempdir())
         registry = open_registry()

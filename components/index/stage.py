@@ -15,8 +15,7 @@ from components.index.corpus import SortedCorpus, sort_corpus
 from components.index.embed import Embedded, Held, ShardMaker, Sources
 from components.index.graph import Former, build_graph
 from components.index.keeper import FolderKeeper, Keeper
-from components.index.options import IndexOptions
-from components.index.passages import DATASET
+from components.index.options import DATASET, IndexOptions
 from components.index.reader import Index, open_index
 from components.index.shard import Hashes, Shard
 from components.index.sources import corpus_passages

@@ -26,6 +26,17 @@ def in_a_pod() -> bool:
     return bool(os.environ.get(VARIABLE)) or (_OWN / "token").is_file()
 
 
+def is_pod() -> bool:
+    """Whether this process runs in a pod, whatever the pod may do."""
+    return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and _OWN.is_dir()
+
+
+def pod_namespace() -> str:
+    """Return the namespace of the pod that this process runs in; empty where it runs in none."""
+    own = _OWN / "namespace"
+    return own.read_text(encoding="utf-8").strip() if own.is_file() else ""
+
+
 def load_account(configuration: Any) -> None:
     """Have a configuration of the Kubernetes client speak to this pod's cluster as its account.
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from components.errors import RankliftError
-from pipeline.commands.options import Context, Namespace, StoreSettings
+from pipeline.commands.groups import grouped
 from pipeline.commands.registry_place import Where, registry_at
 from pipeline.console import AsJson, answer, open_page, tell, working
 
@@ -47,7 +47,9 @@ def _line(hit: dict[str, Any]) -> str:
     return f"{hit['score']:7.4f}  {hit['id']}  {text if len(text) <= _WIDTH else text[: _WIDTH - 1] + '…'}".rstrip()
 
 
+@grouped
 def compare(
+    *,
     former: Annotated[
         str | None, typer.Argument(help="An index version, such as V1; the former one if left out.")
     ] = None,
@@ -58,9 +60,7 @@ def compare(
     most: Annotated[int, typer.Option(min=1, max=1000, help="How many changed queries to show.")] = 20,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a page, such as compare.html.")] = None,
     open_it: Annotated[bool, typer.Option("--open", help="Open that page in the browser.")] = False,
-    context: Context = None,
-    namespace: Namespace = None,
-    settings: StoreSettings = None,
+    where: Where,
     as_json: AsJson = False,
 ) -> None:
     """Show the queries whose ten best passages changed most between two indexes, both rankings side by side.
@@ -77,7 +77,7 @@ def compare(
     from pipeline.local.indexes import current_and_former, opened, queries_of
 
     home = home_directory()
-    with registry_at(Where(context, namespace, settings)) as registry, working("compare"):
+    with registry_at(where) as registry, working("compare"):
         if former is None or new is None:
             current, before = current_and_former(registry.champion())
             former, new = former or before, new or current
@@ -92,7 +92,9 @@ def compare(
     answer(document(comparison, *sides), lines(comparison, *sides), as_json)
 
 
+@grouped
 def publish(
+    *,
     uri: Annotated[str, typer.Argument(help="postgresql://user@host/database or milvus+http://host:19530, ?name=….")],
     version: Annotated[
         str | None, typer.Argument(help="An index version, such as V1; the champion's if left out.")
@@ -102,9 +104,7 @@ def publish(
     min_recall: Annotated[
         float, typer.Option(min=0, max=1, help="The least share of the ten nearest to be found.")
     ] = 0.98,
-    context: Context = None,
-    namespace: Namespace = None,
-    settings: StoreSettings = None,
+    where: Where,
     as_json: AsJson = False,
 ) -> None:
     """Put an index version into a database: filled beside what readers see, verified there, then switched in one step.
@@ -121,7 +121,7 @@ def publish(
 
     home, bounds = home_directory(), Bounds(min_recall)
     sink = open_sink(uri)
-    with registry_at(Where(context, namespace, settings)) as registry:
+    with registry_at(where) as registry:
         version = version or index_in_service(registry.champion())
         asked = list(queries_of(registry, home, version, data, queries).texts.values())[:_PROBES]
         side = opened(registry, home, version)

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from components.errors import RankliftError
 from components.object_store.settings import ObjectStoreSettings
 from pipeline.containers.images import PREDICTOR, image_name, image_tag, stage_images
+from pipeline.parameters import LOCAL_PATHS
 
 #: What `make docker-up` keeps below ranklift's data folder: keys and address of the object store that it starts.
 ENVIRONMENT_FILE = "containers.env"
@@ -34,8 +35,6 @@ _PASSED_ON = (
     "NO_PROXY",
     "RANKLIFT_CHECKPOINTS",
 )
-#: Parameters that may name a file or folder of this machine.
-_PATHS = ("data", "base_model", "evaluation_data", "index_corpus")
 
 
 class ContainerSettings(BaseSettings):
@@ -222,7 +221,7 @@ def confinement(settings: ContainerSettings) -> dict[str, Any]:
 
 
 def _local_paths(parameters: Mapping[str, Any]) -> list[Path]:
-    named = [str(parameters.get(name) or "") for name in _PATHS]
+    named = [str(parameters.get(name) or "") for name in LOCAL_PATHS]
     return list(dict.fromkeys(Path(name) for name in named if Path(name).is_absolute() and Path(name).exists()))
 
 

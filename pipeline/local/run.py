@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from components.deploy.settings import ServingSettings
 from components.errors import RankliftError
 from components.machine.private_files import private_folder
-from components.machine.settings import ServingSettings
 from components.object_store.client import ObjectStoreSettings
 from components.object_store.embedded import embedded_store
 from components.records.decision import Decision
@@ -18,7 +18,7 @@ from components.records.scores import ScoreFile
 from pipeline.compile import compile_pipeline
 from pipeline.containers.runner import ContainerRun, container_store, docker_runner
 from pipeline.local.run_log import RunLog, StageTime
-from pipeline.parameters import check_parameters
+from pipeline.parameters import check_here, check_parameters
 
 
 class RunResult(NamedTuple):
@@ -59,11 +59,11 @@ def run_locally(
     Raises:
         RankliftError: when a parameter of any stage is invalid, or a stage failed; its own sentence where the user can
             fix the problem.
-        pydantic.ValidationError: when a parameter of `train` is out of range.
     """
     from kfp import components
 
     check_parameters(parameters)
+    check_here(parameters, in_processes=containers is None)
     folder = private_folder(home / "runs") / datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     log = RunLog(folder / "run.log", tell)
     compile_pipeline(folder / "pipeline.yaml", containers.images if containers else None)

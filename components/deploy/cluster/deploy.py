@@ -11,11 +11,11 @@ from components.deploy.cluster.attempt import Attempt, Tell, number_of_champion,
 from components.deploy.cluster.inference_service import Revision, revision_of
 from components.deploy.cluster.rollout import Rollout, SupersededError
 from components.deploy.outcome import Deployed, DeployStoppedError, NotDeployedError
+from components.deploy.settings import ServingSettings
 from components.deploy.smoke import NotAnsweredError
 from components.deploy.standing import deploy_command
 from components.errors import RankliftError, StoppedError, StoreError
 from components.kubernetes.api import KubernetesApi, Manifest
-from components.machine.settings import ServingSettings
 from components.machine.stop_signals import StopSignals
 from components.registry.registry import Champion, Registry
 

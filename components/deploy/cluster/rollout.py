@@ -15,12 +15,12 @@ from components.deploy.cluster.inference_service import (
     service_name,
 )
 from components.deploy.cluster.patches import MANAGER
+from components.deploy.settings import ServingSettings
 from components.deploy.smoke import MODEL_NAME, NotAnsweredError, post, version_that_answers
 from components.errors import RankliftError
 from components.kubernetes.account import in_a_pod
 from components.kubernetes.api import INFERENCE_SERVICES, KubernetesApi, KubernetesError, Manifest
 from components.machine.patience import further_waits, tell_wait
-from components.machine.settings import ServingSettings
 
 _ANSWER_WITHIN = 10.0  # seconds
 _STREAK = 5  # answers in a row, each on a new connection: no previous pod may answer

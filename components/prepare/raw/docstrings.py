@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from components.dataset.manifest import Triplet
 from components.errors import DataError
+from components.prepare.options import DEMO_SOURCE
 from components.prepare.raw.docstring_scan import docstrings
 
-DEMO_SOURCE = "demo://docstrings"
 #: Module name, and the distribution that brings it.
 PACKAGES = {
     "numpy": "numpy",

@@ -7,7 +7,7 @@ from components.kubernetes.api import Manifest
 from components.machine.digest import records_sha256
 from components.object_store.settings import ObjectStoreSettings
 from components.train.nodes.settings import TrainJobSettings
-from components.train.report import TrainOptions
+from components.train.options import TrainOptions
 
 _DIGITS = 16  # of a digest, in names: a pod's name is the job's and some 16 characters more, and has at most 63
 _CONTAINER = "node"  # as Trainer's runtimes of the kind torch name the job and its container

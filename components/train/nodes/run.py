@@ -28,8 +28,8 @@ from components.train.nodes.handover import BASE_MODEL, DATASET, Handover
 from components.train.nodes.manifest import inputs_digest, job_name, processes_per_node, train_job
 from components.train.nodes.pods import Seen, ends, look
 from components.train.nodes.settings import TrainJobSettings
-from components.train.processes.launch import check_shares
-from components.train.report import REPORT, TrainingReport, TrainOptions
+from components.train.options import TrainOptions, check_shares
+from components.train.report import REPORT, TrainingReport
 from components.train.tell import tell as tell_line
 
 _GRACE = 300.0  # seconds beyond the TrainJob's own deadline, in which the cluster is to say that it passed

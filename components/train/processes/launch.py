@@ -20,8 +20,9 @@ from typing import NamedTuple
 from components.errors import ModelError, RankliftError, StoppedError
 from components.machine.processor import available_cpus
 from components.train.loop.fit import train_model
+from components.train.options import TrainOptions, check_shares
 from components.train.processes.job import Ending, Job, ending_path, job_path, pid_path
-from components.train.report import REPORT, TrainingReport, TrainOptions
+from components.train.report import REPORT, TrainingReport
 from components.train.tell import PREFIX
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -126,16 +127,6 @@ def train_together(job: Job, nodes: Nodes | None = None) -> None:
         (folder / "accelerate.yaml").write_text(_CONFIG, encoding="ascii")
         status, stopped_by, kept = _run(_command(folder, options.processes, nodes), folder, options.processes, nodes)
         _raise_ending(folder, options.processes, status, stopped_by, kept)
-
-
-def check_shares(options: TrainOptions, count: int) -> None:
-    """Raise a ModelError unless so many processes can share a batch evenly."""
-    batch_size = options.resolved().batch_size
-    if batch_size % count:
-        raise ModelError(
-            f"A batch of {batch_size} examples cannot be shared evenly by {count} processes; set --batch-size "
-            f"to a multiple of {count}, such as {max(1, batch_size // count) * count}."
-        )
 
 
 def _command(folder: Path, processes: int, nodes: Nodes) -> list[str]:

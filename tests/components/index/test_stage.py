@@ -5,10 +5,10 @@ import shutil
 import numpy as np
 import pytest
 
-from components.errors import DataError, ModelError
+from components.errors import DataError, ModelError, RankliftError
 from components.index.graph import build_graph, for_graph
 from components.index.keeper import FolderKeeper
-from components.index.options import IndexOptions, index_options
+from components.index.options import IndexOptions
 from components.index.reader import open_index
 from components.index.stage import Given, Opened, make_index, plan_of, read_corpus
 from components.index.verification import MissedBoundError
@@ -197,8 +197,8 @@ def test_opened_of_the_dataset_without_one_is_refused(exported_tiny_model):
     ],
 )
 def test_index_options_out_of_range_are_refused(values, sentence):
-    with pytest.raises(DataError, match=sentence):
-        index_options(**values)
+    with pytest.raises(RankliftError, match=sentence):
+        IndexOptions.of(**values)
 
 
 def test_shards_without_texts_keep_none(build, tmp_path):

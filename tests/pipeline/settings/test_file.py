@@ -1,5 +1,6 @@
 """The settings file: what each stage gets on a cluster, and one sentence for what cannot be used."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,18 @@ from components.kubernetes.account import VARIABLE as ACCOUNT_VARIABLE
 from components.train.nodes.settings import VARIABLE, TrainJobSettings
 from pipeline.compile import compile_pipeline
 from pipeline.containers.images import image_tag
-from pipeline.settings.file import ACCOUNT_FOLDER, STAGES, PipelineSettings, cpus
+from pipeline.settings.file import (
+    ACCOUNT_FOLDER,
+    STAGES,
+    ObjectStoreAccess,
+    PipelineSettings,
+    Retries,
+    Serving,
+    TrainJob,
+    cpus,
+    duration,
+    seconds,
+)
 from pipeline.settings.tasks import STAGE_LABEL
 
 EXAMPLE = Path(__file__).parents[3] / "stages.yaml"
@@ -308,3 +320,25 @@ def test_what_cannot_be_used_is_one_sentence_that_names_the_field(tmp_path, text
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(RankliftError, match=r"nowhere\.yaml cannot be read"):
         PipelineSettings.read(tmp_path / "nowhere.yaml")
+
+
+def test_stages_yaml_states_each_default_as_it_is():
+    text = EXAMPLE.read_text(encoding="utf-8")
+    content = yaml.safe_load(re.sub(r"^# (train_job:|  )", r"\1", text, flags=re.MULTILINE))
+    sections = {
+        ObjectStoreAccess: content["object_store"],
+        Serving: content["serving"],
+        TrainJob: content["train_job"],
+        Retries: content["defaults"]["retries"],
+    }
+    for model, stated in sections.items():
+        defaults = {name: model.model_fields[name].default for name in stated}
+        names = [name for name in stated if isinstance(defaults[name], str | int)]
+        assert len(names) >= 2
+        assert {name: stated[name] for name in names} == {name: defaults[name] for name in names}
+
+
+@pytest.mark.parametrize(("number", "text"), [(540.0, "9m"), (60.0, "1m"), (21600, "6h"), (90, "90s"), (172800, "2d")])
+def test_duration_of_seconds_has_the_largest_whole_unit(number, text):
+    assert duration(number) == text
+    assert seconds(text) == number

@@ -7,9 +7,9 @@ from components.deploy.cluster.deploy import deploy_on_cluster
 from components.deploy.cluster.inference_service import PREVIOUS, container_of, revision_of
 from components.deploy.machine.folder import current_version
 from components.deploy.rollback import rollback
+from components.deploy.settings import ServingSettings
 from components.errors import StoreError
 from components.kubernetes.api import KubernetesError
-from components.machine.settings import ServingSettings
 from components.object_store.client import ObjectStore
 from components.registry.registry import Lineage
 from tests.components.deploy.conftest import service_of, serving_settings
