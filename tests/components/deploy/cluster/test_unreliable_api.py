@@ -71,8 +71,10 @@ class TestAnUnreliableApi:
     @pytest.mark.parametrize(
         ("code", "sentence"),
         [
-            pytest.param(403, r"does not allow to patch .* Role needs the rule \{apiGroups: \[serving", id="403"),
-            pytest.param(401, "does not know who asks", id="401"),
+            pytest.param(
+                403, r"does not allow this account to patch .* Role needs the rule \{apiGroups: \[serving", id="403"
+            ),
+            pytest.param(401, "does not accept your login", id="401"),
             pytest.param(422, "answered 422 when asked to patch .*: nonsense", id="422"),
         ],
     )
