@@ -35,10 +35,11 @@ class Decision(Document):
     candidate: float
     champion: float
     delta: float  #: candidate minus champion, mean over queries
-    confidence_interval: tuple[float, float]  #: of delta, paired bootstrap
+    confidence_interval: tuple[float, float]  #: of delta: paired bootstrap, or Student's over folds
     confidence: float = 0.95
     p_value: float  #: one-sided paired randomisation test: probability of this delta were the two models equal
     queries: int
+    folds: int = 0  #: of the cross-validation that the candidate's scores are from; 0 where queries were held out
     min_gain: float
     alpha: float
     guards: list[Guard]
@@ -63,3 +64,13 @@ class Decision(Document):
         """
         lines = [line.split(_LINE, 1)[1] for line in log.splitlines() if _LINE in line]
         return cls.parse(lines[-1].encode(), "the stage's log") if lines else None
+
+    @property
+    def method(self) -> str:
+        """How the candidate was judged, for a person."""
+        if not self.folds:
+            return "on queries that were held out of training"
+        return (
+            f"by cross-validation in {self.folds} folds: each query with a model that was trained without it; the "
+            "model itself is trained on all of them"
+        )

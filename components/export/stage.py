@@ -1,6 +1,7 @@
 """Export with the texts and the length of a dataset version."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import get_args
@@ -9,6 +10,7 @@ from components.dataset import MANIFEST, TRAIN, DatasetManifest
 from components.errors import ModelError
 from components.export.export import PrecisionChoice, export_model
 from components.export.sample_texts import SAMPLE_TEXTS
+from components.fold_models import FoldModels
 from components.served_model import EncoderConfig
 
 _TEXTS = 300
@@ -24,6 +26,8 @@ def export_for_dataset(
     max_seq_length: int = 0,
 ) -> EncoderConfig:
     """Export a model at the dataset's sequence length, checked (and calibrated) on the dataset's training texts.
+
+    The models of a cross-validation that lie beside it are exported in the same way: they judge it.
 
     Args:
         model: a folder that sentence-transformers opens.
@@ -44,14 +48,19 @@ def export_for_dataset(
             "int8 is calibrated on texts of your own; give a dataset version or a BEIR folder with --data."
         )
     manifest = DatasetManifest.of(dataset) if dataset is not None and (dataset / MANIFEST).is_file() else None
-    return export_model(
-        model,
-        output,
+    export_one = partial(
+        export_model,
         texts=_texts(dataset, is_version=manifest is not None),
         max_seq_length=max_seq_length or (manifest.max_seq_length if manifest else 0),
         precision=choice,
         base_model=base_model,
     )
+    config = export_one(model, output)
+    if (folds := FoldModels.find(model)) is not None:
+        for trained, served in zip(folds.folders(model), folds.folders(output), strict=True):
+            export_one(trained, served)
+        folds.write_beside(output)
+    return config
 
 
 def _texts(dataset: Path | None, *, is_version: bool) -> Sequence[str]:

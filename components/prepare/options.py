@@ -20,6 +20,7 @@ class PrepareOptions(BaseModel):
     max_seq_length_cap: int = Field(default=256, ge=8)  #: the longest that the 99th percentile may ask for
     evaluation_queries: float = Field(default=1000, gt=0)  #: held out to evaluate on: a count, or a share when below 1
     dev_queries: float = Field(default=200, gt=0)  #: held out for the evaluator during training: a count, or a share
+    folds: int = Field(default=0, ge=0, le=50)  #: cross-validate in so many; 1: never, 0: ten where queries are few
     strict_passages: bool = False  #: whether a relevant passage that training and evaluation share is a leak
     max_corpus: int = Field(default=10_000, ge=0)  #: passages in the evaluation corpus; 0 for all
     training_passages_in_corpus: bool = False  #: whether positives of training may be distractors of the evaluation

@@ -10,6 +10,7 @@ from components.dataset import (
     DATA_FILES,
     DEV,
     DEV_CORPUS,
+    FOLDS,
     MANIFEST,
     PROFILE,
     QUERIES,
@@ -128,18 +129,24 @@ def _prepare(
     if brings_both:
         rules += remove_published_leaks(database, "qc", options)
     rules += apply_criteria(database, "keys", [NEAR_DUPLICATE])
-    rules += divide(database, raw, staged, options, is_brought=brought is not None)
+    rules_of_division, folds = divide(database, raw, staged, options, is_brought=brought is not None)
+    rules += rules_of_division
     write_triplets(database, staged)
     write_dev_corpus(database, staged)
-    leaks = leaks_found(database, raw, staged, options, is_brought=brought is not None)
+    leaks = leaks_found(database, raw, staged, options, is_brought=brought is not None, folds=folds)
     _tell_of_shared(leaks)
     triplets = _sample(database)
     lengths = token_lengths(base_model_directory(options.base_model), _columns(triplets))
     measured = {name: percentiles(column) for name, column in lengths.items()}
-    manifest = _manifest(database, raw, staged, options=options, rules=[*rules, *leaks], measured=measured)
+    manifest = _manifest(database, raw, staged, options=options, rules=[*rules, *leaks], measured=measured, folds=folds)
     manifest.false_negatives = _false_negatives(triplets, manifest.max_seq_length, options)
     write_profile(staged / PROFILE, profile_data(database, staged, manifest, lengths, triplets))
     manifest.write(staged / MANIFEST)
+    if folds:
+        _tell(
+            f"{manifest.counts['queries']} judged queries are few: all of them are trained on, and judged by "
+            f"cross-validation in {folds} folds (see --folds)"
+        )
     counts = ", ".join(f"{number} {name}" for name, number in manifest.counts.items())
     _tell(f"{counts} in {time.perf_counter() - started:.1f} s")
     return manifest
@@ -215,10 +222,12 @@ def _manifest(
     options: PrepareOptions,
     rules: list[Rule],
     measured: dict[str, Percentiles],
+    folds: int,
 ) -> DatasetManifest:
     limit = length_limit(base_model_directory(options.base_model), options.max_seq_length_cap)
     evaluation_digest = open_evaluation_set(staged).digest
-    digests = {name: content_sha256(database, staged / name) for name in (TRAIN, DEV, DEV_CORPUS)}
+    hashed = (TRAIN, DEV, DEV_CORPUS, *([FOLDS] if folds else []))
+    digests = {name: content_sha256(database, staged / name) for name in hashed}
     counts = {
         name.removesuffix(".parquet"): scalar(database, f"SELECT count(*) FROM {file_literal(staged / name)}")
         for name in DATA_FILES
@@ -232,6 +241,7 @@ def _manifest(
         seed=options.seed,
         base_model=options.base_model,
         max_seq_length=options.max_seq_length or chosen_length(measured, limit),
+        folds=folds,
         counts={"raw": count(database, "raw"), **counts},
         token_lengths=measured,
         rules=rules,

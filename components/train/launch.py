@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
+from components.dataset import DatasetManifest
 from components.errors import ModelError, RankliftError, StoppedError
 from components.processor import available_cpus
 from components.train.job import Ending, Job, ending_path, job_path, pid_path
@@ -47,10 +48,30 @@ def train(
 ) -> TrainingReport:
     """Train as `train_model` does, in one process or several, here or on several nodes.
 
+    Where the dataset is cross-validated a model is trained for each fold as well; see `train_with_folds`.
+
     Raises:
         RankliftError: as `train_model`, and when a process or node failed.
         StoppedError: when SIGTERM or SIGINT asked to stop.
     """
+    if not DatasetManifest.of(dataset).folds:
+        return _train_one(dataset, output, options, log=log, tensorboard=tensorboard)
+    if options.num_nodes > 1:
+        raise RankliftError(
+            f"{dataset} is cross-validated, which is for little data and trains on one machine; leave out --num-nodes, "
+            "or prepare with --folds 1."
+        )
+    from components.train.cross_validation import train_with_folds
+
+    def train_one(data: Path, model: Path) -> TrainingReport:
+        return _train_one(data, model, options, log=log, tensorboard=tensorboard)
+
+    return train_with_folds(dataset, output, options, train_one)
+
+
+def _train_one(
+    dataset: Path, output: Path, options: TrainOptions, *, log: Path | None = None, tensorboard: Path | None = None
+) -> TrainingReport:
     if options.num_nodes > 1:
         from components.train.train_job_run import train_on_nodes
 

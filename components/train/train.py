@@ -18,6 +18,7 @@ from components.train.trainer import MEASURES, build_trainer
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from components.train.averaging import Weights
     from components.train.dev_set import DevEvaluator
     from components.train.ranks import Ranks
     from components.train.tokens import TokenisedExamples
@@ -130,7 +131,7 @@ def _run(
     begun: float,
     ranks: "Ranks",
 ) -> TrainingReport:
-    from components.train.averaging import average, weights_of
+    from components.train.averaging import weights_of
     from components.train.checkpoints import StopAndSave, step_of, usable_checkpoints
     from components.train.loss_guard import LossGuard, loss_of_guessing
 
@@ -138,7 +139,7 @@ def _run(
     recipe = task.recipe._replace(epochs=max(1.0, task.recipe.epochs))  # of less there are fewer examples
     averaging = recipe.averaging if ranks.is_first else ()  # the first alone saves the model
     base = weights_of(model) if averaging else {}
-    evaluator = _evaluator(task.dataset, recipe, len(examples))
+    evaluator = _evaluator(task, recipe, len(examples))
     trainer = build_trainer(
         model,
         examples,
@@ -159,13 +160,9 @@ def _run(
         _train(trainer, checkpoint)
     seconds = time.monotonic() - started
     state: Any = trainer.state
-    share, dev = 1.0, _measured(state) or evaluator(model)
-    if averaging:
-        share, dev = average(
-            model, base, averaging, lambda: evaluator(model), by=MEASURES[recipe.measure], tuned_measures=dev
-        )
+    share, dev = _settle(model, base, averaging, evaluator=evaluator, state=state, measure=MEASURES[recipe.measure])
     # Last, since nothing waits for it: training begins sooner. The first process alone reports it.
-    before = evaluator(open_base_model(task)) if ranks.is_first else {}
+    before = evaluator(open_base_model(task)) if ranks.is_first and evaluator is not None else {}
     seen = cast(Any, trainer.loss).examples * ranks.count  # each process has the same part of a batch
     if ranks.is_first:
         _tell_doubts(seen, (state.global_step - resumed) * recipe.batch_size, before, dev)
@@ -194,6 +191,32 @@ def _run(
     )
 
 
+def _settle(
+    model: "SentenceTransformer",
+    base: "Weights",
+    averaging: tuple[float, ...],
+    *,
+    evaluator: "DevEvaluator | None",
+    state: Any,
+    measure: str,
+) -> tuple[float, dict[str, float]]:
+    """Average the trained weights with the base model's as the recipe says; returns the share, and what dev gave.
+
+    Without dev the first share of the recipe is taken: every fold's model and the final one are made in the same way.
+    """
+    from components.train.averaging import average, average_at
+
+    if evaluator is None:
+        share = averaging[0] if averaging else 1.0
+        if averaging:
+            average_at(model, base, share)
+        return share, {}
+    dev = _measured(state) or evaluator(model)
+    if not averaging:
+        return 1.0, dev
+    return average(model, base, averaging, lambda: evaluator(model), by=measure, tuned_measures=dev)
+
+
 def _tell_doubts(seen: int, places: int, before: dict[str, float], dev: dict[str, float]) -> None:
     """Tell what a person should know who thinks that all went well."""
     if seen < _FULL * places:
@@ -201,7 +224,7 @@ def _tell_doubts(seen: int, places: int, before: dict[str, float], dev: dict[str
             f"batches had {seen} examples where {places} have room, since no text may be in one twice and the same "
             "queries or passages return in many; a smaller --batch-size, or more different texts, use more of the data"
         )
-    if dev[DEV_NDCG] < _HARMED * before[DEV_NDCG]:
+    if dev and dev[DEV_NDCG] < _HARMED * before[DEV_NDCG]:
         tell(
             f"dev NDCG@10 fell from {before[DEV_NDCG]:.4f} to {dev[DEV_NDCG]:.4f}: the model that was kept is worse "
             "than the base model; lower --learning-rate, and look at the profile of the data"
@@ -244,13 +267,18 @@ def _tensorboard(folder: Path | None) -> list[Any]:
         ) from error
 
 
-def _evaluator(dataset: Path, recipe: Recipe, examples: int) -> "DevEvaluator":
-    """Measures a part of dev that takes little of the time: a step costs three times what encoding its texts does."""
+def _evaluator(task: Task, recipe: Recipe, examples: int) -> "DevEvaluator | None":
+    """Measures a part of dev that takes little of the time: a step costs three times what encoding its texts does.
+
+    None where there is no dev, as in cross-validation.
+    """
     from components.train.dev_set import DevEvaluator, dev_slice
 
+    if not task.manifest.counts["dev"]:
+        return None
     evaluations = 1 + recipe.evaluations + len(recipe.averaging)
     trained = 3 * examples * (2 + recipe.negatives) * recipe.epochs
-    return DevEvaluator(dev_slice(dataset, int(_DEV_SHARE * trained / evaluations)))
+    return DevEvaluator(dev_slice(task.dataset, int(_DEV_SHARE * trained / evaluations)))
 
 
 def _measured(state: Any) -> dict[str, float]:

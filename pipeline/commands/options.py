@@ -13,6 +13,9 @@ TripletsPerQuery = Annotated[int, typer.Option(min=1, help="Train on at most so 
 MaxSeqLength = Annotated[int, typer.Option(min=0, help="Tokens; 0 takes the 99th percentile of the data.")]
 EvaluationQueries = Annotated[float, typer.Option(help="Queries held out for the gate: a count, or a share below 1.")]
 DevQueries = Annotated[float, typer.Option(help="Queries held out to choose checkpoints by: a count, or a share.")]
+Folds = Annotated[
+    int, typer.Option(min=0, help="Cross-validate in so many folds; 0: in 10 below 200 judged queries, 1: never.")
+]
 MaxCorpus = Annotated[int, typer.Option(min=0, help="Passages in the evaluation corpus; 0 keeps all.")]
 EvaluationData = Annotated[str, typer.Option(help="A BEIR folder or dataset version to judge on, in place of a split.")]
 EvaluationSplit = Annotated[str, typer.Option(help="Which qrels of a BEIR folder.")]

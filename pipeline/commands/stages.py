@@ -21,6 +21,7 @@ def prepare(
     max_seq_length: options.MaxSeqLength = 0,
     evaluation_queries: options.EvaluationQueries = 1000,
     dev_queries: options.DevQueries = 200,
+    folds: options.Folds = 0,
     max_corpus: options.MaxCorpus = 10_000,
     evaluation_data: options.EvaluationData = "",
     evaluation_split: options.EvaluationSplit = "test",
@@ -45,6 +46,7 @@ def prepare(
         max_seq_length=max_seq_length,
         evaluation_queries=evaluation_queries,
         dev_queries=dev_queries,
+        folds=folds,
         max_corpus=max_corpus,
         evaluation_source=evaluation_data,
         evaluation_split=evaluation_split,
@@ -87,7 +89,7 @@ def train(
     """
     from components.train.curve import write_curve
     from components.train.launch import train as train_here_or_on_nodes
-    from components.train.report import DEV_ACCURACY, DEV_NDCG, TrainOptions
+    from components.train.report import TrainOptions
 
     chosen = TrainOptions.model_validate(
         {
@@ -109,7 +111,7 @@ def train(
     answer(
         report.model_dump(),
         f"{output}: {report.triplets} triplets in {report.seconds:.0f} s ({report.triplets_per_second:.1f}/s), "
-        f"dev NDCG@10 {report.dev[DEV_NDCG]:.4f}, accuracy {report.dev[DEV_ACCURACY]:.4f}",
+        f"{report.judged()}",
         as_json,
     )
 

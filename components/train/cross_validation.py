@@ -1,0 +1,95 @@
+"""Cross-validation: a model for each fold of the judged queries, and the final model from all of them.
+
+No query is left to choose checkpoints by: every training takes the steps that its recipe says, and ends with its last
+weights, or their mean with the base model's where the recipe averages. The models of the folds are so made exactly as
+the final one, from a little less data, and what they score is what the final model can be expected to score, or less.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from components.dataset import DEV, FOLDS, MANIFEST, QUERIES, TRAIN, DatasetManifest
+from components.errors import DataError
+from components.fold_models import FoldModels
+from components.scratch_folder import scratch_folder
+from components.train.report import REPORT, TrainingReport, TrainOptions
+from components.train.task import check, look_up
+from components.train.tell import tell
+
+#: Trains on a dataset version, and writes the model into a folder.
+TrainOne = Callable[[Path, Path], TrainingReport]
+
+
+def train_with_folds(dataset: Path, output: Path, options: TrainOptions, train_one: TrainOne) -> TrainingReport:
+    """Train a model for each fold, then the final one on everything; see `FoldModels` for what is written where.
+
+    Returns:
+        The report of the final model.
+
+    Raises:
+        DataError: when the dataset's folds cannot be read, or it has too little data for one of them.
+        RankliftError: as a training does, before the first one where it can be known then.
+    """
+    manifest = DatasetManifest.of(dataset)
+    check(look_up(dataset, options), output)
+    record = FoldModels(evaluation_digest=manifest.evaluation_digest, held_out=held_out_queries(dataset))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(output.parent, ".folds-") as scratch:
+        for fold, folder in enumerate(record.folders(scratch)):
+            tell(f"fold {fold + 1} of {manifest.folds}: {len(record.held_out[fold])} queries are held out")
+            train_one(write_fold(dataset, fold, scratch / f"dataset-{fold}"), folder)
+        tell("the final model, on all queries")
+        report = train_one(dataset, output).model_copy(update={"folds": manifest.folds})
+        for made, kept in zip(record.folders(scratch), record.folders(output), strict=True):
+            kept.parent.mkdir(exist_ok=True)
+            shutil.move(made, kept)
+    record.write_beside(output)
+    report.write(output / REPORT)
+    return report
+
+
+def held_out_queries(dataset: Path) -> list[list[str]]:
+    """The queries of the evaluation set by fold, sorted.
+
+    Raises:
+        DataError: when one of them is in no fold.
+    """
+    fold_of = dict(_fold_rows(dataset))
+    queries = sorted(pq.read_table(dataset / QUERIES, columns=["query_id"]).column(0).to_pylist())
+    lost = next((query for query in queries if query not in fold_of), None)
+    if lost is not None:
+        raise DataError(f"{dataset / FOLDS} has no fold for the query {lost!r}; prepare the dataset version again.")
+    count = DatasetManifest.of(dataset).folds
+    return [[query for query in queries if fold_of[query] == fold] for fold in range(count)]
+
+
+def _fold_rows(dataset: Path) -> Iterator[tuple[str, int]]:
+    table = pq.read_table(dataset / FOLDS, columns=["query_id", "fold"])
+    yield from zip(*(column.to_pylist() for column in table.columns), strict=True)
+
+
+def write_fold(dataset: Path, fold: int, folder: Path) -> Path:
+    """Write what the model of a fold is trained on, as a dataset version without an evaluation set; returns the folder.
+
+    Raises:
+        DataError: when no triplet is left.
+    """
+    unseen = pa.array([query for query, place in _fold_rows(dataset) if place == fold], pa.string())
+    triplets = pq.read_table(dataset / TRAIN)
+    kept = triplets.filter(pc.invert(pc.is_in(triplets["query_id"], unseen)))
+    if not kept.num_rows:
+        raise DataError(
+            f"{dataset / TRAIN} has no triplet outside fold {fold}; prepare with fewer folds, or bring more queries."
+        )
+    folder.mkdir()
+    pq.write_table(kept, folder / TRAIN, compression="zstd")
+    shutil.copyfile(dataset / DEV, folder / DEV)
+    manifest = DatasetManifest.of(dataset)
+    counts = {"train": kept.num_rows, "dev": manifest.counts["dev"]}
+    manifest.model_copy(update={"counts": counts}).write(folder / MANIFEST)
+    return folder
