@@ -28,7 +28,7 @@ Languages = Annotated[str, typer.Option(help="Keep texts of these languages alon
 FalseNegatives = Annotated[
     int, typer.Option(min=0, help="Score so many triplets with the base model and report negatives that look right.")
 ]
-Recipe = Annotated[str, typer.Option(help="How to train: seed, strong or mined.")]
+Recipe = Annotated[str, typer.Option(help="How to train: seed, strong, mined or little.")]
 Epochs = Annotated[float, typer.Option(min=0, help="Passes over the triplets; 0 is the recipe's.")]
 BatchSize = Annotated[int, typer.Option(min=0, help="Queries in a batch; 0 is the recipe's.")]
 LearningRate = Annotated[float, typer.Option(min=0, help="Peak of the learning rate; 0 is the recipe's.")]
