@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from components.dataset import FOLDS, Rule
 from components.errors import DataError
 from components.prepare.database import Database
-from components.prepare.options import PrepareOptions
+from components.prepare.options import LEAST_FOLDS, PrepareOptions
 from components.prepare.parquet import write_parquet
 from components.prepare.rules import Criterion, apply_criteria, count_kept
 from components.prepare.split import QueryGroups
@@ -24,8 +24,6 @@ from components.prepare.split import QueryGroups
 FEW_QUERIES = 200
 #: The gate's test sees a sum of differences for each fold: of ten it tells what comes by chance once in a thousand.
 DEFAULT_FOLDS = 10
-#: With fewer, not even a gain in every fold would be significant at 5 %.
-LEAST_FOLDS = 5
 
 
 def folds_for(found: QueryGroups, options: PrepareOptions) -> int:

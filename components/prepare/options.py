@@ -2,9 +2,12 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from components.errors import DataError
+
+#: With fewer folds, not even a gain in every one of them would be significant at 5 %.
+LEAST_FOLDS = 5
 
 
 class PrepareOptions(BaseModel):
@@ -32,6 +35,13 @@ class PrepareOptions(BaseModel):
     languages: tuple[str, ...] = ()  #: ISO 639-1 codes to keep; empty keeps all and detects nothing
     false_negatives: int = Field(default=0, ge=0)  #: triplets to score with the base model for the report on them
     memory_limit: str = "750MB"  #: for DuckDB, which spills to disk beyond it
+
+    @field_validator("folds")
+    @classmethod
+    def _judge_something(cls, value: int) -> int:
+        if 1 < value < LEAST_FOLDS:
+            raise ValueError(f"not even a gain in each of {value} folds is significant; give {LEAST_FOLDS} or more")
+        return value
 
     @model_validator(mode="after")
     def _leave_some_to_train_on(self) -> Self:

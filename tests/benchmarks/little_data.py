@@ -3,8 +3,8 @@
     python tests/benchmarks/little_data.py FOLDER [FOLDER …] [-o results.jsonl] [--work DIR]
 
 Each FOLDER is a collection in BEIR's layout with a single split; ``smart_collections.py`` makes some of published
-files. Prepare, train, export, evaluate and gate run as the pipeline runs them, on all judged queries in ten folds, against
-the untouched base model. Nothing may be chosen by what comes out here: the recipe was chosen on other collections.
+files. Prepare, train, export, evaluate and gate run as the pipeline runs them, on all judged queries in ten folds,
+against the untouched base model. Nothing may be chosen by what comes out here: the recipe was chosen on others.
 A line of JSON for each collection holds the decision's numbers, and how long each stage took.
 """
 

@@ -1,4 +1,4 @@
-"""The gate on scores of a cross-validation: folds are what it counts, and equals are promoted no more often than alpha."""
+"""The gate on scores of a cross-validation: it counts folds, and promotes equals no more often than alpha."""
 
 import math
 
