@@ -94,7 +94,7 @@ def test_prepare_a_small_collection_keeps_its_grades_and_counts_what_folds_share
     ) == sorted(rows)
     shared = next(rule for rule in manifest.rules if rule.name == "shared_passage")
     assert shared.kept > 0
-    with pytest.raises(DataError, match="30 queries cannot be split .* form 1 groups"):
+    with pytest.raises(DataError, match=r"30 queries cannot be split .* form 1 groups"):
         prepare(str(folder), tmp_path / "V1", few(triplets_per_query=5, strict_passages=True))
 
 
