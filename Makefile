@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORK := .ranklift/stages
-# For docker-build and test-containers; see `python3 -m pipeline.image_build --help`. TORCH_INDEX says which torch.
+# For docker-build and test-containers; see `python3 -m pipeline.containers.build --help`. TORCH_INDEX says which torch.
 BUILD_OPTIONS ?=
 export TORCH_INDEX
 # Small enough for 2 cores, large enough for the gate to see a gain.
@@ -78,14 +78,14 @@ kind-up: ## Make a cluster in Docker with KServe, Kubeflow Pipelines and MinIO, 
 	@$(PYTHON) manifests/kind.py up
 
 kind-load: ## Give that cluster the images of this commit
-	@$(PYTHON) manifests/kind.py load --tag "$$($(PYTHON) -m pipeline.image_build --print-tag)"
+	@$(PYTHON) manifests/kind.py load --tag "$$($(PYTHON) -m pipeline.containers.build --print-tag)"
 
 kind-down: ## Remove that cluster, and all that is in it
 	@$(PYTHON) manifests/kind.py down
 
 test-containers: $(INSTALLED) ## Build the images, run the pipeline in them against a real S3 server, serve the result
 	tests/containers/base_image.sh
-	$(PYTHON) -m pipeline.image_build $(BUILD_OPTIONS)
+	$(PYTHON) -m pipeline.containers.build $(BUILD_OPTIONS)
 	$(BIN)/python -m pytest -m containers tests/containers
 
 .PHONY: test-cluster
@@ -94,16 +94,16 @@ test-cluster: $(INSTALLED) ## Run the pipeline and serve on the cluster that KUB
 
 .PHONY: docker-build docker-sbom docker-up docker-down deploy
 docker-build: ## Build an image for each stage and the predictor, tagged with the commit
-	$(PYTHON) -m pipeline.image_build $(BUILD_OPTIONS)
+	$(PYTHON) -m pipeline.containers.build $(BUILD_OPTIONS)
 
 docker-sbom: $(INSTALLED) ## List what each image contains, as CycloneDX, in dist/sbom
-	$(BIN)/python -m pipeline.image_sbom dist/sbom
+	$(BIN)/python -m pipeline.containers.sbom dist/sbom
 
 docker-up: $(INSTALLED) ## Start object store and predictor in containers; the predictor serves the champion
-	$(BIN)/python -m pipeline.compose up
+	$(BIN)/python -m pipeline.containers.compose up
 
 docker-down: $(INSTALLED) ## Stop them; versions and champion stay
-	$(BIN)/python -m pipeline.compose down
+	$(BIN)/python -m pipeline.containers.compose down
 
 deploy: docker-build docker-up ## Build the images and serve the champion with them
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from components.digest import file_sha256
 from components.errors import StoreError
+from components.machine.digest import file_sha256
 
 
 def check_file(path: Path, sha256: str, where: str) -> None:

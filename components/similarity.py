@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from components.encoder import Embeddings
-from components.served_model import EncoderConfig
+from components.model.encoder import Embeddings
+from components.model.served import EncoderConfig
 
 
 def comparable(embeddings: Embeddings, config: EncoderConfig) -> Embeddings:

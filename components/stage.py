@@ -13,12 +13,12 @@ from typing import Self
 from pydantic import ValidationError
 
 from components.errors import RankliftError
-from components.import_clock import ImportClock
-from components.patience import process_age
-from components.processor import limit_threads
-from components.stage_log import StampedLines
-from components.stage_times import StageTimes
-from components.system_faults import system_sentence
+from components.machine.import_clock import ImportClock
+from components.machine.patience import process_age
+from components.machine.processor import limit_threads
+from components.machine.stamped_lines import StampedLines
+from components.machine.system_faults import system_sentence
+from components.records.stage_times import StageTimes
 
 #: Runs of the pipeline in processes ignore the image; elsewhere the DAG sets each stage's own.
 DEFAULT_IMAGE = "python:3.11-slim-bookworm"

@@ -9,9 +9,9 @@ import typer
 from pydantic import ValidationError
 
 from components.errors import RankliftError
+from components.machine.system_faults import system_sentence
 from components.stage import invalid_value
-from components.system_faults import system_sentence
-from pipeline.commands import cluster, registry, serving, stages, walk
+from pipeline.commands import cluster, registry, run, serving, stages
 
 _OURS = {"components", "pipeline", "predictor"}
 
@@ -21,8 +21,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.command()(walk.run)
-app.command("compile")(walk.compile_)
+app.command()(run.run)
+app.command("compile")(run.compile_)
 app.command()(cluster.submit)
 app.command()(cluster.doctor)
 app.command()(stages.prepare)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from components.errors import RankliftError
-from pipeline.settings import PipelineSettings
+from pipeline.settings.file import PipelineSettings
 
 
 def compile_pipeline(

@@ -15,8 +15,8 @@ from components.prepare.component import prepare
 from components.promote.component import promote
 from components.source.component import source
 from components.train.component import train
-from pipeline.settings import STAGES, PipelineSettings
-from pipeline.task_settings import apply_settings
+from pipeline.settings.file import STAGES, PipelineSettings
+from pipeline.settings.tasks import apply_settings
 
 __all__ = ["STAGES", "Outcome", "build_pipeline"]
 

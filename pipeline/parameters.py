@@ -39,7 +39,7 @@ def _check_train(parameters: Mapping[str, Any]) -> None:
 
 
 def _check_export(parameters: Mapping[str, Any]) -> None:
-    from components.export.export import choose_precision
+    from components.export.model import choose_precision
     from components.export.stage import checked_precision
 
     precision = checked_precision(str(parameters.get("precision", "auto")))

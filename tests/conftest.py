@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.models import make_tiny_model
+from tests.factories.models import make_tiny_model
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -29,7 +29,7 @@ def tiny_model(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def exported_tiny_model(tiny_model, tmp_path_factory) -> Path:
     """The served form of `tiny_model`, at 32 tokens."""
-    from components.export.export import export_model
+    from components.export.model import export_model
 
     directory = tmp_path_factory.mktemp("exported") / "model"
     export_model(tiny_model, directory, texts=["sort the array", "find a path in the graph"], max_seq_length=32)
@@ -39,7 +39,7 @@ def exported_tiny_model(tiny_model, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def object_store(tmp_path_factory):
     """The settings of a running S3 server, `weed mini` on loopback, shared by the session; its bucket exists."""
-    from components.embedded_store import embedded_store
+    from components.object_store.embedded import embedded_store
 
     with embedded_store(tmp_path_factory.mktemp("store")) as settings:
         yield settings
@@ -48,7 +48,7 @@ def object_store(tmp_path_factory):
 @pytest.fixture
 def registry(object_store, request):
     """An empty registry: a bucket of its own for every test."""
-    from components.registry import open_registry
+    from components.registry.registry import open_registry
 
     name = re.sub("[^a-z0-9]+", "-", request.node.name.lower())[:40].strip("-")
     return open_registry(object_store.model_copy(update={"bucket": f"{name}-{uuid.uuid4().hex[:8]}"}))
@@ -59,7 +59,7 @@ def hub(monkeypatch, tmp_path):
     """A stand-in for the model hub, which the hub's own client in this process speaks to."""
     from huggingface_hub import constants
 
-    from tests.hub import Hub
+    from tests.standins.hub import Hub
 
     with Hub() as hub:
         template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, hub.endpoint)

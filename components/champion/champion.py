@@ -7,12 +7,12 @@ the champion is the model in service, or the one that is being put there.
 from pathlib import Path
 from typing import NamedTuple
 
-from components.base_model import base_model_directory
 from components.champion.fetch import fetch_champion
-from components.dataset import DatasetManifest
+from components.dataset.manifest import DatasetManifest
 from components.export.stage import export_for_dataset
-from components.registry import Registry
-from components.served_model import EncoderConfig
+from components.model.base import base_model_directory
+from components.model.served import EncoderConfig
+from components.registry.registry import Registry
 
 
 class ChampionModel(NamedTuple):

@@ -18,7 +18,7 @@ def champion(
         from pathlib import Path
 
         from components.champion.champion import champion_model
-        from components.registry import open_registry
+        from components.registry.registry import open_registry
 
         found = champion_model(open_registry(), Path(dataset.path), Path(served_model.path), precision)
         served_model.metadata.update(name=found.name, digest=found.digest)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from components.registry import Registry
+from components.registry.registry import Registry
 
 
 def fetch_champion(registry: Registry, directory: Path) -> str | None:

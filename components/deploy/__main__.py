@@ -2,9 +2,9 @@
 
 import sys
 
-from components.deploy.local import deploy_local
-from components.registry import open_registry
-from components.settings import home_directory
+from components.deploy.machine.deploy import deploy_local
+from components.machine.settings import home_directory
+from components.registry.registry import open_registry
 from components.stage import reported
 
 NOTHING_PROMOTED = 3

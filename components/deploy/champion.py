@@ -12,10 +12,10 @@ from components.deploy.deploy import deploy, number_that_wins
 from components.deploy.outcome import DeployStoppedError, NotDeployedError
 from components.deploy.standing import deploy_command
 from components.errors import RankliftError, StoreError
-from components.kubernetes_api import KubernetesError
-from components.registry import Champion, Registry
-from components.registry_champion import Action
-from components.settings import ServingSettings
+from components.kubernetes.api import KubernetesError
+from components.machine.settings import ServingSettings
+from components.registry.champion import Action
+from components.registry.registry import Champion, Registry
 
 
 def deploy_champion(

@@ -12,7 +12,7 @@ def deploy(version: str) -> str:
 
     with Stage("deploy"):
         from components.deploy.champion import deploy_champion
-        from components.registry import open_registry
-        from components.settings import ServingSettings, home_directory
+        from components.machine.settings import ServingSettings, home_directory
+        from components.registry.registry import open_registry
 
         return deploy_champion(version, open_registry(), home_directory(), ServingSettings())

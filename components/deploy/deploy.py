@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from components.deploy.cluster import deploy_on_cluster
-from components.deploy.inference_service import canary_of, newest_number, revision_of
-from components.deploy.local import deploy_local
+from components.deploy.cluster.deploy import deploy_on_cluster
+from components.deploy.cluster.inference_service import canary_of, newest_number, revision_of
+from components.deploy.cluster.rollout import Rollout
+from components.deploy.machine.deploy import deploy_local
+from components.deploy.machine.folder import current_version
 from components.deploy.outcome import Deployed
-from components.deploy.rollout import Rollout
-from components.deploy.serving import current_version
-from components.kubernetes_api import KubernetesApi
-from components.registry import Champion, Registry
-from components.settings import ServingSettings
+from components.kubernetes.api import KubernetesApi
+from components.machine.settings import ServingSettings
+from components.registry.registry import Champion, Registry
 
 
 def deploy(

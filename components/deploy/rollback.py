@@ -4,8 +4,8 @@ from pathlib import Path
 
 from components.deploy.champion import check_was_champion, serve_and_move
 from components.errors import StoreError
-from components.registry import Champion, Registry
-from components.settings import ServingSettings
+from components.machine.settings import ServingSettings
+from components.registry.registry import Champion, Registry
 
 _MACHINE = ServingSettings(serving="machine")
 

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from components.registry_champion import Champion
+from components.registry.champion import Champion
 
 
 class Standing(NamedTuple):

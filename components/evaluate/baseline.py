@@ -5,11 +5,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
-from components.document import Document
+from components.dataset.evaluation_set import EvaluationSet
 from components.errors import DataError
 from components.evaluate.metrics import means, per_query_metrics
 from components.evaluate.search import Ranking
-from components.evaluation_set import EvaluationSet
+from components.records.document import Document
 
 #: BM25 keeps its whole index in memory; beyond this many passages it is left out.
 MOST_PASSAGES = 300_000

@@ -20,7 +20,7 @@ def evaluate(
 
         from components.evaluate.evaluate import evaluate as evaluate_model
         from components.evaluate.progress import ProgressLog
-        from components.settings import cache_directory
+        from components.machine.settings import cache_directory
 
         result = evaluate_model(
             Path(model.path),

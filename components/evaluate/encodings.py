@@ -6,12 +6,12 @@ from typing import Protocol
 
 import numpy as np
 
-from components.encoder import Embeddings, Encoder
+from components.dataset.evaluation_set import EvaluationSet
 from components.errors import ModelError
-from components.evaluate.cache import EncodingCache, EncodingWriter
+from components.evaluate.encoding_cache import EncodingCache, EncodingWriter
 from components.evaluate.progress import Progress
 from components.evaluate.search import Block
-from components.evaluation_set import EvaluationSet
+from components.model.encoder import Embeddings, Encoder
 from components.similarity import comparable
 
 #: Passages that are encoded together: enough to sort by length with next to no padding, little enough to hold.

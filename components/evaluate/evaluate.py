@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from components.encoder import Encoder
+from components.dataset.evaluation_set import EvaluationSet, open_evaluation_set
 from components.evaluate.baseline import bm25_means
-from components.evaluate.cache import EncodingCache
+from components.evaluate.encoding_cache import EncodingCache
 from components.evaluate.encodings import encodings
 from components.evaluate.metrics import PER_QUERY, PerQuery, means, per_query_metrics
 from components.evaluate.out_of_fold import out_of_fold
@@ -18,8 +18,8 @@ from components.evaluate.progress import Progress, silent
 from components.evaluate.run_file import RunFile
 from components.evaluate.search import Ranking, search
 from components.evaluate.slices import query_slices
-from components.evaluation_set import EvaluationSet, open_evaluation_set
-from components.scores import HEADLINE, ScoreFile
+from components.model.encoder import Encoder
+from components.records.scores import HEADLINE, ScoreFile
 
 #: Passages in a ranking, as in BEIR and TREC: MAP and Recall@1000 need that many.
 DEPTH = 1000

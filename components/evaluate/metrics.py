@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from statistics import fmean
 
 from components.evaluate.search import Ranking
-from components.scores import HEADLINE
+from components.records.scores import HEADLINE
 
 PerQuery = dict[str, dict[str, float]]  #: {metric: {query_id: value in [0, 1]}}
 

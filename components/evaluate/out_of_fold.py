@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from components.encoder import Encoder
+from components.dataset.evaluation_set import EvaluationSet
 from components.errors import ModelError
 from components.evaluate.encodings import encodings
 from components.evaluate.progress import Progress
 from components.evaluate.search import Ranking, search
-from components.evaluation_set import EvaluationSet
-from components.fold_models import FoldModels
+from components.model.encoder import Encoder
+from components.model.folds import FoldModels
 
 
 class OutOfFold:

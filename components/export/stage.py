@@ -6,12 +6,12 @@ from itertools import chain
 from pathlib import Path
 from typing import get_args
 
-from components.dataset import MANIFEST, TRAIN, DatasetManifest
+from components.dataset.manifest import MANIFEST, TRAIN, DatasetManifest
 from components.errors import ModelError
-from components.export.export import PrecisionChoice, export_model
+from components.export.model import PrecisionChoice, export_model
 from components.export.sample_texts import SAMPLE_TEXTS
-from components.fold_models import FoldModels
-from components.served_model import EncoderConfig
+from components.model.folds import FoldModels
+from components.model.served import EncoderConfig
 
 _TEXTS = 300
 
@@ -92,7 +92,7 @@ def training_texts(dataset: Path) -> list[str]:
 
 
 def _passages(folder: Path) -> list[str]:
-    from components.evaluation_set import open_evaluation_set
+    from components.dataset.evaluation_set import open_evaluation_set
 
     passages = next(open_evaluation_set(folder).passages(_TEXTS), [])
     return [text for _, text in passages]

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from html import escape
 
-from components.evaluation_set import EvaluationSet
+from components.dataset.evaluation_set import EvaluationSet
 from components.html_page import section
-from components.scores import HEADLINE, ScoreFile
+from components.records.scores import HEADLINE, ScoreFile
 
 _CASES = 10
 _PASSAGES = 3

@@ -23,10 +23,10 @@ def gate(
     with Stage("gate"):
         from pathlib import Path
 
-        from components.gate.gate import decide
+        from components.gate.decide import decide
         from components.gate.report import write_report
         from components.gate.switches import options_with_guards
-        from components.scores import ScoreFile
+        from components.records.scores import ScoreFile
 
         ours, theirs = ScoreFile.read(Path(candidate.path)), ScoreFile.read(Path(champion.path))
         record = decide(ours, theirs, options_with_guards(min_gain, alpha, guards))

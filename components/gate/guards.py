@@ -5,11 +5,11 @@ from statistics import fmean
 
 import numpy as np
 
-from components.decision import Guard
 from components.gate.folds import fold_sums
 from components.gate.options import GateOptions
 from components.gate.statistics import Randomisation, holm, randomisation_p_values
-from components.scores import HEADLINE, ScoreFile
+from components.records.decision import Guard
+from components.records.scores import HEADLINE, ScoreFile
 
 RECALL = "recall@100"
 _SLICES_AT_ONCE = 64

@@ -6,14 +6,14 @@ from statistics import fmean
 
 import numpy as np
 
-from components.decision import Decision, Guard
+from components.dataset.evaluation_set import EvaluationSet, open_evaluation_set
 from components.errors import DataError
-from components.evaluation_set import EvaluationSet, open_evaluation_set
 from components.gate.cases import cases
 from components.gate.charts import Gain, intervals, sorted_differences
 from components.gate.statistics import bootstrap_interval
 from components.html_page import page, section, table
-from components.scores import HEADLINE, ScoreFile
+from components.records.decision import Decision, Guard
+from components.records.scores import HEADLINE, ScoreFile
 
 _RESAMPLES = 1000  # of a slice's interval, which is for reading; the gate's own tests use the options'
 _SLICES_DRAWN = 40

@@ -13,8 +13,8 @@ def hold(decision: dsl.Input[dsl.Artifact]) -> str:
     with Stage("hold"):
         from pathlib import Path
 
-        from components.decision import Decision
         from components.hold.hold import hold as explain
+        from components.records.decision import Decision
 
         record = Decision.read(Path(decision.path))
         sentence = explain(record)

@@ -1,6 +1,6 @@
 """Hold: nothing changes, and one sentence says why."""
 
-from components.decision import Decision
+from components.records.decision import Decision
 
 
 def hold(decision: Decision) -> str:

@@ -34,10 +34,10 @@ def prepare(
         import shutil
         from pathlib import Path
 
-        from components.dataset import PROFILE
+        from components.dataset.manifest import PROFILE
         from components.prepare.options import prepare_options
         from components.prepare.stage import prepare as prepare_dataset
-        from components.registry import open_registry
+        from components.registry.registry import open_registry
 
         directory = Path(dataset.path)
         options = prepare_options(

@@ -7,10 +7,10 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
-from components.duckdb_path import exact_path
+from components.dataset.duckdb_path import exact_path
 from components.errors import DataError
-from components.processor import available_cpus
-from components.system_faults import system_sentence
+from components.machine.processor import available_cpus
+from components.machine.system_faults import system_sentence
 
 Database = duckdb.DuckDBPyConnection
 

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from components.base_model import base_model_directory, resolve_base_model
-from components.dataset import (
+from components.dataset.evaluation_set import open_evaluation_set
+from components.dataset.manifest import (
     DATA_FILES,
     DEV,
     DEV_CORPUS,
@@ -20,26 +20,16 @@ from components.dataset import (
     Rule,
     Triplet,
 )
-from components.digest import tree_sha256
 from components.errors import DataError
-from components.evaluation_set import open_evaluation_set
-from components.prepare.base_encoder import base_encoders
+from components.machine.digest import tree_sha256
+from components.machine.scratch_folder import scratch_folder
+from components.model.base import base_model_directory, resolve_base_model
 from components.prepare.database import Database, count, file_literal, scalar, scratch_database
-from components.prepare.dev_corpus import write_dev_corpus
 from components.prepare.digests import content_sha256
-from components.prepare.docstrings import DEMO_SOURCE
-from components.prepare.evaluation import write_evaluation_set
-from components.prepare.false_negatives import find_false_negatives
-from components.prepare.language import check_languages, find_foreign
-from components.prepare.lengths import SAMPLE, check_length, chosen_length, length_limit, percentiles, token_lengths
-from components.prepare.near_duplicates import define_words, find_alike
-from components.prepare.options import PrepareOptions
-from components.prepare.parquet import write_parquet
-from components.prepare.profile import write_profile
-from components.prepare.profile_data import profile_data
-from components.prepare.published_leaks import remember_sides, remove_published_leaks
-from components.prepare.raw_data import RawData, load, local_data
-from components.prepare.rules import (
+from components.prepare.filters.language import check_languages, find_foreign
+from components.prepare.filters.near_duplicates import define_words, find_alike
+from components.prepare.filters.published_leaks import remember_sides, remove_published_leaks
+from components.prepare.filters.rules import (
     NEAR_DUPLICATE,
     add_clusters,
     apply_criteria,
@@ -47,9 +37,26 @@ from components.prepare.rules import (
     make_keys,
     row_criteria,
 )
-from components.prepare.sides import divide, leaks_found
-from components.prepare.sources import fetch
-from components.scratch_folder import scratch_folder
+from components.prepare.options import PrepareOptions
+from components.prepare.parquet import write_parquet
+from components.prepare.profile.base_encoder import base_encoders
+from components.prepare.profile.data import profile_data
+from components.prepare.profile.false_negatives import find_false_negatives
+from components.prepare.profile.lengths import (
+    SAMPLE,
+    check_length,
+    chosen_length,
+    length_limit,
+    percentiles,
+    token_lengths,
+)
+from components.prepare.profile.page import write_profile
+from components.prepare.raw.data import RawData, load, local_data
+from components.prepare.raw.docstrings import DEMO_SOURCE
+from components.prepare.raw.sources import fetch
+from components.prepare.split.dev_corpus import write_dev_corpus
+from components.prepare.split.given import write_evaluation_set
+from components.prepare.split.sides import divide, leaks_found
 
 __all__ = ["PrepareOptions", "prepare"]
 

@@ -18,10 +18,10 @@ def promote(
     with Stage("promote"):
         from pathlib import Path
 
-        from components.decision import Decision
         from components.promote.promote import lineage_of
         from components.promote.promote import promote as promote_model
-        from components.registry import open_registry
+        from components.records.decision import Decision
+        from components.registry.registry import open_registry
 
         record = Decision.read(Path(decision.path))
         print(record.reason, record.line(), sep="\n")

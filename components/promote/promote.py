@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from components.dataset import DatasetManifest
-from components.decision import Decision
+from components.dataset.manifest import DatasetManifest
 from components.errors import StoreError
-from components.registry import Champion, Lineage, Registry
-from components.registry_version import code_version
-from components.served_model import EncoderConfig
+from components.model.served import EncoderConfig
+from components.records.decision import Decision
+from components.registry.registry import Champion, Lineage, Registry
+from components.registry.version import code_version
 
 
 def promote(model_dir: Path, decision: Decision, registry: Registry, lineage: Lineage | None = None) -> str:

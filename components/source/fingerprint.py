@@ -7,10 +7,10 @@ this, `prepare` would give the dataset of the first run for ever.
 from pathlib import Path
 from urllib.parse import unquote
 
-from components.digest import records_sha256
 from components.errors import DataError
-from components.object_store_settings import ObjectStoreSettings
-from components.store_folder import SCHEME, StoreFolder
+from components.machine.digest import records_sha256
+from components.object_store.folder import SCHEME, StoreFolder
+from components.object_store.settings import ObjectStoreSettings
 
 
 def fingerprint(*uris: str) -> str:
@@ -48,7 +48,7 @@ def _of_objects(uri: str) -> list[str]:
 def _commit(uri: str) -> str:
     from huggingface_hub import HfApi
 
-    from components.model_hub import PATIENCE, ask_hub, first_line, hub_faults
+    from components.model.hub import PATIENCE, ask_hub, first_line, hub_faults
 
     name, _, revision = "/".join(uri.removeprefix("hf://datasets/").split("/")[:2]).partition("@")
 

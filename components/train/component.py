@@ -26,7 +26,7 @@ def train(
         from pathlib import Path
 
         from components.train.curve import write_curve
-        from components.train.launch import train as train_here_or_on_nodes
+        from components.train.processes.launch import train as train_here_or_on_nodes
         from components.train.report import TrainOptions
 
         options = TrainOptions(

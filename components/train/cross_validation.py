@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.dataset import DEV, FOLDS, MANIFEST, QUERIES, TRAIN, DatasetManifest
+from components.dataset.manifest import DEV, FOLDS, MANIFEST, QUERIES, TRAIN, DatasetManifest
 from components.errors import DataError
-from components.fold_models import FoldModels
-from components.scratch_folder import scratch_folder
+from components.machine.scratch_folder import scratch_folder
+from components.model.folds import FoldModels
+from components.train.inputs import check, look_up
 from components.train.report import REPORT, TrainingReport, TrainOptions
-from components.train.task import check, look_up
 from components.train.tell import tell
 
 #: Trains on a dataset version, and writes the model into a folder.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from components.dataset import TRAIN
+from components.dataset.manifest import TRAIN
 from components.train.recipes import Recipe
 
 #: Examples below which a recipe is fitted to their number; above, one epoch has enough steps of full batches.

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from components.document import Document
+from components.records.document import Document
 from components.train.recipes import Recipe, recipe_named
 
 REPORT = "training.json"

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from predictor.switchboard import Switchboard
+from predictor.engine.switchboard import Switchboard
 
 logger = logging.getLogger("ranklift")
 

@@ -15,17 +15,17 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from pydantic import ValidationError
 
 from components.errors import RankliftError
-from components.processor import available_cpus
+from components.machine.processor import available_cpus
 from predictor import log
+from predictor.api.kserve_model import RankModel
 from predictor.drain import Drain
+from predictor.engine.switchboard import Switchboard, refusal_of
 from predictor.files_limit import allow_connections
-from predictor.grpc_server import GrpcServer
-from predictor.http_server import RestServer
-from predictor.metrics_server import metrics_served
-from predictor.model import RankModel
+from predictor.grpc.server import GrpcServer
+from predictor.http.metrics_server import metrics_served
+from predictor.http.server import RestServer
 from predictor.refusal import RefusalError
 from predictor.settings import PredictorSettings, add_arguments, read_settings
-from predictor.switchboard import Switchboard, refusal_of
 
 logger = logging.getLogger("ranklift")
 

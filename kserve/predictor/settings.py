@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from components.encoder import TOKEN_BUDGET
+from components.model.encoder import TOKEN_BUDGET
 from predictor.environment import PREFIX, check_environment
 
 

@@ -31,9 +31,9 @@ def submit(
 
     Example: ranklift submit --endpoint http://127.0.0.1:8888 --data s3://ranklift/raw/clicks.parquet --follow
     """
-    from pipeline.pipelines_api import PipelinesApi, PipelinesSettings
-    from pipeline.settings import PipelineSettings
-    from pipeline.submit import submit as submit_run
+    from pipeline.cluster.pipelines_api import PipelinesApi, PipelinesSettings
+    from pipeline.cluster.submit import submit as submit_run
+    from pipeline.settings.file import PipelineSettings
 
     if follow and schedule is not None:
         raise RankliftError("--follow and --schedule exclude each other: a recurring run has no end; leave one out.")
@@ -62,11 +62,11 @@ def doctor(
 
     Example: ranklift doctor --endpoint http://127.0.0.1:8888 --namespace ranklift
     """
-    from components.settings import ServingSettings, home_directory
-    from pipeline.cluster_store import Place
+    from components.machine.settings import ServingSettings, home_directory
+    from pipeline.cluster.pipelines_api import PipelinesSettings
+    from pipeline.cluster.store import Place
     from pipeline.doctor.examine import examine
-    from pipeline.pipelines_api import PipelinesSettings
-    from pipeline.settings import PipelineSettings
+    from pipeline.settings.file import PipelineSettings
 
     chosen = PipelineSettings.read(settings) if settings else PipelineSettings()
     serving, given = ServingSettings(), PipelinesSettings()

@@ -7,11 +7,11 @@ import typer
 from pipeline.console import answer, progress_display, table, tell
 
 if TYPE_CHECKING:
-    from pipeline.follow import Followed, Place
-    from pipeline.pipelines_api import PipelinesApi
-    from pipeline.run_outcome import ClusterStageTime
-    from pipeline.settings import PipelineSettings
-    from pipeline.submit import Submitted
+    from pipeline.cluster.follow import Followed, Place
+    from pipeline.cluster.pipelines_api import PipelinesApi
+    from pipeline.cluster.run_outcome import ClusterStageTime
+    from pipeline.cluster.submit import Submitted
+    from pipeline.settings.file import PipelineSettings
 
 _PARTS = ("driver", "start", "imports", "work", "upload")
 
@@ -32,7 +32,7 @@ def show_run(
     Raises:
         RankliftError: when the run fails; the document is printed before.
     """
-    from pipeline.follow import RunFailedError, follow
+    from pipeline.cluster.follow import RunFailedError, follow
 
     try:
         with progress_display() as show:
@@ -53,7 +53,7 @@ def show_run(
 
 def place_of(settings: "PipelineSettings | None", namespace: str | None) -> "Place":
     """Where a run's pods, artifacts and predictor are, by the settings file; `namespace` is the pods', if known."""
-    from pipeline.follow import Place
+    from pipeline.cluster.follow import Place
 
     place = Place(namespace=namespace or "kubeflow", root=settings.pipeline_root if settings else None)
     if settings is None or settings.serving is None:

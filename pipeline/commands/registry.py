@@ -10,7 +10,7 @@ from pipeline.commands.registry_place import Where, registry_at
 from pipeline.console import AsJson, answer, open_page, table, tell
 
 if TYPE_CHECKING:
-    from components.registry import VersionManifest
+    from components.registry.registry import VersionManifest
 
 models = typer.Typer(help="Model versions and the champion.", no_args_is_help=True)
 datasets = typer.Typer(help="Dataset versions.", no_args_is_help=True)
@@ -87,7 +87,7 @@ def diff(
 
     Example: ranklift models diff V3 V5
     """
-    from components.registry_diff import diff_models
+    from components.registry.diff import diff_models
 
     with registry_at(Where(context, namespace, settings)) as registry:
         found = diff_models(registry, left, right)
@@ -112,7 +112,7 @@ def push(
 
     Example: ranklift models push V3 hf://acme/docs-search
     """
-    from components.registry_push import push_model
+    from components.registry.hub import push_model
 
     with registry_at(Where(context, namespace, settings)) as registry:
         url = push_model(registry, version, uri)
@@ -178,7 +178,7 @@ def rollback(
     Example: ranklift rollback V2 --namespace ranklift
     """
     from components.deploy.rollback import rollback as roll_back
-    from components.settings import home_directory
+    from components.machine.settings import home_directory
 
     where = Where(context, namespace, settings).resolved()
     with registry_at(where) as registry:
@@ -201,7 +201,7 @@ def deploy(
     Example: ranklift deploy V3 --namespace ranklift
     """
     from components.deploy.champion import deploy_again
-    from components.settings import home_directory
+    from components.machine.settings import home_directory
 
     where = Where(context, namespace, settings).resolved()
     with registry_at(where) as registry:
@@ -222,8 +222,8 @@ def prune(
     Example: ranklift prune --keep 5
     """
     from components.deploy.deploy import versions_in_service
-    from components.registry_prune import prune as prune_registry
-    from components.settings import home_directory
+    from components.machine.settings import home_directory
+    from components.registry.prune import prune as prune_registry
 
     where = Where(context, namespace, settings).resolved()
     serving = versions_in_service(None if where.on_cluster else home_directory(), where.serving())
@@ -244,7 +244,7 @@ def verify(
 
     Example: ranklift verify
     """
-    from components.registry_verify import verify as verify_registry
+    from components.registry.verify import verify as verify_registry
 
     with registry_at(Where(context, namespace, settings)) as registry:
         report = verify_registry(registry)
@@ -267,8 +267,8 @@ def _show(kind: Literal["model", "dataset"], version: str, where: Where, as_json
 
 
 def _open_profile(version: str, where: Where) -> None:
-    from components.dataset import PROFILE
-    from components.settings import home_directory
+    from components.dataset.manifest import PROFILE
+    from components.machine.settings import home_directory
 
     directory: Path = home_directory() / "datasets" / version
     with registry_at(where) as registry:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from pipeline.console import tell
 
 if TYPE_CHECKING:
-    from components.kubernetes_api import KubernetesApi
-    from components.registry import Registry
-    from components.settings import ServingSettings
-    from pipeline.cluster_store import Place
-    from pipeline.settings import PipelineSettings
+    from components.kubernetes.api import KubernetesApi
+    from components.machine.settings import ServingSettings
+    from components.registry.registry import Registry
+    from pipeline.cluster.store import Place
+    from pipeline.settings.file import PipelineSettings
 
 
 class Where(NamedTuple):
@@ -32,7 +32,7 @@ class Where(NamedTuple):
 
         Where the environment names a cluster and no object store, the registry is that cluster's too: see `resolved`.
         """
-        from components.settings import ServingSettings
+        from components.machine.settings import ServingSettings
 
         serving = ServingSettings()
         if not self.on_cluster:
@@ -50,15 +50,15 @@ class Where(NamedTuple):
 
     def stages(self) -> "PipelineSettings | None":
         """The settings of the stages; None where no file was named."""
-        from pipeline.settings import PipelineSettings
+        from pipeline.settings.file import PipelineSettings
 
         return PipelineSettings.read(self.settings) if self.settings is not None else None
 
     def resolved(self) -> "Where":
         """With the cluster that the environment says serves: it has its own registry, unless the environment names an
         object store as well."""
-        from components.object_store_settings import ObjectStoreSettings
-        from components.settings import ServingSettings
+        from components.machine.settings import ServingSettings
+        from components.object_store.settings import ObjectStoreSettings
 
         serving = ServingSettings()
         if self.on_cluster or not serving.on_cluster or ObjectStoreSettings.from_environment() is not None:
@@ -73,16 +73,16 @@ def registry_at(where: Where) -> Iterator["Registry"]:
     Raises:
         RankliftError: when it cannot be found or reached.
     """
-    from components.registry import open_registry
-    from components.settings import home_directory
-    from pipeline.run import configured_store
+    from components.machine.settings import home_directory
+    from components.registry.registry import open_registry
+    from pipeline.local.run import configured_store
 
     where = where.resolved()
     if not where.on_cluster:
         with configured_store(home_directory()):
             yield open_registry()
         return
-    from pipeline.cluster_registry import cluster_registry
+    from pipeline.cluster.registry import cluster_registry
 
     api, place = cluster_at(where)
     with cluster_registry(api, place, where.stages()) as registry:
@@ -92,9 +92,9 @@ def registry_at(where: Where) -> Iterator["Registry"]:
 
 def cluster_at(where: Where) -> "tuple[KubernetesApi, Place]":
     """The cluster, and where in it to look."""
-    from components.kubernetes_api import KubernetesApi
-    from pipeline.cluster_store import Place
-    from pipeline.pipelines_api import PipelinesSettings
+    from components.kubernetes.api import KubernetesApi
+    from pipeline.cluster.pipelines_api import PipelinesSettings
+    from pipeline.cluster.store import Place
 
     serving = where.serving()
     api = KubernetesApi.connect(serving.kubernetes_context)

@@ -20,11 +20,11 @@ def serve(
 
     Example: ranklift serve --port 8080
     """
-    from components.deploy.serving import record_predictor
-    from components.served_model import EncoderConfig
-    from components.settings import home_directory
-    from pipeline.predictor_process import predictor_command
-    from pipeline.serving import champion_model, check_no_other_predictor
+    from components.deploy.machine.folder import record_predictor
+    from components.machine.settings import home_directory
+    from components.model.served import EncoderConfig
+    from pipeline.local.champion import champion_model, check_no_other_predictor
+    from pipeline.local.predictor import predictor_command
 
     home = home_directory()
     if model is None:

@@ -88,7 +88,7 @@ def train(
     Example: ranklift train dataset -o model
     """
     from components.train.curve import write_curve
-    from components.train.launch import train as train_here_or_on_nodes
+    from components.train.processes.launch import train as train_here_or_on_nodes
     from components.train.report import TrainOptions
 
     chosen = TrainOptions.model_validate(
@@ -131,8 +131,8 @@ def export(
 
     Example: ranklift export model -o served --data dataset
     """
-    from components.base_model import base_model_directory
     from components.export.stage import export_for_dataset
+    from components.model.base import base_model_directory
 
     with working("export"):
         config = export_for_dataset(
@@ -168,7 +168,7 @@ def evaluate(
     """
     from components.evaluate.evaluate import evaluate as evaluate_model
     from components.evaluate.progress import ProgressLog
-    from components.settings import cache_directory
+    from components.machine.settings import cache_directory
 
     with working("evaluate"):
         scores = evaluate_model(
@@ -208,9 +208,9 @@ def gate(
 
     Example: ranklift gate candidate.json champion.json
     """
-    from components.gate.gate import decide
+    from components.gate.decide import decide
     from components.gate.switches import options_with_guards
-    from components.scores import ScoreFile
+    from components.records.scores import ScoreFile
 
     ours, theirs = ScoreFile.read(candidate), ScoreFile.read(champion)
     decision = decide(ours, theirs, options_with_guards(min_gain, alpha, options.guard_limits(guard)))

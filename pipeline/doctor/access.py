@@ -4,9 +4,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from components.errors import RankliftError
-from components.kubernetes_kinds import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
-from components.manifest_fields import items, table, text
-from pipeline.cluster_store import KEYS, S3, STAGES_KEYS, Attached, StorePlace, store_place
+from components.kubernetes.fields import items, table, text
+from components.kubernetes.kinds import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
+from pipeline.cluster.store import KEYS, S3, STAGES_KEYS, Attached, StorePlace, store_place
 from pipeline.doctor.cluster import Cluster
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
 

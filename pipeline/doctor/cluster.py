@@ -6,17 +6,17 @@ from urllib.parse import urlsplit
 
 from urllib3.exceptions import HTTPError
 
-from components.deploy.inference_service import revision_of
+from components.deploy.cluster.inference_service import revision_of
 from components.errors import RankliftError
-from components.kubernetes_api import INFERENCE_SERVICES, Kind, KubernetesApi, KubernetesError, Manifest
-from components.kubernetes_forward import PodForward
-from components.kubernetes_kinds import NODES, SECRETS
-from components.manifest_fields import items, names, text
-from components.object_store import ObjectStore, ObjectStoreSettings
-from components.object_store_faults import KEY_CODES, RefusedError, RouteError, sentence
-from pipeline.cluster_store import Place, StoreAccess, secret_values, store_access, way_to
+from components.kubernetes.api import INFERENCE_SERVICES, Kind, KubernetesApi, KubernetesError, Manifest
+from components.kubernetes.fields import items, names, text
+from components.kubernetes.forward import PodForward
+from components.kubernetes.kinds import NODES, SECRETS
+from components.object_store.client import ObjectStore, ObjectStoreSettings
+from components.object_store.faults import KEY_CODES, RefusedError, RouteError, sentence
+from pipeline.cluster.store import Place, StoreAccess, secret_values, store_access, way_to
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
-from pipeline.settings import STAGES, PipelineSettings
+from pipeline.settings.file import STAGES, PipelineSettings
 
 _KUBERNETES = (1, 32)  # what KServe 0.21 needs
 _TESTED = (1, 35)

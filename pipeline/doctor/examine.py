@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from components.errors import RankliftError
-from components.kubernetes_api import KubernetesError
-from components.kubernetes_forward import PodForward
-from components.object_store_settings import ObjectStoreSettings
-from pipeline.cluster_store import Place
+from components.kubernetes.api import KubernetesError
+from components.kubernetes.forward import PodForward
+from components.object_store.settings import ObjectStoreSettings
+from pipeline.cluster.pipelines_api import PipelinesSettings
+from pipeline.cluster.store import Place
 from pipeline.doctor import access, cluster, kserve, limits, machine, pipelines, registry, store, trainer
 from pipeline.doctor.cluster import Cluster
 from pipeline.doctor.result import Result, run_checks, skipped, wrong
 from pipeline.doctor.sound import SoundApi
-from pipeline.pipelines_api import PipelinesSettings
-from pipeline.settings import PipelineSettings
+from pipeline.settings.file import PipelineSettings
 
 _CLUSTER_CHECKS = (
     *cluster.CHECKS, *access.CHECKS, *registry.CHECKS, *kserve.CHECKS, *limits.CHECKS, *pipelines.CLUSTER_CHECKS,

@@ -4,13 +4,13 @@ import json
 import re
 from typing import Any
 
-from components.deploy.inference_service import complaint_of, is_ready, revision_of, service_name
-from components.deploy.pods import find_fault
-from components.deploy.route import HTTP_ROUTES
+from components.deploy.cluster.inference_service import complaint_of, is_ready, revision_of, service_name
+from components.deploy.cluster.pods import find_fault
+from components.deploy.cluster.route import HTTP_ROUTES
 from components.deploy.smoke import NotAnsweredError, version_that_answers
-from components.kubernetes_api import Kind, KubernetesError
-from components.kubernetes_kinds import CONFIG_MAPS, DEPLOYMENTS, Manifest
-from components.manifest_fields import condition, field, items, name_of, table, text
+from components.kubernetes.api import Kind, KubernetesError
+from components.kubernetes.fields import condition, field, items, name_of, table, text
+from components.kubernetes.kinds import CONFIG_MAPS, DEPLOYMENTS, Manifest
 from pipeline.doctor.cluster import Cluster
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
 

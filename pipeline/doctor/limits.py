@@ -1,9 +1,10 @@
 """What bounds the parts: the pipeline's rights, admission policies, Pod Security, NetworkPolicies, leftovers."""
 
-from components.deploy.inference_service import canary_of, service_name
-from components.deploy.route import HTTP_ROUTES
-from components.kubernetes_api import PODS, Kind
-from components.kubernetes_kinds import (
+from components.deploy.cluster.inference_service import canary_of, service_name
+from components.deploy.cluster.route import HTTP_ROUTES
+from components.kubernetes.api import PODS, Kind
+from components.kubernetes.fields import field, name_of, names, text
+from components.kubernetes.kinds import (
     AUTOSCALERS,
     DEPLOYMENTS,
     INFERENCE_SERVICES,
@@ -14,7 +15,6 @@ from components.kubernetes_kinds import (
     SERVICE_ACCOUNTS,
     SERVICES,
 )
-from components.manifest_fields import field, name_of, names, text
 from pipeline.doctor.cluster import Cluster
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
 

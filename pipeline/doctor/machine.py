@@ -4,7 +4,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from components.processor import available_cpus, has_bf16
+from components.machine.processor import available_cpus, has_bf16
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
 
 _OLDEST = (3, 11)
@@ -42,7 +42,7 @@ def check_processor(home: Path) -> Result:
 
 def check_predictor(home: Path) -> Result:
     """Whether the predictor that was started here answers."""
-    from components.deploy.serving import current_version, running_predictor
+    from components.deploy.machine.folder import current_version, running_predictor
     from components.deploy.smoke import NotAnsweredError, ask
 
     predictor = running_predictor(home)

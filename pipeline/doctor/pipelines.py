@@ -1,9 +1,9 @@
 """Kubeflow Pipelines: its version in the cluster, and whether it answers here."""
 
+from pipeline.cluster.pipelines_api import PipelinesApi, PipelinesSettings
 from pipeline.doctor.cluster import Cluster
 from pipeline.doctor.kserve import version_of
 from pipeline.doctor.result import Check, Result, ok, skipped
-from pipeline.pipelines_api import PipelinesApi, PipelinesSettings
 
 _OLDEST = (2, 15)
 

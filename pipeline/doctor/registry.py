@@ -2,14 +2,14 @@
 
 from urllib3.exceptions import HTTPError
 
-from components.deploy.inference_service import revision_of
+from components.deploy.cluster.inference_service import revision_of
 from components.deploy.standing import standing
 from components.errors import RankliftError, StoreError
-from components.object_store import ObjectStore, ObjectStoreSettings
-from components.object_store_faults import KEY_CODES, RefusedError, sentence
-from components.registry import Registry
-from pipeline.cluster_registry import check_history
-from pipeline.cluster_store import StoreAccess
+from components.object_store.client import ObjectStore, ObjectStoreSettings
+from components.object_store.faults import KEY_CODES, RefusedError, sentence
+from components.registry.registry import Registry
+from pipeline.cluster.registry import check_history
+from pipeline.cluster.store import StoreAccess
 from pipeline.doctor.cluster import Cluster
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
 from pipeline.doctor.store import PROBE, check_conditions

@@ -6,8 +6,8 @@ InferenceService and of pods look up names and types; here those are empty in pl
 
 from typing import Any
 
-from components.kubernetes_api import KubernetesApi
-from components.kubernetes_kinds import Kind, Manifest
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.kinds import Kind, Manifest
 
 #: Lists whose entries are looked up by a field, and that field.
 _KEYED = {

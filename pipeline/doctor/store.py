@@ -1,8 +1,8 @@
 """The object store, as this machine reaches it; nothing is written into it."""
 
 from components.errors import StoreError
-from components.object_store import ObjectStore, ObjectStoreSettings
-from components.registry import Registry
+from components.object_store.client import ObjectStore, ObjectStoreSettings
+from components.registry.registry import Registry
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
 
 PROBE = "ranklift-doctor"  #: a key that never is

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from components.dataset import CORPUS
-from components.encoder import Encoder
+from components.dataset.manifest import CORPUS
+from components.model.encoder import Encoder
 
 _OTHERS = (1, 2, 3, 5, 7, 11, 15)
 

@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components.base_model import base_model_directory, open_model
-from components.dataset import TRAIN, DatasetManifest
+from components.dataset.manifest import TRAIN, DatasetManifest
+from components.model.base import base_model_directory, open_model
 
 
 class Trained(NamedTuple):

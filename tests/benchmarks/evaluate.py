@@ -18,10 +18,10 @@ from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
-from components.base_model import PACKAGED_DEFAULT, base_model_directory
+from components.dataset.evaluation_set import EvaluationSet, open_evaluation_set
 from components.evaluate.evaluate import evaluate
-from components.evaluation_set import EvaluationSet, open_evaluation_set
-from components.export.export import export_model
+from components.export.model import export_model
+from components.model.base import PACKAGED_DEFAULT, base_model_directory
 
 
 def main() -> None:

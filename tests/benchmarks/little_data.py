@@ -16,17 +16,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from components.base_model import base_model_directory
-from components.dataset import DatasetManifest
-from components.decision import Decision
+from components.dataset.manifest import DatasetManifest
 from components.evaluate.evaluate import evaluate
 from components.evaluate.progress import ProgressLog
 from components.export.stage import export_for_dataset
-from components.gate.gate import decide
+from components.gate.decide import decide
+from components.model.base import base_model_directory
 from components.prepare.options import PrepareOptions
 from components.prepare.stage import prepare
-from components.scores import ScoreFile
-from components.train.launch import train
+from components.records.decision import Decision
+from components.records.scores import ScoreFile
+from components.train.processes.launch import train
 from components.train.report import TrainOptions
 
 _T = TypeVar("_T")

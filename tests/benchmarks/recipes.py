@@ -23,11 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from components.base_model import base_model_directory
-from components.dataset import DatasetManifest
+from components.dataset.manifest import DatasetManifest
 from components.evaluate.evaluate import evaluate
 from components.export.stage import export_for_dataset
-from components.train import train
+from components.model.base import base_model_directory
+from components.train.loop import fit as train
 from components.train.report import TrainOptions
 
 sys.path.insert(0, str(Path(__file__).parent))

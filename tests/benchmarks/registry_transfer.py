@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from minio import Minio
 
-from components.digest import file_sha256
-from components.embedded_store import embedded_store
-from components.object_store import ObjectStore
+from components.machine.digest import file_sha256
+from components.object_store.client import ObjectStore
+from components.object_store.embedded import embedded_store
 
 
 def main(megabytes: int = 200, rounds: int = 5) -> None:

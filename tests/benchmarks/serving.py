@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components.processor import has_bf16
+from components.machine.processor import has_bf16
 
 sys.path.insert(0, str(Path(__file__).parent))
 

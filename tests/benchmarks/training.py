@@ -77,14 +77,14 @@ def ours(options: argparse.Namespace, scratch: Path) -> dict[str, float]:
 
 def prepared(options: argparse.Namespace, scratch: Path) -> tuple[Any, Any, float, float]:
     """ranklift's trainer, its clock, and triplets and tokens for each example."""
-    from components.base_model import base_model_directory, open_model
-    from components.dataset import DatasetManifest
-    from components.train.dev_set import DevEvaluator, dev_slice
-    from components.train.examples import read_examples, with_negatives
+    from components.dataset.manifest import DatasetManifest
+    from components.model.base import base_model_directory, open_model
+    from components.train.examples.tokens import tokenise
+    from components.train.examples.triplets import read_examples, with_negatives
+    from components.train.loop.dev_set import DevEvaluator, dev_slice
+    from components.train.loop.trainer import build_trainer
     from components.train.ranks import Ranks
     from components.train.recipes import recipe_named
-    from components.train.tokens import tokenise
-    from components.train.trainer import build_trainer
 
     recipe = recipe_named(options.recipe)._replace(batch_size=options.batch_size, mined=False, patience=0, epochs=50.0)
     manifest = DatasetManifest.of(options.dataset)
@@ -115,9 +115,9 @@ def prepared(options: argparse.Namespace, scratch: Path) -> tuple[Any, Any, floa
 def speed(options: argparse.Namespace) -> dict[str, Any]:
     import torch
 
-    from components.dataset import DatasetManifest
+    from components.dataset.manifest import DatasetManifest
+    from components.train.loop.trainer import uses_bf16
     from components.train.recipes import recipe_named
-    from components.train.trainer import uses_bf16
 
     recipe, length = recipe_named(options.recipe), DatasetManifest.of(options.dataset).max_seq_length
     bf16 = uses_bf16(options.precision)
@@ -163,7 +163,7 @@ def whole(options: argparse.Namespace) -> dict[str, Any]:
     """Whole trainings of both sides on all triplets, once each: what they took, and what NDCG@10 came of it."""
     from recipes import DEFAULT, DEFAULT_BF16, Bench, count_cpu_time
 
-    from components.train.trainer import uses_bf16
+    from components.train.loop.trainer import uses_bf16
 
     count_cpu_time()
     with tempfile.TemporaryDirectory() as scratch:
@@ -226,9 +226,9 @@ def first_step(options: argparse.Namespace) -> None:
 
 def train_until(dataset: Path, output: Path, recipe: str, steps: int) -> float:
     """Train as the command does and stop after so many steps; the monotonic time at which the first began."""
-    from components.train import progress
+    from components.train.loop import progress
+    from components.train.loop.fit import train_model
     from components.train.report import TrainOptions
-    from components.train.train import train_model
 
     begins: list[float] = []
 
@@ -263,7 +263,7 @@ def write_dataset(folder: Path, triplets: int, model: str, words: list[int]) -> 
     """A dataset version of made-up triplets with so many words of four letters in each text, every text once."""
     import duckdb
 
-    from components.dataset import DEV, MANIFEST, TRAIN, DatasetManifest
+    from components.dataset.manifest import DEV, MANIFEST, TRAIN, DatasetManifest
 
     folder.mkdir()
     starts = (0, words[0], words[0] + words[1])

@@ -23,17 +23,17 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from components.kubernetes_api import KubernetesApi
-from components.kubernetes_forward import PodForward
-from components.object_store import ObjectStore
-from components.object_store_settings import ObjectStoreSettings
-from components.registry import Registry
-from pipeline.cluster_store import way_to
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.forward import PodForward
+from components.object_store.client import ObjectStore
+from components.object_store.settings import ObjectStoreSettings
+from components.registry.registry import Registry
+from pipeline.cluster.store import way_to
 from tests.cluster.gateway import Gateway, write_certificate
 from tests.cluster.kubectl import Document, Kubectl, until
 from tests.cluster.runs import Pipelines
 from tests.cluster.versions import promote_another
-from tests.datasets import write_triplets
+from tests.factories.datasets import write_triplets
 
 PROJECT = Path(__file__).parents[2]
 SERVING, RUNS, STORE, PROXIES = "ranklift", "kubeflow", "ranklift-store", "envoy-gateway-system"

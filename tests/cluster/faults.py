@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import yaml
 
-from components.object_store import ObjectStore
+from components.object_store.client import ObjectStore
 from tests.cluster.kubectl import Document, Kubectl, until
 
 _SERVERS = ("creationTimestamp", "generation", "resourceVersion", "uid")  # fields that only the API server writes

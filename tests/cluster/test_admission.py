@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from components.deploy.inference_service import CANARY, Revision
-from components.deploy.patches import canary_at, canary_beside, changed
+from components.deploy.cluster.inference_service import CANARY, Revision
+from components.deploy.cluster.patches import canary_at, canary_beside, changed
 from tests.cluster.conftest import NAME, RUNS, SERVING, service_manifest
 from tests.cluster.kubectl import Document, Kubectl
 from tests.cluster.probes import Probe

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from components.object_store import ObjectStore
+from components.object_store.client import ObjectStore
 from tests.cluster.conftest import SERVING, ranklift
 from tests.cluster.doctor_faults import FAULTS, Fault
 from tests.cluster.faults import Site

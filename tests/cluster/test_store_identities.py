@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from minio.error import S3Error
 
-from components.object_store import ObjectStore
+from components.object_store.client import ObjectStore
 from tests.cluster.conftest import RUNS, SERVING, STORE, secret
 from tests.cluster.kubectl import Kubectl
 from tests.manifests.store_calls import ALLOWED, REFUSED, REFUSED_BY_POLICIES, Call, Keys, made_by_the_tests

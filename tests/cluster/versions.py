@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from components.export.export import export_model
+from components.export.model import export_model
+from components.model.served import EncoderConfig
 from components.promote.promote import promote
-from components.registry import Registry
-from components.served_model import EncoderConfig
-from tests.decisions import make_decision
-from tests.models import make_tiny_model
+from components.registry.registry import Registry
+from tests.factories.decisions import make_decision
+from tests.factories.models import make_tiny_model
 
 
 def promote_another(registry: Registry, folder: Path) -> str:

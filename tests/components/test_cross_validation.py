@@ -5,23 +5,23 @@ import shutil
 
 import pytest
 
-from components.dataset import TRAIN, DatasetManifest
+from components.dataset.manifest import TRAIN, DatasetManifest
 from components.errors import DataError, ModelError, RankliftError
 from components.evaluate.evaluate import evaluate
 from components.export.stage import export_for_dataset
-from components.fold_models import FoldModels
-from components.gate.gate import decide
+from components.gate.decide import decide
+from components.model.folds import FoldModels
+from components.model.served import EncoderConfig
 from components.prepare.options import PrepareOptions
 from components.prepare.stage import prepare
-from components.registry_version import inventory
-from components.scores import HEADLINE
-from components.served_model import EncoderConfig
+from components.records.scores import HEADLINE
+from components.registry.version import inventory
 from components.train.cross_validation import held_out_queries, write_fold
 from components.train.curve import write_curve
-from components.train.launch import train
+from components.train.processes.launch import train
 from components.train.report import REPORT, TrainingReport, TrainOptions
 from tests.components.prepare.conftest import table_of, write_beir
-from tests.datasets import PASSAGE_WORDS, QUERY_WORDS
+from tests.factories.datasets import PASSAGE_WORDS, QUERY_WORDS
 
 FOLDS = 5
 QUICK = TrainOptions(recipe="little", learning_rate=2e-3, epochs=2, precision="fp32")

@@ -9,13 +9,13 @@ import sys
 
 import pytest
 
-from components.decision import Decision
 from components.errors import DataError, StoppedError
-from components.scores import ScoreFile
+from components.machine.stamped_lines import StampedLines
+from components.records.decision import Decision
+from components.records.scores import ScoreFile
+from components.records.stage_times import StageTimes
 from components.stage import ERROR_PREFIX, Stage
-from components.stage_log import StampedLines
-from components.stage_times import StageTimes
-from tests.decisions import make_decision
+from tests.factories.decisions import make_decision
 
 STAMP = r"\d\d:\d\d:\d\d "
 

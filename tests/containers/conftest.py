@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 import pytest
 
-from components.embedded_store import weed_binary
-from components.object_store import ObjectStore
-from components.object_store_settings import ObjectStoreSettings
-from components.registry import Registry
-from pipeline import compose
-from pipeline.containers import ContainerRun, container_run
-from pipeline.image_build import check_image, docker
-from pipeline.images import PREDICTOR, TARGETS
-from pipeline.run import RunResult, run_locally
-from tests.datasets import write_triplets
+from components.object_store.client import ObjectStore
+from components.object_store.embedded import weed_binary
+from components.object_store.settings import ObjectStoreSettings
+from components.registry.registry import Registry
+from pipeline.containers import compose
+from pipeline.containers.build import check_image, docker
+from pipeline.containers.images import PREDICTOR, TARGETS
+from pipeline.containers.runner import ContainerRun, container_run
+from pipeline.local.run import RunResult, run_locally
+from tests.factories.datasets import write_triplets
 
 PROJECT = "ranklift-test"
 TEST_IMAGES = ("store", "storage-initializer")

@@ -5,18 +5,18 @@ import subprocess
 
 import pytest
 
-from pipeline.image_build import check_image, docker
-from pipeline.images import PREDICTOR, TARGETS
+from pipeline.containers.build import check_image, docker
+from pipeline.containers.images import PREDICTOR, TARGETS
 
 #: What each stage imports when it runs; the component itself is not among it, since KFP ships its source.
 MODULES = {
-    "prepare": "components.prepare.stage components.prepare.near_duplicates sentence_transformers sympy",
-    "train": "components.train.node components.train.train_job_run components.train.curve kubernetes",
+    "prepare": "components.prepare.stage components.prepare.filters.near_duplicates sentence_transformers sympy",
+    "train": "components.train.nodes.node components.train.nodes.run components.train.curve kubernetes",
     "export": "components.export.stage components.champion.champion openvino nncf sentence_transformers",
     "evaluate": "components.evaluate.evaluate openvino pytrec_eval bm25s Stemmer",
-    "gate": "components.gate.gate components.gate.report components.hold.hold matplotlib duckdb",
-    "promote": "components.promote.promote components.registry",
-    "deploy": "components.deploy.local components.encoder openvino kubernetes",
+    "gate": "components.gate.decide components.gate.report components.hold.hold matplotlib duckdb",
+    "promote": "components.promote.promote components.registry.registry",
+    "deploy": "components.deploy.machine.deploy components.model.encoder openvino kubernetes",
     PREDICTOR: "predictor.settings openvino tokenizers kserve",
 }
 WITHOUT_TORCH = ("evaluate", "gate", "promote", "deploy", PREDICTOR)

@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from components.deploy.serving import current_version
+from components.deploy.machine.folder import current_version
 from components.errors import RankliftError
-from pipeline import compose
-from pipeline.ask import ask_champion, example_request
-from pipeline.image_build import docker
-from pipeline.predictor_container import predictor_container, serve_in_container
-from pipeline.predictor_process import post_json
-from pipeline.run import run_locally
+from pipeline.containers import compose
+from pipeline.containers.build import docker
+from pipeline.containers.predictor import predictor_container, serve_in_container
+from pipeline.local.ask import ask_champion, example_request
+from pipeline.local.predictor import post_json
+from pipeline.local.run import run_locally
 
 STAGES = "source prepare train export evaluate champion evaluate-2 gate promote deploy".split()
 

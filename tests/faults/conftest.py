@@ -2,8 +2,8 @@ import multiprocessing
 
 import pytest
 
-from components.object_store import ObjectStore
-from components.registry import Registry
+from components.object_store.client import ObjectStore
+from components.registry.registry import Registry
 from tests.faults.proxy import Proxy
 
 

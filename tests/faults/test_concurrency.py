@@ -2,12 +2,12 @@
 
 import json
 
+from components.model.served import EncoderConfig
 from components.promote.promote import promote
-from components.registry_verify import verify
-from components.served_model import EncoderConfig
-from tests.decisions import make_decision
+from components.registry.verify import verify
+from tests.factories.decisions import make_decision
+from tests.factories.model_versions import make_dataset, make_model
 from tests.faults.victims import plain, promote_in_process, publish_dataset_in_process, rollback_in_process
-from tests.model_versions import make_dataset, make_model
 
 PROCESSES = 16
 

@@ -11,19 +11,19 @@ from datetime import timedelta
 
 import pytest
 
-from components.deploy.local import deploy_local
-from components.deploy.serving import current_link, current_version
+from components.deploy.machine.deploy import deploy_local
+from components.deploy.machine.folder import current_link, current_version
+from components.model.served import EncoderConfig
 from components.promote.promote import promote
-from components.registry import Lineage
-from components.registry_directory import check_directory
-from components.registry_prune import prune
-from components.registry_verify import verify
-from components.served_model import EncoderConfig
-from tests.decisions import make_decision
+from components.registry.directory import check_directory
+from components.registry.prune import prune
+from components.registry.registry import Lineage
+from components.registry.verify import verify
+from tests.factories.decisions import make_decision
+from tests.factories.model_versions import make_dataset, make_model
 from tests.faults.proxy import Fault
 from tests.faults.victims import deploy_in_process, plain, promote_in_process, publish_dataset_in_process
 from tests.kserve.running import wait_for
-from tests.model_versions import make_dataset, make_model
 
 
 def decision_for(model, against="b" * 64):

@@ -11,15 +11,15 @@ import time
 import pytest
 
 from components.errors import StoreError
-from components.object_store import ObjectStore
+from components.model.served import EncoderConfig
+from components.object_store.client import ObjectStore
 from components.promote.promote import promote
-from components.registry import Registry
-from components.registry_verify import verify
-from components.served_model import EncoderConfig
-from tests.decisions import make_decision
+from components.registry.registry import Registry
+from components.registry.verify import verify
+from tests.factories.decisions import make_decision
+from tests.factories.model_versions import make_model
 from tests.faults.proxy import Fault
 from tests.faults.victims import download_with_little_room, plain
-from tests.model_versions import make_model
 
 SLOW_DOWN = Fault(status=503, code="SlowDown")
 
@@ -200,8 +200,8 @@ def test_what_cannot_get_better_is_tried_once(through_proxy, proxy):
 
 
 def test_a_broken_download_is_carried_on_and_not_begun_again(registry, through_proxy, proxy, tmp_path, monkeypatch):
-    monkeypatch.setattr("components.object_store_transfer.PART", 5 << 20)
-    monkeypatch.setattr("components.object_store_transfer.parts_of.__defaults__", (5 << 20,))
+    monkeypatch.setattr("components.object_store.transfer.PART", 5 << 20)
+    monkeypatch.setattr("components.object_store.transfer.parts_of.__defaults__", (5 << 20,))
     content = hashlib.sha256(b"seed").digest() * (11 << 15)
     digest = hashlib.sha256(content).hexdigest()
     (tmp_path / "large").write_bytes(content)
@@ -225,8 +225,8 @@ def test_a_broken_download_is_carried_on_and_not_begun_again(registry, through_p
 
 
 def test_a_broken_upload_is_carried_on_and_not_begun_again(registry, through_proxy, proxy, tmp_path, monkeypatch):
-    monkeypatch.setattr("components.object_store_transfer.PART", 5 << 20)
-    monkeypatch.setattr("components.object_store_transfer.parts_of.__defaults__", (5 << 20,))
+    monkeypatch.setattr("components.object_store.transfer.PART", 5 << 20)
+    monkeypatch.setattr("components.object_store.transfer.parts_of.__defaults__", (5 << 20,))
     content = hashlib.sha256(b"seed").digest() * (11 << 15)
     digest = hashlib.sha256(content).hexdigest()
     (tmp_path / "large").write_bytes(content)

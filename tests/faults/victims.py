@@ -5,12 +5,12 @@ import resource
 from pathlib import Path
 from typing import Any
 
-from components.decision import Decision
-from components.deploy.local import deploy_local
+from components.deploy.machine.deploy import deploy_local
 from components.errors import RankliftError, StoreError
-from components.object_store import ObjectStore, ObjectStoreSettings
+from components.object_store.client import ObjectStore, ObjectStoreSettings
 from components.promote.promote import promote
-from components.registry import Registry
+from components.records.decision import Decision
+from components.registry.registry import Registry
 
 
 def plain(settings: ObjectStoreSettings) -> dict[str, Any]:

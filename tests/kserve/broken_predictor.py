@@ -10,8 +10,8 @@ use_lean_kserve()
 from fastapi import Request  # noqa: E402 - kserve must be imported lean first, as in the predictor itself
 from fastapi.responses import StreamingResponse  # noqa: E402
 
-from components.encoder import Encoder  # noqa: E402
-from predictor.http_server import app  # noqa: E402
+from components.model.encoder import Encoder  # noqa: E402
+from predictor.http.server import app  # noqa: E402
 from predictor.server import main  # noqa: E402
 from tests.kserve.panics import PANIC  # noqa: E402
 

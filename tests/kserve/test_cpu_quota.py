@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from components.processor import available_cpus, limit_threads
+from components.machine.processor import available_cpus, limit_threads
 
 ALL = len(os.sched_getaffinity(0))
 
@@ -45,13 +45,13 @@ def test_the_quota_bounds_the_threads(tmp_path, files, cpus):
     ids=["no request", "a fifth", "a half", "two", "more than there are"],
 )
 def test_available_cpus_without_a_limit_are_four_of_the_request(tmp_path, monkeypatch, request_, cpus):
-    monkeypatch.setattr("components.processor._affinity", lambda: 64)
+    monkeypatch.setattr("components.machine.processor._affinity", lambda: 64)
     monkeypatch.setenv("RANKLIFT_CPU_REQUEST", request_)
     assert available_cpus(tmp_path) == cpus
 
 
 def test_limit_threads_tells_libraries_what_they_cannot_know_and_keeps_what_is_set(monkeypatch):
-    monkeypatch.setattr("components.processor._affinity", lambda: 64)
+    monkeypatch.setattr("components.machine.processor._affinity", lambda: 64)
     monkeypatch.setenv("RANKLIFT_CPU_REQUEST", "0.5")
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.setenv("RAYON_NUM_THREADS", "")

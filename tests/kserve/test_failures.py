@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from tests.kserve.conftest import TEXTS
+from tests.kserve.http.test_http import read_answer
 from tests.kserve.panics import PANIC
 from tests.kserve.running import running, wait_for
-from tests.kserve.test_http import read_answer
 
 MARKER = "tangerine-zeppelin"
 BODY = json.dumps({"text": MARKER}).encode()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from components.served_model import EncoderConfig
+from components.model.served import EncoderConfig
 from tests.kserve.conftest import TEXTS
 from tests.kserve.running import RunningPredictor, command, running
 

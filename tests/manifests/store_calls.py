@@ -12,10 +12,10 @@ from typing import NamedTuple
 from minio import Minio
 from pydantic import SecretStr
 
-from components.digest import file_sha256
-from components.object_store import ObjectStore
-from components.object_store_settings import ObjectStoreSettings
-from components.object_store_transfer import PART, unfinished_uploads
+from components.machine.digest import file_sha256
+from components.object_store.client import ObjectStore
+from components.object_store.settings import ObjectStoreSettings
+from components.object_store.transfer import PART, unfinished_uploads
 
 MULTIPART = 5 << 20  # the smallest part that S3 knows
 

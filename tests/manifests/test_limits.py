@@ -8,8 +8,8 @@ import yaml
 from kubernetes.utils.quantity import parse_quantity
 
 from pipeline.compile import compile_pipeline
-from pipeline.settings import STAGES, PipelineSettings, seconds
-from pipeline.task_settings import STAGE_LABEL
+from pipeline.settings.file import STAGES, PipelineSettings, seconds
+from pipeline.settings.tasks import STAGE_LABEL
 from predictor.settings import PredictorSettings
 from tests.manifests.rendering import KUBERNETES, PROJECT, find, validate
 

@@ -12,7 +12,7 @@ import pytest
 from minio import Minio
 from minio.error import S3Error
 
-from components.embedded_store import weed_binary
+from components.object_store.embedded import weed_binary
 from tests.manifests.rendering import MANIFESTS
 from tests.manifests.store_calls import ALLOWED, REFUSED, Keys, made_by_the_tests
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 
-from pipeline.settings import PipelineSettings, cpus
+from pipeline.settings.file import PipelineSettings, cpus
 from tests.manifests.policies import containers
 from tests.manifests.rendering import PROJECT, Document
 

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from tests.doctor_cluster import healthy_cluster
-from tests.kubernetes_api import serving
+from tests.standins.doctor_cluster import healthy_cluster
+from tests.standins.kubernetes_api import serving
 
 MACHINE = (
     "RANKLIFT_S3_ENDPOINT", "RANKLIFT_KFP_ENDPOINT", "KF_PIPELINES_ENDPOINT", "KUBERNETES_SERVICE_HOST",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from components.scores import ScoreFile
+from components.records.scores import ScoreFile
 from pipeline.cli import app
 from tests.components.prepare.conftest import write_beir
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from components.system_faults import system_sentence
+from components.machine.system_faults import system_sentence
 from tests.components.prepare.conftest import rows_of, write_rows
 
 PREPARE = (sys.executable, "-m", "pipeline.cli", "prepare")

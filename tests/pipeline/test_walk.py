@@ -2,11 +2,11 @@
 
 import pytest
 
-from components.object_store import ObjectStore
-from components.registry import Registry
-from pipeline.ask import ask_champion
-from pipeline.run import run_locally
-from tests.datasets import write_triplets
+from components.object_store.client import ObjectStore
+from components.registry.registry import Registry
+from pipeline.local.ask import ask_champion
+from pipeline.local.run import run_locally
+from tests.factories.datasets import write_triplets
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

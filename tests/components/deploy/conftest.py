@@ -4,16 +4,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.deploy.cluster import deploy_on_cluster
-from components.deploy.inference_service import container_of
-from components.deploy.rollout import Rollout
-from components.kubernetes_api import KubernetesApi
-from components.registry import Lineage, open_registry
-from components.served_model import EncoderConfig
-from components.settings import ServingSettings
-from tests.kserve_controller import KServe
-from tests.kubernetes_api import Cluster, serving
-from tests.model_versions import make_model
+from components.deploy.cluster.deploy import deploy_on_cluster
+from components.deploy.cluster.inference_service import container_of
+from components.deploy.cluster.rollout import Rollout
+from components.kubernetes.api import KubernetesApi
+from components.machine.settings import ServingSettings
+from components.model.served import EncoderConfig
+from components.registry.registry import Lineage, open_registry
+from tests.factories.model_versions import make_model
+from tests.standins.kserve_controller import KServe
+from tests.standins.kubernetes_api import Cluster, serving
 
 MANIFEST = Path(__file__).parents[3] / "kserve" / "inference-service.yaml"
 VERSIONS = ("V0", "V1", "V2")

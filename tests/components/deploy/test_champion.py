@@ -7,19 +7,19 @@ from typer.testing import CliRunner
 
 from components.champion.champion import champion_model
 from components.deploy.champion import deploy_again, deploy_champion
-from components.deploy.cluster import deploy_on_cluster
-from components.deploy.inference_service import revision_of
-from components.deploy.local import deploy_local
+from components.deploy.cluster.deploy import deploy_on_cluster
+from components.deploy.cluster.inference_service import revision_of
+from components.deploy.machine.deploy import deploy_local
+from components.deploy.machine.folder import current_version
 from components.deploy.rollback import rollback
-from components.deploy.serving import current_version
 from components.deploy.standing import standing, standing_of_versions
 from components.errors import RankliftError, StoreError
-from components.registry import Lineage
-from components.registry_prune import prune
-from components.settings import ServingSettings
+from components.machine.settings import ServingSettings
+from components.registry.prune import prune
+from components.registry.registry import Lineage
 from pipeline.cli import app
 from tests.components.deploy.conftest import service_of, serving_settings
-from tests.model_versions import make_model
+from tests.factories.model_versions import make_model
 
 MACHINE = ServingSettings(serving="machine")
 

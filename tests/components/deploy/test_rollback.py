@@ -2,9 +2,9 @@
 
 import pytest
 
-from components.deploy.local import deploy_local
+from components.deploy.machine.deploy import deploy_local
+from components.deploy.machine.folder import current_version
 from components.deploy.rollback import rollback
-from components.deploy.serving import current_version
 from components.errors import RankliftError, StoreError
 
 

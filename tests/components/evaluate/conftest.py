@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from components.evaluation_set import EvaluationSet, open_evaluation_set
-from tests.evaluation_sets import write_beir_folder
+from components.dataset.evaluation_set import EvaluationSet, open_evaluation_set
+from tests.factories.evaluation_sets import write_beir_folder
 
 
 @pytest.fixture(scope="session")

@@ -9,14 +9,14 @@ import ir_measures
 import numpy as np
 import pytest
 
-from components.digest import file_sha256
+from components.dataset.evaluation_set import open_evaluation_set
 from components.errors import DataError, ModelError
 from components.evaluate.evaluate import evaluate
-from components.evaluation_set import open_evaluation_set
-from components.export.export import choose_precision
-from components.scores import ScoreFile
-from components.served_model import ENCODER_CONFIG, GRAPH, WEIGHTS, EncoderConfig
-from tests.evaluation_sets import CORPUS, QRELS, QUERIES, write_beir_folder, write_dataset_version
+from components.export.model import choose_precision
+from components.machine.digest import file_sha256
+from components.model.served import ENCODER_CONFIG, GRAPH, WEIGHTS, EncoderConfig
+from components.records.scores import ScoreFile
+from tests.factories.evaluation_sets import CORPUS, QRELS, QUERIES, write_beir_folder, write_dataset_version
 
 WORDS = "sort find path array matrix graph node edge value string number file train test query mean sum index row"
 

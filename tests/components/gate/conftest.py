@@ -5,7 +5,7 @@ from statistics import fmean
 
 import pytest
 
-from components.scores import ScoreFile
+from components.records.scores import ScoreFile
 
 MakeScores = Callable[..., ScoreFile]
 

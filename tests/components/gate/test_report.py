@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.dataset.evaluation_set import open_evaluation_set
 from components.errors import DataError
-from components.evaluation_set import open_evaluation_set
-from components.gate.gate import decide
+from components.gate.decide import decide
 from components.gate.report import write_report
-from tests.evaluation_sets import write_beir_folder
+from tests.factories.evaluation_sets import write_beir_folder
 
 CORPUS = {"p1": "sort an array <quickly> & well", "p2": "find a path in a graph", "p3": "plot a tree " * 60}
 QUERIES = {"q0": "<b>sorting</b> arrays", "q1": "path search", "q2": "draw a tree"}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from components.gate.gate import decide
+from components.gate.decide import decide
 from components.gate.options import GateOptions
 from components.gate.statistics import (
     bootstrap_interval,

@@ -10,13 +10,13 @@ from pathlib import Path
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from components.dataset.evaluation_set import open_evaluation_set
+from components.dataset.qrels import read_qrels
+from components.dataset.text_file import numbered_lines
 from components.errors import DataError
-from components.evaluation_set import open_evaluation_set
 from components.prepare.database import scratch_database
 from components.prepare.options import PrepareOptions
-from components.prepare.raw_data import load, local_data
-from components.qrels import read_qrels
-from components.text_file import numbered_lines
+from components.prepare.raw.data import load, local_data
 
 COLUMNS = ("query_id", "query", "positive", "negative")
 #: Everything that UTF-8 can say, and more often what readers stumble over.

@@ -3,9 +3,9 @@ import random
 
 import pytest
 
-from components.dataset import CORPUS, DATA_FILES, DEV, DEV_CORPUS, PROFILE, QUERIES, TRAIN, DatasetManifest
+from components.dataset.evaluation_set import open_evaluation_set
+from components.dataset.manifest import CORPUS, DATA_FILES, DEV, DEV_CORPUS, PROFILE, QUERIES, TRAIN, DatasetManifest
 from components.errors import DataError, ModelError
-from components.evaluation_set import open_evaluation_set
 from components.prepare.stage import prepare
 from tests.components.prepare.conftest import COLUMNS, rows_of, table_of, write_rows
 

@@ -5,10 +5,10 @@ import pytest
 from components.champion.fetch import fetch_champion
 from components.errors import RankliftError, StoreError
 from components.hold.hold import hold
+from components.model.served import EncoderConfig
 from components.promote.promote import lineage_of, promote
-from components.served_model import EncoderConfig
-from tests.decisions import make_decision
-from tests.model_versions import make_dataset, make_model
+from tests.factories.decisions import make_decision
+from tests.factories.model_versions import make_dataset, make_model
 
 
 @pytest.fixture

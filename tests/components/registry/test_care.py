@@ -7,17 +7,17 @@ import pytest
 from huggingface_hub import ModelCard
 
 from components.errors import StoreError
-from components.object_store import ObjectStore
+from components.model.served import EncoderConfig
+from components.object_store.client import ObjectStore
 from components.promote.promote import promote
-from components.registry import Lineage, Registry
-from components.registry_diff import diff_models
-from components.registry_prune import prune
-from components.registry_push import push_model
-from components.registry_verify import verify
-from components.served_model import EncoderConfig
-from tests.decisions import make_decision
+from components.registry.diff import diff_models
+from components.registry.hub import push_model
+from components.registry.prune import prune
+from components.registry.registry import Lineage, Registry
+from components.registry.verify import verify
+from tests.factories.decisions import make_decision
+from tests.factories.model_versions import make_dataset, make_model
 from tests.faults.proxy import Fault, Proxy
-from tests.model_versions import make_dataset, make_model
 
 
 def make_champions(registry, tmp_path, count):

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.digest import tree_sha256
 from components.errors import DataError, RankliftError, StoreError
-from components.registry import Lineage
-from components.registry_version import FileEntry, VersionManifest, check_names
-from tests.model_versions import make_model
+from components.machine.digest import tree_sha256
+from components.registry.registry import Lineage
+from components.registry.version import FileEntry, VersionManifest, check_names
+from tests.factories.model_versions import make_model
 
 PAYLOAD = b"payload"
 ENTRY = {"sha256": hashlib.sha256(PAYLOAD).hexdigest(), "size": len(PAYLOAD)}

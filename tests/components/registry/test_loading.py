@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from components.encoder import Encoder
-from components.registry import Lineage
+from components.model.encoder import Encoder
+from components.registry.registry import Lineage
 
 TEXTS = ["sort the array", "find a path in the graph", "how to order a list"]
 

@@ -6,10 +6,10 @@ import json
 import pytest
 
 from components.errors import RankliftError, StoreError
-from components.registry import Lineage
-from components.registry_directory import check_directory
-from tests.decisions import make_decision
-from tests.model_versions import make_dataset, make_model
+from components.registry.directory import check_directory
+from components.registry.registry import Lineage
+from tests.factories.decisions import make_decision
+from tests.factories.model_versions import make_dataset, make_model
 
 
 @pytest.fixture

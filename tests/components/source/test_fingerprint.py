@@ -5,7 +5,7 @@ import os
 import pytest
 
 from components.errors import DataError
-from components.object_store import ObjectStore
+from components.object_store.client import ObjectStore
 from components.source.fingerprint import fingerprint
 
 

@@ -2,10 +2,10 @@ import pytest
 
 from components.prepare.options import PrepareOptions
 from components.prepare.stage import prepare
+from components.train.loop.fit import train_model
 from components.train.report import TrainOptions
-from components.train.train import train_model
-from tests.datasets import write_triplets
-from tests.kubernetes_api import Cluster, serving
+from tests.factories.datasets import write_triplets
+from tests.standins.kubernetes_api import Cluster, serving
 
 QUICK = TrainOptions(epochs=4, batch_size=16, learning_rate=2e-3, precision="fp32")
 

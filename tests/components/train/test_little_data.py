@@ -6,11 +6,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.dataset import TRAIN
+from components.dataset.manifest import TRAIN
 from components.train.little_data import LITTLE, count_examples, fitted
+from components.train.loop.fit import train_model
 from components.train.recipes import MINED, RECIPES, SEED, STRONG
 from components.train.report import DEV_NDCG, TrainOptions
-from components.train.train import train_model
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)

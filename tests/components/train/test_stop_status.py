@@ -9,7 +9,7 @@ import sys
 import pytest
 import yaml
 
-from components.train.progress import ProgressLines
+from components.train.loop.progress import ProgressLines
 from pipeline import cli
 from pipeline.compile import compile_pipeline
 
@@ -20,7 +20,7 @@ import os
 import runpy
 import signal
 
-from components.train.progress import ProgressLines
+from components.train.loop.progress import ProgressLines
 
 def stop_at_step_ten(self, args, state, control, **kwargs):
     if state.global_step == 10:

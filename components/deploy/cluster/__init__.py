@@ -1,0 +1,1 @@
+"""Deploy on a cluster: one InferenceService, from one version to the next."""

@@ -1,0 +1,1 @@
+"""Deploy on one machine: the folder that its predictor serves."""

@@ -1,0 +1,72 @@
+"""Which database a URI names."""
+
+import os
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
+
+from components.index.sinks.sink import DEFAULT_NAME, Sink, SinkError
+
+MILVUS_TOKEN = "RANKLIFT_MILVUS_TOKEN"  # noqa: S105 - the name of a variable
+
+_EXAMPLES = "postgresql://user@host/database or milvus+http://host:19530"
+_OURS = ("name", "ef_search")
+
+
+def open_sink(uri: str) -> Sink:
+    """Connect to the database that a URI names.
+
+    ``postgresql://user@host/database`` and ``milvus+http://host:19530/database``, each with ``?name=`` for the view or
+    alias that readers search under and ``&ef_search=`` for how thorough they search. Passwords come from PGPASSWORD or
+    ``~/.pgpass``, a token for Milvus from RANKLIFT_MILVUS_TOKEN.
+
+    Raises:
+        SinkError: when it is none of these, the client library is not installed, or the database does not answer.
+    """
+    parts = _split(uri)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    name, ef_search = options.get("name", DEFAULT_NAME), _whole_number(options.get("ef_search"))
+    try:
+        if parts.scheme in {"postgresql", "postgres"}:
+            return _pgvector(parts, options, name, ef_search)
+        return _milvus(parts, name, ef_search)
+    except ImportError as error:
+        raise SinkError(
+            f"The client library {error.name} is not installed; `pip install 'ranklift[sinks]'` installs it."
+        ) from error
+
+
+def _split(uri: str) -> SplitResult:
+    try:
+        parts = urlsplit(uri)
+        known = parts.scheme in {"postgresql", "postgres", "milvus+http", "milvus+https"}
+        whole = known and (parts.port is None or parts.port > 0)
+    except ValueError:
+        whole = False
+    if not whole:
+        scheme = uri.partition(":")[0][:40]  # what follows may have a password in it
+        raise SinkError(f"The sink's URI ({scheme}:…) names no database that ranklift fills; write {_EXAMPLES}.")
+    return parts
+
+
+def _whole_number(value: str | None) -> int | None:
+    if value is None:
+        return None
+    if not value.isdecimal() or not 1 <= int(value) <= 1000:
+        raise SinkError(f"ef_search={value!r} in the sink's URI must be a whole number from 1 to 1000, such as 100.")
+    return int(value)
+
+
+def _pgvector(parts: SplitResult, options: dict[str, str], name: str, ef_search: int | None) -> Sink:
+    from components.index.sinks.pgvector import PgvectorSink
+
+    theirs = urlencode({key: value for key, value in options.items() if key not in _OURS}, quote_via=quote)
+    return PgvectorSink(parts._replace(query=theirs).geturl(), name, ef_search=ef_search)
+
+
+def _milvus(parts: SplitResult, name: str, ef_search: int | None) -> Sink:
+    from components.index.sinks.milvus import MilvusSink
+
+    if not parts.hostname:
+        raise SinkError(f"The sink's URI names no host; write {_EXAMPLES}.")
+    address = f"{parts.scheme.removeprefix('milvus+')}://{parts.netloc.rpartition('@')[2]}"
+    token = os.environ.get(MILVUS_TOKEN, "") or parts.netloc.rpartition("@")[0]
+    return MilvusSink(address, name, token=token, database=parts.path.strip("/"), ef_search=ef_search)

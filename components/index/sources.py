@@ -1,0 +1,25 @@
+"""From the URI of a corpus to its passages."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.errors import DataError
+from components.index.passages import DATASET, Passage, corpus_files, passages_of
+from components.prepare.raw.sources import local_copy
+
+
+def corpus_passages(uri: str, dataset: Path | None, scratch: Path) -> Iterator[Passage]:
+    """The passages at a URI, whose files are brought below `scratch` where they lie elsewhere.
+
+    Raises:
+        DataError: when there is no such corpus, or it cannot be used; names file and row.
+        StoreError: when an object store refused or could not be reached.
+    """
+    if uri == DATASET:
+        if dataset is None:
+            raise DataError("The corpus is that of the dataset, and no dataset is named.")
+        files = corpus_files(dataset, str(dataset))
+    else:
+        files = corpus_files(local_copy(uri, scratch / "corpus", repr(DATASET)), uri)
+    for file in files:
+        yield from passages_of(file)

@@ -1,0 +1,226 @@
+"""Index: embed a corpus with a model, build what searches it, and prove that it finds what it should."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from components.errors import DataError
+from components.evaluate.progress import ProgressLog
+from components.index.corpus import SortedCorpus, sort_corpus
+from components.index.embed import Embedded, ShardMaker, Sources
+from components.index.graph import build_graph
+from components.index.keeper import Keeper
+from components.index.options import IndexOptions
+from components.index.passages import DATASET
+from components.index.reader import Index, open_index
+from components.index.shard import Hashes, Shard
+from components.index.sources import corpus_passages
+from components.index.verification import Judgement, MissedBoundError, judgement, verify_index
+from components.index.version import (
+    INDEX,
+    Build,
+    Graph,
+    IndexedCorpus,
+    IndexedModel,
+    IndexManifest,
+    Storage,
+    graph_name,
+    shard_name,
+)
+from components.machine.digest import file_sha256, records_sha256
+from components.machine.processor import available_cpus
+from components.machine.system_faults import system_sentence
+from components.model.encoder import Encoder
+from components.registry.version import code_version
+
+_SEARCHES = (64, 128, 256)  # candidates that a search keeps: as few as pass the verification
+
+
+class Given(NamedTuple):
+    """What an index is made of."""
+
+    model: Path  #: an exported model
+    corpus: str  #: a URI, or `DATASET`
+    dataset: Path | None = None  #: whose queries verify the index, and whose corpus `DATASET` is
+    split: str = "test"  #: which qrels, where the dataset is a BEIR folder
+    model_version: str = ""  #: such as "V3"
+    judged_ndcg: float | None = None  #: NDCG@10 of the model on the dataset by exact search, as the gate saw it
+
+
+class Opened(NamedTuple):
+    """Everything that is checked before the first slow step."""
+
+    given: Given
+    encoder: Encoder
+    asked: Judgement | None
+    options: IndexOptions
+
+    @classmethod
+    def of(cls, given: Given, options: IndexOptions) -> "Opened":
+        """Open the model and the queries.
+
+        Raises:
+            RankliftError: when one of them cannot be used.
+        """
+        if given.corpus == DATASET and given.dataset is None:
+            raise DataError("The corpus is that of the dataset, and no dataset is named; give --data DATASET.")
+        encoder = Encoder.open(given.model)
+        judged = given.judged_ndcg if given.corpus == DATASET else None
+        asked = judgement(encoder, given.dataset, options, judged, given.split) if given.dataset else None
+        return cls(given, encoder, asked, options)
+
+
+def tell(line: str) -> None:
+    """Tell one line of progress."""
+    print(f"index: {line}", file=sys.stderr, flush=True)
+
+
+def read_corpus(opened: Opened, scratch: Path, former: Index | None = None) -> SortedCorpus:
+    """The corpus in the order of an index, with what the former index holds of it."""
+    with _full_disk():
+        passages = corpus_passages(opened.given.corpus, opened.given.dataset, scratch)
+        corpus = sort_corpus(passages, scratch, _hashes(former))
+    left_out = ", ".join(f"{count:,} {reason} rows left out" for reason, count in corpus.dropped.items())
+    tell(f"{corpus.count:,} passages{f', {left_out}' if left_out else ''}")
+    return corpus
+
+
+def plan_of(opened: Opened, corpus: SortedCorpus) -> str:
+    """The digest of everything that determines an index: the same plan goes on with what an earlier one left."""
+    options = opened.options.model_dump_json(exclude={"min_recall", "max_ndcg_drop", "queries"})
+    return records_sha256([opened.encoder.digest, corpus.digest, options])
+
+
+def make_index(
+    opened: Opened, corpus: SortedCorpus, folder: Path, keeper: Keeper, former: Index | None = None
+) -> IndexManifest:
+    """Make an index in a folder, verify it, and write its manifest last.
+
+    Args:
+        opened: model, queries and options.
+        corpus: in order.
+        folder: of the index.
+        keeper: keeps each file as soon as it is finished.
+        former: an index of the same model, to copy from.
+
+    Raises:
+        MissedBoundError: when it finds less than the options demand; the folder then has no manifest.
+        RankliftError: when something cannot be used, written or kept.
+    """
+    started = time.perf_counter()
+    with _full_disk():
+        sources = Sources(opened.encoder, corpus, former)
+        made = ShardMaker(sources, folder, opened.options, keeper, ProgressLog(tell)).make()
+        _tell_of(made, time.perf_counter() - started)
+        build = Build(
+            embedded=made.embedded,
+            copied=made.copied,
+            former=former.manifest.corpus.digest[:12] if former is not None else "",
+            seconds=round(time.perf_counter() - started, 3),
+            code_version=code_version() or "",
+        )
+        manifest = _verified(_manifest(opened, corpus, made, build), opened, folder)
+        for name in manifest.files:
+            if not name.startswith("shards/"):
+                keeper.keep(name, folder / name)
+        keeper.keep(INDEX, folder / INDEX)
+    return IndexManifest.of(folder)
+
+
+def _manifest(opened: Opened, corpus: SortedCorpus, made: Embedded, build: Build) -> IndexManifest:
+    given, config, options = opened.given, opened.encoder.config, opened.options
+    return IndexManifest(
+        model=IndexedModel(version=given.model_version, digest=opened.encoder.digest),
+        corpus=IndexedCorpus(source=given.corpus, digest=corpus.digest, passages=corpus.count, dropped=corpus.dropped),
+        similarity=config.similarity,
+        dimension=config.dimension,
+        storage=options.storage,
+        has_texts=options.texts > 0,
+        shard_size=options.shard_size,
+        shards=made.shards,
+        build=build,
+    )
+
+
+def _verified(manifest: IndexManifest, opened: Opened, folder: Path) -> IndexManifest:
+    """Write the first manifest that passes: the smallest storage of the graphs, and the least effort of a search."""
+    if manifest.count <= opened.options.exact_up_to:
+        return _tried(manifest, opened, folder)
+    kinds: tuple[Storage, ...] = ("int8", "float16") if manifest.similarity == "cosine" else ("float16", "float32")
+    missed = []
+    for storage in kinds:
+        graphs = _built(manifest, opened.options, storage, folder)
+        for expansion in _SEARCHES:
+            searched = graphs.model_copy(update={"expansion_search": expansion})
+            try:
+                return _tried(manifest.model_copy(update={"graph": searched}), opened, folder)
+            except MissedBoundError as error:
+                missed.append(error)
+                tell(f"with {storage} graphs and {expansion} candidates {error}")
+    raise missed[-1]
+
+
+def _tried(manifest: IndexManifest, opened: Opened, folder: Path) -> IndexManifest:
+    manifest.write(folder / INDEX)
+    if opened.asked is None:
+        return manifest
+    try:
+        found = verify_index(open_index(folder, opened.encoder.digest), opened.asked, opened.options)
+    except MissedBoundError:
+        (folder / INDEX).unlink()
+        raise
+    ndcg = f", NDCG@10 {found.ndcg_index:.4f} (exact {found.ndcg_exact:.4f})" if found.ndcg_index is not None else ""
+    tell(f"recall@10 {found.recall:.4f} on {found.queries:,} queries{ndcg}")
+    manifest = manifest.model_copy(update={"verification": found})
+    manifest.write(folder / INDEX)
+    return manifest
+
+
+def _built(manifest: IndexManifest, options: IndexOptions, storage: Storage, folder: Path) -> Graph:
+    """The graphs of all shards, in files, one after the other."""
+    settings = Graph(
+        storage=storage,
+        shards=options.graph_shards,
+        connectivity=options.connectivity,
+        expansion_add=options.expansion_add,
+        expansion_search=_SEARCHES[0],
+        sha256=[],
+    )
+    digests = []
+    started = time.perf_counter()
+    for number, first in enumerate(range(0, len(manifest.shards), options.graph_shards)):
+        last = min(first + options.graph_shards, len(manifest.shards))
+        shards = [Shard(folder / shard_name(place)) for place in range(first, last)]
+        path = folder / graph_name(number)
+        path.parent.mkdir(exist_ok=True)
+        build_graph(shards, manifest.similarity, settings, available_cpus()).save(str(path))
+        digests.append(file_sha256(path))
+    tell(f"{len(digests)} {storage} graphs built in {time.perf_counter() - started:.0f} s")
+    return settings.model_copy(update={"sha256": digests})
+
+
+def _tell_of(made: Embedded, seconds: float) -> None:
+    parts = {"embedded": made.embedded, "copied from the former index": made.copied, "there already": made.found}
+    told = ", ".join(f"{count:,} {what}" for what, count in parts.items() if count)
+    rate = f", {made.embedded / seconds:,.0f} passages/s" if made.embedded else ""
+    tell(f"{told} in {seconds:.1f} s{rate}")
+
+
+def _hashes(former: Index | None) -> Iterator[Hashes]:
+    for shard in former.shards if former is not None else ():
+        yield shard.hashes
+
+
+@contextmanager
+def _full_disk() -> Iterator[None]:
+    """Tell in a sentence what the machine refuses."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        sentence = system_sentence(error)
+        if sentence is None:
+            raise
+        raise DataError(sentence) from error

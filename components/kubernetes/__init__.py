@@ -1,0 +1,1 @@
+"""The API of a Kubernetes cluster: calls, accounts, port forwarding, kinds and fields."""

@@ -1,0 +1,1 @@
+"""This machine: settings, processor, scratch folders, caches, signals and digests."""

@@ -1,0 +1,1 @@
+"""Any S3 object store, and an embedded server for machines that have none."""

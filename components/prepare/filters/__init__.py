@@ -1,0 +1,1 @@
+"""Filters: the rules that raw triplets must satisfy."""

@@ -1,0 +1,1 @@
+"""The profile: what people look at before they trust a dataset."""

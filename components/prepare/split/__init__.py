@@ -1,0 +1,1 @@
+"""The split: which queries are trained on and which are held out."""

@@ -1,0 +1,1 @@
+"""The JSON files that stages hand on: their schema, and how they are read."""

@@ -1,0 +1,1 @@
+"""The registry: immutable versions of datasets, models and indexes, and the champion."""

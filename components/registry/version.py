@@ -1,0 +1,244 @@
+"""A version in the registry: a directory that was written once, and the manifest that vouches for every byte of it."""
+
+import hashlib
+import re
+import unicodedata
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from components.dataset.manifest import DatasetManifest
+from components.errors import DataError, ModelError, RankliftError
+from components.machine.digest import file_sha256, tree_sha256
+from components.model.served import EncoderConfig, refuse_empty_files
+from components.records.decision import Decision
+from components.records.document import Document
+
+Kind = Literal["dataset", "model"]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+VersionName = Annotated[str, StringConstraints(pattern=r"^V(0|[1-9][0-9]{0,8})$")]
+
+VERSION = "version.json"  #: the manifest; written last, so that a version without one does not exist
+CLAIM = "claim.json"  #: takes the number
+TOMBSTONE = "pruned.json"  #: the version was removed; its number stays taken
+CARD = "README.md"  #: the model card
+_OWN = {VERSION, CLAIM, TOMBSTONE, CARD}
+
+# All that a dataset or a model consists of. Pickles and code are not among it: nothing here can run when it is loaded.
+_HARMLESS = {
+    ".bin", ".csv", ".html", ".json", ".jsonl", ".md", ".model", ".parquet", ".png", ".safetensors", ".svg", ".tsv",
+    ".txt", ".xml", ".yaml", ".yml",
+}  # fmt: skip
+_HARMLESS_NAMES = {"LICENSE", "NOTICE"}
+_PICKLE = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
+class FileEntry(BaseModel):
+    """One file of a version."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: Sha256
+    size: int = Field(ge=0)  #: bytes
+
+
+class Lineage(BaseModel):
+    """What a version was made from, and by what."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dataset_version: str | None = None  #: such as "V2"; the dataset that a model was trained on
+    dataset_digest: str | None = None
+    base_model: str | None = None
+    parent: str | None = None  #: the champion, such as "V3", that a model was judged against
+    source: str | None = None  #: where a dataset's raw data came from
+    code_version: str | None = None
+    pipeline_run: str | None = None
+
+
+class Claim(Document):
+    """``claim.json``: a number, taken by the content that will fill it; the same content writes the same bytes."""
+
+    noun: ClassVar[str] = "claim of a version number"
+    remedy: ClassVar[str] = "the number stays taken; `ranklift prune` removes what an interrupted run left"
+
+    format: Literal[1] = 1
+    content: Sha256
+
+
+class VersionManifest(Document):
+    """``version.json``: every file of a version with its SHA-256, where it came from, and why it was promoted."""
+
+    noun: ClassVar[str] = "version manifest"
+    remedy: ClassVar[str] = "run `ranklift verify`"
+
+    format: Literal[1] = 1
+    kind: Kind
+    version: VersionName
+    created: AwareDatetime
+    digest: str  #: the model digest (`EncoderConfig.digest`) or the dataset digest (`DatasetManifest.digest`)
+    content: Sha256  #: over the names and hashes of all files
+    files: dict[str, FileEntry]  #: by relative posix path
+    lineage: Lineage
+    decision: Decision | None = None
+    card: str = ""  #: the text of README.md
+
+    @field_validator("files")
+    @classmethod
+    def _safe(cls, value: dict[str, FileEntry]) -> dict[str, FileEntry]:
+        check_names(value)
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if content_digest(self.files) != self.content:
+            raise ValueError("the content digest does not belong to the list of files")
+        return self
+
+    @property
+    def number(self) -> int:
+        """The number in the version's name."""
+        return int(self.version[1:])
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(entry.size for entry in self.files.values())
+
+    def stored(self) -> bytes:
+        """The bytes that are stored, and whose SHA-256 the champion carries."""
+        return (self.to_json() + "\n").encode("utf-8")
+
+
+def content_digest(files: dict[str, FileEntry]) -> str:
+    """One digest for the names and contents of a version's files."""
+    return tree_sha256({name: entry.sha256 for name, entry in files.items()})
+
+
+def sha256_of(content: bytes) -> str:
+    """The SHA-256 of bytes, as 64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def check_names(names: "dict[str, FileEntry]") -> None:
+    """Raise a ValueError unless every name is a harmless file strictly below the folder that it will be written to."""
+    folded: dict[str, str] = {}
+    for name in names:
+        _check_name(name)
+        same = folded.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if same != name:
+            raise ValueError(f"{name!r} and {same!r} are one file on some file systems")
+        if any(str(parent) in names for parent in PurePosixPath(name).parents):
+            raise ValueError(f"{name!r} lies below a file")
+
+
+def _check_name(name: str) -> None:
+    parts = name.split("/")
+    if (
+        not name
+        or len(name) > 512
+        or any(part in {"", ".", ".."} or len(part.encode("utf-8", "replace")) > 255 for part in parts)
+        or any(part != part.strip() or part.endswith(".") for part in parts)
+        or re.search(r'[\x00-\x1f\x7f\\:*?"<>|\ud800-\udfff]', name)
+    ):
+        raise ValueError(f"{name!r} is not a plain relative path such as 1_Pooling/config.json")
+    if name in _OWN:
+        raise ValueError(f"{name!r} is a name of the registry's own")
+    if PurePosixPath(name).suffix.lower() not in _HARMLESS and parts[-1] not in _HARMLESS_NAMES:
+        raise ValueError(f"{name!r} is not a kind of file that a version may hold (it may hold {_kinds()})")
+
+
+def _kinds() -> str:
+    return ", ".join(sorted(suffix.removeprefix(".") for suffix in _HARMLESS))
+
+
+def inventory(directory: Path) -> dict[str, FileEntry]:
+    """The files of a directory that is to become a version; hidden files and the registry's own are left out.
+
+    Raises:
+        DataError: when it holds a link, a file that can run code when it is loaded, or a name that is not portable.
+    """
+    if not directory.is_dir():
+        raise DataError(f"There is no directory {directory} to publish.")
+    files: dict[str, FileEntry] = {}
+    for path in sorted(directory.rglob("*")):
+        name = path.relative_to(directory).as_posix()
+        if path.is_symlink():
+            raise DataError(f"{path} is a link, and a version holds only files; put the file itself there.")
+        if name in _OWN or any(part.startswith(".") for part in name.split("/")) or path.is_dir():
+            continue
+        if not path.is_file():
+            raise DataError(f"{path} is not a regular file; remove it.")
+        refuse_pickle(path)
+        files[name] = FileEntry(sha256=file_sha256(path), size=path.stat().st_size)
+    try:
+        check_names(files)
+    except ValueError as error:
+        raise DataError(f"{directory} cannot be published: {error}; remove or rename that file.") from error
+    if not files:
+        raise DataError(f"{directory} is empty; there is nothing to publish.")
+    return files
+
+
+def refuse_pickle(path: Path) -> None:
+    """Raise a DataError when a file is a pickle or an archive of pickles, whatever its name says."""
+    if path.suffix.lower() != ".bin":
+        return
+    with path.open("rb") as stream:
+        start = stream.read(4)
+    if start.startswith(_PICKLE):
+        raise DataError(
+            f"{path} is a pickle, which can run code when it is loaded; save the model as safetensors and remove it."
+        )
+
+
+def digest_of(kind: Kind, directory: Path, files: dict[str, FileEntry]) -> str:
+    """The digest that a directory declares, after checking what it declares about its own files.
+
+    Raises:
+        RankliftError: when the directory is not a dataset version or not an exported model, or is damaged.
+    """
+    if kind == "dataset":
+        return DatasetManifest.of(directory).digest
+    refuse_empty_files({directory / name: entry.size for name, entry in files.items()})
+    config = EncoderConfig.of(directory)
+    for name, sha256 in config.files.items():
+        if name not in files or files[name].sha256 != sha256:
+            raise ModelError(f"{directory / name} is not the file that encoder.json describes; export the model again.")
+    return config.digest
+
+
+def code_version() -> str | None:
+    """The version of ranklift that runs; None where it is not installed."""
+    try:
+        return metadata.version("ranklift")
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def is_version_name(name: str) -> bool:
+    """Whether this is a version's name, such as "V3"."""
+    return re.fullmatch(r"V(0|[1-9][0-9]{0,8})", name, re.ASCII) is not None
+
+
+def check_version_name(version: str) -> str:
+    """The name, when it is one such as "V3".
+
+    Raises:
+        RankliftError: when it is not.
+    """
+    if not is_version_name(version):
+        raise RankliftError(f'{version!r} is not a version; versions are named like "V3".')
+    return version
+
+
+def key_of(kind: Kind, version: str, file: str) -> str:
+    """Where a file of a version lies in the bucket."""
+    return f"{kind}s/{version}/{file}"
+
+
+def number_of(version: str) -> int:
+    """The number in a version's name."""
+    return int(version[1:])

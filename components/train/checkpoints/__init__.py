@@ -1,0 +1,1 @@
+"""Checkpoints: kept on disk and in the object store, resumed from either."""

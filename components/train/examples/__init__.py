@@ -1,0 +1,1 @@
+"""Training examples: from triplets to batches of token ids."""

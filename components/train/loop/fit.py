@@ -1,0 +1,293 @@
+"""Fine-tuning with `SentenceTransformerTrainer`: triplets in, the best checkpoint out."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from components.errors import DataError, ModelError, RankliftError
+from components.machine.scratch_folder import scratch_folder
+from components.machine.settings import cache_directory
+from components.train.examples.cache import token_ids
+from components.train.inputs import Task, check, look_up, open_base_model
+from components.train.loop.trainer import MEASURES, build_trainer
+from components.train.recipes import Recipe
+from components.train.report import DEV_ACCURACY, DEV_NDCG, RECIPE_OPTIONS, REPORT, TrainingReport, TrainOptions
+from components.train.tell import tell
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from components.train.examples.tokens import TokenisedExamples
+    from components.train.loop.averaging import Weights
+    from components.train.loop.dev_set import DevEvaluator
+    from components.train.ranks import Ranks
+
+__all__ = ["TrainOptions", "TrainingReport", "train_model"]
+
+_DEV_SHARE = 0.05  #: of the time of training that evaluations may take
+_FULL = 0.9  #: of what batches have room for
+_HARMED = 0.95  #: of the base model's NDCG@10 on dev
+
+
+def train_model(
+    dataset: Path, output: Path, options: TrainOptions, *, log: Path | None = None, tensorboard: Path | None = None
+) -> TrainingReport:
+    """Fine-tune a base model on a dataset version and keep its best checkpoint.
+
+    The loss is MultipleNegativesRankingLoss (Henderson et al. 2017, arXiv:1705.00652): each query must find its own
+    positive among all positives and negatives of the batch. The recipe says what is best: accuracy or NDCG@10 on dev.
+
+    A training that was killed carries on from its last checkpoint when the same is trained again, and ends with the
+    very same weights; with dropout, nodes that carry on from the object store draw anew what is dropped. Checkpoints
+    and token ids lie in ``RANKLIFT_CACHE`` where that is set, else beside the output; checkpoints lie in the object
+    store as well where ``RANKLIFT_CHECKPOINTS`` says so, from which another machine carries on.
+
+    Args:
+        dataset: a dataset version; ``train.parquet`` and ``dev.parquet`` are read, the evaluation files never.
+        output: the folder to make, which sentence-transformers opens; ``training.json`` lies in it.
+        options: how to train.
+        log: a file to which progress is added, one JSON object a line.
+        tensorboard: a folder to which losses and what dev gave are written for TensorBoard.
+
+    Returns:
+        The report. Of several processes the first alone measures the base model: `dev_before` is empty elsewhere.
+
+    Raises:
+        DataError: when there is too little data for the batch size, or no dev triplet.
+        ModelError: when the base model cannot be had, the output folder is in use, or the loss is not a number.
+        StoppedError: when SIGTERM or SIGINT asked to stop; a checkpoint was saved then.
+    """
+    from components.train.checkpoints.local import checkpoints_of, digest_of_inputs
+    from components.train.checkpoints.store import StoredTraining, checkpoint_place
+    from components.train.checkpoints.uploads import kept_in
+    from components.train.loop.progress import ProgressLines
+    from components.train.ranks import Ranks
+
+    begun = time.monotonic()
+    place = checkpoint_place()
+    task = look_up(dataset, options)
+    check(task, output)
+    _tell_fit(task)
+    ranks = Ranks.join()  # which also says which GPU is this process's
+    model = open_base_model(task)
+    _open_places(output, log)
+    board = _tensorboard(tensorboard) if ranks.is_first else []
+    inputs = task.inputs()
+    stored = StoredTraining(place, digest_of_inputs(inputs)) if place else None
+    with (
+        ranks.sharing(checkpoints_of(cache_directory("training") or output.parent, inputs)) as checkpoints,
+        kept_in(stored, checkpoints, ranks=ranks) as uploads,
+        scratch_folder(output.parent, ".training-") as scratch,
+    ):
+        examples = ranks.after_the_first(lambda: token_ids(task, model, checkpoints, scratch))
+        told = [ProgressLines(task.recipe.batch_size, log), *board] if ranks.is_first else []
+        callbacks = [*told, uploads]
+        report = _run(task, model, examples, checkpoints=checkpoints, callbacks=callbacks, begun=begun, ranks=ranks)
+        if ranks.is_first:
+            model.max_seq_length = task.max_seq_length
+            _save(model, report, scratch / "model", output)
+    return report
+
+
+def _tell_fit(task: Task) -> None:
+    """Tell how a recipe was fitted to little data."""
+    recipe, named = task.recipe, task.options.resolved()
+    if (recipe.batch_size, recipe.epochs) != (named.batch_size, named.epochs):
+        tell(
+            f"the data is little: batches of {recipe.batch_size} in place of {named.batch_size}, "
+            f"{recipe.epochs:g} epochs in place of {named.epochs:g}"
+        )
+
+
+def _open_places(output: Path, log: Path | None) -> None:
+    """Make the folders of what is written, and open the log, so that a place where nothing can be is told at once."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.open("a").close()
+    except OSError as error:
+        raise RankliftError(
+            f"{error.filename} cannot be written ({error.strerror}); choose another place for the model or the log."
+        ) from error
+
+
+def _save(model: "SentenceTransformer", report: TrainingReport, saved: Path, output: Path) -> None:
+    model.save_pretrained(str(saved), create_model_card=False)
+    report.write(saved / REPORT)
+    if output.exists():
+        output.rmdir()
+    shutil.move(saved, output)
+
+
+def _run(
+    task: Task,
+    model: "SentenceTransformer",
+    examples: "TokenisedExamples",
+    *,
+    checkpoints: Path,
+    callbacks: list[Any],
+    begun: float,
+    ranks: "Ranks",
+) -> TrainingReport:
+    from components.train.checkpoints.local import StopAndSave, step_of, usable_checkpoints
+    from components.train.loop.averaging import weights_of
+    from components.train.loop.loss_guard import LossGuard, loss_of_guessing
+
+    options = task.options
+    recipe = task.recipe._replace(epochs=max(1.0, task.recipe.epochs))  # of less there are fewer examples
+    averaging = recipe.averaging if ranks.is_first else ()  # the first alone saves the model
+    base = weights_of(model) if averaging else {}
+    evaluator = _evaluator(task, recipe, len(examples))
+    trainer = build_trainer(
+        model,
+        examples,
+        evaluator,
+        recipe,
+        precision=options.precision,
+        seed=options.seed,
+        checkpoints=checkpoints,
+        ranks=ranks,
+    )
+    checkpoint = ranks.checkpoint(usable_checkpoints(checkpoints) if ranks.leads_node else [])
+    resumed = step_of(checkpoint) if checkpoint else 0
+    started = time.monotonic()
+    with StopAndSave(ranks=ranks) as stop:
+        guard = LossGuard(loss_of_guessing(model, recipe), recipe.batch_size)
+        for callback in (guard, *callbacks, stop):
+            trainer.add_callback(callback)
+        _train(trainer, checkpoint)
+    seconds = time.monotonic() - started
+    state: Any = trainer.state
+    share, dev = _settle(model, base, averaging, evaluator=evaluator, state=state, measure=MEASURES[recipe.measure])
+    # Last, since nothing waits for it: training begins sooner. The first process alone reports it.
+    before = evaluator(open_base_model(task)) if ranks.is_first and evaluator is not None else {}
+    seen = cast(Any, trainer.loss).examples * ranks.count  # each process has the same part of a batch
+    if ranks.is_first:
+        _tell_doubts(seen, (state.global_step - resumed) * recipe.batch_size, before, dev)
+    return TrainingReport(
+        base_model=task.base_model,
+        recipe=recipe.name,
+        triplets=examples.triplets,
+        examples=len(examples),
+        max_seq_length=task.max_seq_length,
+        training_length=task.training_length,
+        steps=state.global_step,
+        seconds=round(seconds, 3),
+        preparation_seconds=round(started - begun, 3),
+        resumed_step=resumed,
+        triplets_per_second=round(examples.triplets * seen / len(examples) / seconds, 3),
+        precision="bf16" if trainer.args.bf16 else "fp32",
+        best_step=int(state.best_global_step or 0),
+        averaging=share,
+        dev_before=before,
+        dev=dev,
+        history=[
+            {"step": 0.0, "epoch": 0.0, **{f"eval_{name}": value for name, value in before.items()}},
+            *map(_numbers, state.log_history),
+        ],
+        options=options.model_copy(update={name: getattr(task.recipe, name) for name in RECIPE_OPTIONS}),
+    )
+
+
+def _settle(
+    model: "SentenceTransformer",
+    base: "Weights",
+    averaging: tuple[float, ...],
+    *,
+    evaluator: "DevEvaluator | None",
+    state: Any,
+    measure: str,
+) -> tuple[float, dict[str, float]]:
+    """Average the trained weights with the base model's as the recipe says; returns the share, and what dev gave.
+
+    Without dev the first share of the recipe is taken: every fold's model and the final one are made in the same way.
+    """
+    from components.train.loop.averaging import average, average_at
+
+    if evaluator is None:
+        share = averaging[0] if averaging else 1.0
+        if averaging:
+            average_at(model, base, share)
+        return share, {}
+    dev = _measured(state) or evaluator(model)
+    if not averaging:
+        return 1.0, dev
+    return average(model, base, averaging, lambda: evaluator(model), by=measure, tuned_measures=dev)
+
+
+def _tell_doubts(seen: int, places: int, before: dict[str, float], dev: dict[str, float]) -> None:
+    """Tell what a person should know who thinks that all went well."""
+    if seen < _FULL * places:
+        tell(
+            f"batches had {seen} examples where {places} have room, since no text may be in one twice and the same "
+            "queries or passages return in many; a smaller --batch-size, or more different texts, use more of the data"
+        )
+    if dev and dev[DEV_NDCG] < _HARMED * before[DEV_NDCG]:
+        tell(
+            f"dev NDCG@10 fell from {before[DEV_NDCG]:.4f} to {dev[DEV_NDCG]:.4f}: the model that was kept is worse "
+            "than the base model; lower --learning-rate, and look at the profile of the data"
+        )
+
+
+def _train(trainer: Any, checkpoint: Path | None) -> None:
+    from components.train.loop.loss_guard import advice
+    from components.train.loop.packed_loss import LossNotFiniteError
+
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except LossNotFiniteError as error:
+        step = trainer.state.global_step + 1
+        raise ModelError(f"The loss became {error} at step {step}; {advice(trainer.args)}") from error
+    if not trainer.state.global_step:
+        raise DataError(
+            f"No batch of {trainer.args.train_batch_size} examples without a text twice can be formed: the same "
+            "queries or passages return in all of them; set --batch-size lower, or bring more data."
+        )
+
+
+def _tensorboard(folder: Path | None) -> list[Any]:
+    """What writes for TensorBoard, when a folder was given."""
+    if folder is None:
+        return []
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise RankliftError(
+            "--tensorboard needs the package tensorboard; install it with `pip install 'ranklift[tensorboard]'`."
+        ) from error
+    from transformers.integrations import TensorBoardCallback
+
+    try:
+        return [TensorBoardCallback(SummaryWriter(str(folder)))]
+    except OSError as error:
+        raise RankliftError(
+            f"{folder} cannot be written ({error.strerror}); name a folder for --tensorboard."
+        ) from error
+
+
+def _evaluator(task: Task, recipe: Recipe, examples: int) -> "DevEvaluator | None":
+    """Measures a part of dev that takes little of the time: a step costs three times what encoding its texts does.
+
+    None where there is no dev, as in cross-validation.
+    """
+    from components.train.loop.dev_set import DevEvaluator, dev_slice
+
+    if not task.manifest.counts["dev"]:
+        return None
+    evaluations = 1 + recipe.evaluations + len(recipe.averaging)
+    trained = 3 * examples * (2 + recipe.negatives) * recipe.epochs
+    return DevEvaluator(dev_slice(task.dataset, int(_DEV_SHARE * trained / evaluations)))
+
+
+def _measured(state: Any) -> dict[str, float]:
+    """What dev gave for the checkpoint that was kept; empty when none was."""
+    entries = [
+        entry for entry in state.log_history if entry["step"] == state.best_global_step and f"eval_{DEV_NDCG}" in entry
+    ]
+    return {name: float(entries[0][f"eval_{name}"]) for name in (DEV_ACCURACY, DEV_NDCG)} if entries else {}
+
+
+def _numbers(entry: dict[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in entry.items() if isinstance(value, int | float)}

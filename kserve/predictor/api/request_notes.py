@@ -1,0 +1,28 @@
+"""What is noted about one request on its way: its id, and the model that answers it."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from predictor.engine.served import Served
+
+_KEY = "ranklift"
+
+
+class RequestNotes:
+    """Travels in the ASGI scope; whoever handles the request adds to it."""
+
+    __slots__ = ("request_id", "served")
+
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        self.served: Served | None = None  #: the model that this request is answered with, once it is chosen
+
+    def put_into(self, scope: Any) -> None:
+        """Let the application find the notes in the request's scope."""
+        scope[_KEY] = self
+
+
+def notes_of(scope: Any) -> RequestNotes:
+    """The notes of the request with this scope; empty ones for a request that no gate let in."""
+    notes = scope.get(_KEY)
+    return notes if isinstance(notes, RequestNotes) else RequestNotes("")

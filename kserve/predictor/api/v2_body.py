@@ -1,0 +1,104 @@
+"""A v2 request over REST: JSON, with binary tensors after it where the client sends them so."""
+
+from typing import Any
+
+import orjson
+
+from predictor.api.tensors import MAX_TENSORS, TensorQuery, TensorReader, Wanted, checked, missing_inputs
+from predictor.refusal import bad_request, invalid
+from predictor.settings import PredictorSettings
+
+OUTPUT = "scores"  #: the one tensor of an answer
+
+
+def read_query(body: bytes, json_length: int | None, settings: PredictorSettings) -> TensorQuery:
+    """What the body of a request asks.
+
+    Args:
+        body: the whole body.
+        json_length: bytes of JSON at its begin; None when all of it is.
+
+    Raises:
+        RefusalError: when it is not well-formed, or not a request for this model.
+    """
+    if json_length is not None and json_length > len(body):
+        raise bad_request("Inference-Header-Content-Length is larger than the body.")
+    try:
+        document = orjson.loads(body[:json_length])
+    except orjson.JSONDecodeError:
+        raise bad_request("The request body is not valid JSON.") from None
+    if not isinstance(document, dict):
+        raise invalid("The request body must be a JSON object.")
+    binary = b"" if json_length is None else body[json_length:]
+    texts = _texts(document, binary, TensorReader(settings))
+    request_id = document.get("id")
+    wanted = _wanted(document)
+    return checked(
+        texts["query"], texts["documents"], request_id if isinstance(request_id, str) else "", wanted
+    )  # fmt: skip
+
+
+def _texts(document: dict[str, Any], binary: bytes, reader: TensorReader) -> dict[str, list[str]]:
+    tensors = _objects(document, "inputs")
+    found: dict[str, list[str]] = {}
+    start = 0
+    for tensor in tensors:
+        size = _binary_size(tensor)
+        end = start + (size or 0)
+        name = tensor.get("name")
+        if name in {"query", "documents"} and isinstance(name, str) and name not in found:
+            found[name] = _read(name, tensor, None if size is None else binary[start:end], reader)
+        start = end
+    if start > len(binary):
+        raise bad_request("The body ends before the binary tensors that its JSON tells of.")
+    if len(found) != 2:
+        raise missing_inputs()
+    return found
+
+
+def _read(name: str, tensor: dict[str, Any], binary: bytes | None, reader: TensorReader) -> list[str]:
+    shape = tensor.get("shape")
+    if not isinstance(shape, list):
+        raise invalid(f"The shape of the input '{name}' must be a list.")
+    volume = reader.volume(name, str(tensor.get("datatype")).upper(), shape)
+    if binary is not None:
+        return reader.from_bytes(name, binary, volume)
+    if not isinstance(tensor.get("data"), list):
+        raise invalid(f"The input '{name}' must have its data as a list, or a binary_data_size.")
+    return reader.from_json(name, tensor["data"], volume)
+
+
+def _binary_size(tensor: dict[str, Any]) -> int | None:
+    """How many bytes after the JSON are this tensor's; None when its data is in the JSON."""
+    size = _parameters(tensor).get("binary_data_size")
+    if size is None or tensor.get("data") is not None:
+        return None
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        raise bad_request("binary_data_size must be a whole number, not below 0.")
+    return size
+
+
+def _wanted(document: dict[str, Any]) -> Wanted:
+    binary = _parameters(document).get("binary_data_output") is True
+    if document.get("outputs") is None:
+        return Wanted(binary)
+    outputs = _objects(document, "outputs")
+    for output in outputs:
+        if output.get("name") != OUTPUT:
+            raise bad_request(f"There is no such output; the one of this model is '{OUTPUT}'.")
+    stated = [_parameters(output).get("binary_data") for output in outputs]
+    return Wanted(binary if not stated or stated[0] is None else stated[0] is True)
+
+
+def _objects(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    value = document.get(name)
+    if value is None and name == "inputs":
+        raise missing_inputs()
+    if not isinstance(value, list) or len(value) > MAX_TENSORS or not all(isinstance(item, dict) for item in value):
+        raise invalid(f"{name} must be a list of at most {MAX_TENSORS} JSON objects.")
+    return value
+
+
+def _parameters(document: dict[str, Any]) -> dict[str, Any]:
+    value = document.get("parameters")
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,1 @@
+"""The engine: models in service, batching and caches; knows no protocol."""

@@ -1,0 +1,1 @@
+"""gRPC: the Open Inference Protocol for KServe's and Triton's clients."""

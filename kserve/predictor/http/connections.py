@@ -1,0 +1,61 @@
+"""The connections of one server: how many there are, and how much of their answers nobody has read yet."""
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from predictor.http.connection import Connection
+
+
+class Connections:
+    """Keeps to its limits by letting go the connections that have kept the server waiting for longest."""
+
+    def __init__(self, limit: int, max_unread_bytes: int) -> None:
+        self._limit = limit
+        self._max_unread_bytes = max_unread_bytes
+        self._all: set[Connection] = set()
+        self._waiting_for_client: OrderedDict[Connection, None] = OrderedDict()
+        self._unread: OrderedDict[Connection, int] = OrderedDict()
+
+    def protocol(self, connection_class: "type[Connection]", **deadlines: float) -> Any:
+        """The protocol class of this server."""
+        return type("Protocol", (connection_class,), {"others": self, **deadlines})
+
+    def admit(self, connection: "Connection") -> bool:
+        """Count a new connection; the one that has waited longest for its client makes room. False when none can."""
+        if len(self._all) >= self._limit:
+            if not self._waiting_for_client:
+                return False
+            oldest = next(iter(self._waiting_for_client))
+            self.forget(oldest)
+            oldest.abort()
+        self._all.add(connection)
+        self._waiting_for_client[connection] = None
+        return True
+
+    def forget(self, connection: "Connection") -> None:
+        """A connection has ended."""
+        self._all.discard(connection)
+        self._waiting_for_client.pop(connection, None)
+        self._unread.pop(connection, None)
+
+    def waits_for_client(self, connection: "Connection") -> None:
+        """It is the client's turn: to send, or to read."""
+        if connection in self._all:
+            self._waiting_for_client[connection] = None
+            self._waiting_for_client.move_to_end(connection)
+
+    def waits_for_server(self, connection: "Connection") -> None:
+        """It is the server's turn: a request is whole and not answered."""
+        self._waiting_for_client.pop(connection, None)
+
+    def hold_unread(self, connection: "Connection", size: int) -> None:
+        """An answer waits to be read; beyond the limit the one that waits longest is given up."""
+        self._unread[connection] = size
+        while sum(self._unread.values()) > self._max_unread_bytes:
+            slowest, _ = self._unread.popitem(last=False)
+            slowest.abort()
+
+    def release_unread(self, connection: "Connection") -> None:
+        """An answer was read."""
+        self._unread.pop(connection, None)

@@ -1,0 +1,118 @@
+"""The Open Inference Protocol over REST, with Triton's extensions: binary tensors, requested outputs, versions."""
+
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from kserve.errors import ModelNotReady
+from kserve.protocol.rest import v2_datamodels as v2
+
+from predictor.api.kserve_model import ANSWERING
+from predictor.api.tensors import TensorAnswer, TensorQuery
+from predictor.api.v2_body import OUTPUT, read_query
+from predictor.api.versions import check_version, chosen
+from predictor.engine.served import Served
+from predictor.engine.switchboard import Switchboard
+from predictor.http.request_body import BINARY_LENGTH
+from predictor.http.routes.shared import Board, faults
+from predictor.refusal import bad_request
+
+router = APIRouter(tags=["V2"])
+
+_PATH = "/v2/models/{model_name}"
+_VERSION = "/versions/{model_version}"
+_EXAMPLE = {
+    "inputs": [
+        {"name": "query", "shape": [1], "datatype": "BYTES", "data": ["How do I sort an array in place?"]},
+        {"name": "documents", "shape": [1], "datatype": "BYTES", "data": ["list.sort() sorts the list in place."]},
+    ]
+}
+
+
+@router.get("/v2/models", response_model=v2.ListModelsResponse, responses=faults(401, 403, 421))
+async def models(switchboard: Board) -> dict[str, Any]:
+    """The names of the models here."""
+    return {"models": [switchboard.settings.model_name]}
+
+
+@router.get(_PATH, response_model=v2.ModelMetadataResponse, responses=faults(401, 403, 404, 409, 421, 503))
+@router.get(f"{_PATH}{_VERSION}", response_model=v2.ModelMetadataResponse, include_in_schema=False)
+async def metadata(
+    model_name: str, switchboard: Board, request: Request, model_version: str | None = None
+) -> dict[str, Any]:
+    """The tensors that go in and out, and the version in service."""
+    served = _served(request, switchboard, model_name, model_version)
+    found: dict[str, Any] = await request.app.state.data_plane.model_metadata(model_name)
+    return {**found, "versions": [served.version]}
+
+
+@router.get(f"{_PATH}/ready", response_model=v2.ModelReadyResponse, responses=faults(401, 403, 404, 409, 421, 503))
+@router.get(f"{_PATH}{_VERSION}/ready", response_model=v2.ModelReadyResponse, include_in_schema=False)
+async def ready(
+    model_name: str, switchboard: Board, request: Request, model_version: str | None = None
+) -> dict[str, Any]:
+    """Whether requests should be sent here."""
+    is_ready = await request.app.state.data_plane.model_ready(model_name)
+    if not is_ready:
+        raise ModelNotReady(model_name)
+    _served(request, switchboard, model_name, model_version)
+    return {"name": model_name, "ready": True}
+
+
+@router.post(
+    f"{_PATH}/infer",
+    response_model=None,
+    responses={**faults(), 200: {"model": v2.InferenceResponse}},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"type": "object", "example": _EXAMPLE}}},
+        }
+    },
+)
+@router.post(f"{_PATH}{_VERSION}/infer", response_model=None, include_in_schema=False)
+async def infer(model_name: str, switchboard: Board, request: Request, model_version: str | None = None) -> Response:
+    """The similarity of each document to the query."""
+    model = request.app.state.data_plane.get_model_from_registry(model_name)
+    query = read_query(await request.body(), _json_length(request), switchboard.settings)
+    served = _served(request, switchboard, model_name, model_version)
+    ANSWERING.set(served)
+    answer, _ = await model(query, headers=dict(request.headers))
+    return _written(model_name, query, answer, served)
+
+
+def _served(request: Request, switchboard: Switchboard, model_name: str, version: str | None) -> Served:
+    request.app.state.data_plane.get_model_from_registry(model_name)
+    served = chosen(switchboard, request.scope)
+    if version:
+        check_version(served, model_name, version)
+    return served
+
+
+def _json_length(request: Request) -> int | None:
+    stated = request.headers.get(BINARY_LENGTH.decode("ascii"))
+    if stated is None:
+        return None
+    if not stated.isascii() or not stated.isdigit() or len(stated) > 12:
+        raise bad_request("Inference-Header-Content-Length must be a whole number.")
+    return int(stated)
+
+
+def _written(model_name: str, query: TensorQuery, answer: TensorAnswer, served: Served) -> Response:
+    output: dict[str, Any] = {"name": OUTPUT, "datatype": "FP32", "shape": [len(answer.scores)]}
+    document = {
+        "model_name": model_name,
+        "model_version": served.version,
+        "id": query.id,
+        "parameters": {"model_digest": served.digest},
+        "outputs": [output],
+    }
+    if not query.wanted.binary:
+        output["data"] = answer.scores
+        return Response(orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+    binary = answer.scores.astype("<f4").tobytes()
+    output["parameters"] = {"binary_data_size": len(binary)}
+    header = orjson.dumps(document)
+    headers = {"Inference-Header-Content-Length": str(len(header))}
+    return Response(header + binary, headers=headers, media_type="application/octet-stream")

@@ -1,0 +1,120 @@
+"""A run on a cluster: compile, upload, start; what the person typed is checked against the pipeline before."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from components.errors import RankliftError
+from pipeline.cluster.pipelines_api import PIPELINE, PipelinesApi, PipelineVersion
+from pipeline.compile import compile_pipeline
+from pipeline.settings.file import PipelineSettings
+
+DEFAULT_EXPERIMENT = "ranklift"
+
+
+class Submitted(NamedTuple):
+    """What was started."""
+
+    run_id: str  #: of the run, or of the recurring run
+    url: str  #: its page
+    version: PipelineVersion
+    tasks: dict[str, str]  #: the names under which KFP may report a stage → what it is called here
+
+
+def submit(
+    api: PipelinesApi,
+    parameters: Sequence[str],
+    settings: PipelineSettings | None,
+    experiment: str = DEFAULT_EXPERIMENT,
+    schedule: str | None = None,
+) -> Submitted:
+    """Upload the pipeline as a version, unless that very version is there, and start it.
+
+    Args:
+        api: where.
+        parameters: each NAME=VALUE.
+        settings: what each stage needs there.
+        experiment: where KFP lists the run; made when there is none.
+        schedule: a cron expression of five or six fields, for a recurring run.
+
+    Raises:
+        RankliftError: when a parameter or the schedule cannot be used, or KFP refuses.
+    """
+    cron = six_fields(schedule) if schedule is not None else None
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "pipeline.yaml"
+        compile_pipeline(package, settings=settings)
+        content = package.read_bytes()
+        specification = next(yaml.safe_load_all(content))
+        values = typed(parameters, specification["root"]["inputDefinitions"]["parameters"])
+        version = api.upload(package, f"{PIPELINE}-{hashlib.sha256(content).hexdigest()[:12]}")
+    chosen = settings or PipelineSettings()
+    place = {"root": chosen.pipeline_root, "account": chosen.service_account}
+    tasks = _tasks(specification)
+    if cron is not None:
+        run_id = api.schedule(version, cron, experiment, values, **place)
+        return Submitted(run_id, api.recurring_run_url(run_id), version, tasks)
+    run_id = api.start(version, f"{PIPELINE} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}", experiment, values, **place)
+    return Submitted(run_id, api.run_url(run_id), version, tasks)
+
+
+def typed(parameters: Sequence[str], declared: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """``["epochs=2"]`` as ``{"epochs": 2.0}``, by the types that the pipeline declares.
+
+    Raises:
+        RankliftError: with the parameter, its value and what would do.
+    """
+    values: dict[str, Any] = {}
+    for parameter in parameters:
+        name, equals, value = parameter.partition("=")
+        if not equals:
+            raise RankliftError(f"--param {parameter} is not NAME=VALUE; give for example --param epochs=2.")
+        if name not in declared:
+            raise RankliftError(f"The pipeline has no parameter {name}; it has {', '.join(sorted(declared))}.")
+        values[name] = _typed(name, value, declared[name]["parameterType"])
+    data = values.get("data")
+    if data is not None and "://" not in data:
+        raise RankliftError(
+            f"--data {data} is a path of this machine, which the cluster cannot read; upload it, and give for example "
+            "--data s3://ranklift/raw/triplets.csv."
+        )
+    return values
+
+
+def six_fields(schedule: str) -> str:
+    """A cron expression as KFP reads it, seconds first; one of the usual five fields gets second 0.
+
+    Raises:
+        RankliftError: when it has neither five nor six fields.
+    """
+    fields = schedule.split()
+    if len(fields) not in {5, 6}:
+        raise RankliftError(
+            f"--schedule {schedule!r} has {len(fields)} fields; give five (minute hour day month weekday), for example "
+            "'0 3 * * 1' for Mondays at 3:00 UTC, or six with the second first."
+        )
+    return " ".join(fields if len(fields) == 6 else ["0", *fields])
+
+
+def _typed(name: str, value: str, kind: str) -> Any:
+    readers: dict[str, Any] = {"NUMBER_INTEGER": int, "NUMBER_DOUBLE": float, "STRUCT": json.loads, "LIST": json.loads}
+    try:
+        return readers.get(kind, str)(value)
+    except ValueError:
+        example = {"NUMBER_INTEGER": "32", "NUMBER_DOUBLE": "0.5"}.get(kind, '{"max_recall_drop": 0.05}')
+        raise RankliftError(f"--param {name}={value} will not do; give for example --param {name}={example}.") from None
+
+
+def _tasks(specification: Mapping[str, Any]) -> dict[str, str]:
+    """The stages' names: KFP reports a task by its key in the pipeline or by its display name."""
+    dags = [specification["root"]["dag"]]
+    dags += [component["dag"] for component in specification["components"].values() if "dag" in component]
+    names = {key: task["taskInfo"]["name"] for dag in dags for key, task in dag["tasks"].items()}
+    names = {key: name for key, name in names.items() if not key.startswith("condition")}
+    return names | {name: name for name in names.values()}

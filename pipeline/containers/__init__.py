@@ -1,0 +1,1 @@
+"""Images, and runs in containers on this machine."""

@@ -1,0 +1,1 @@
+"""Runs in processes on this machine, and the predictor here."""

@@ -1,0 +1,1 @@
+"""The settings file, and how it reaches the tasks of the pipeline."""

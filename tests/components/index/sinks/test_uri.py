@@ -1,0 +1,26 @@
+"""A sink's URI names a database, or is refused with one sentence that repeats no password."""
+
+import pytest
+
+from components.index.sinks.sink import SinkError
+from components.index.sinks.uri import open_sink
+
+
+@pytest.mark.parametrize(
+    ("uri", "sentence"),
+    [
+        pytest.param("mysql://u:secret@h/d", r"\(mysql:…\) names no database", id="another-database"),
+        pytest.param("passages", "names no database that ranklift fills; write postgresql://", id="a-word"),
+        pytest.param("postgresql://h:port/d", "names no database", id="a-port-that-is-no-number"),
+        pytest.param("postgresql://u:secret@h/d?ef_search=many", "must be a whole number from 1 to 1000", id="ef"),
+        pytest.param("postgresql://u:secret@h/d?name=Select%20*", "at most 48 lower-case letters", id="name"),
+        pytest.param("milvus+http://?name=a", "names no host", id="milvus-without-a-host"),
+        pytest.param("postgresql://u:secret@127.0.0.1:9/d", "failed while it was connected to", id="nobody-there"),
+        pytest.param("milvus+http://u:secret@127.0.0.1:9", "failed while it was connected to", id="no-milvus-there"),
+    ],
+)
+def test_open_sink_unusable_uri_is_one_sentence(uri, sentence):
+    with pytest.raises(SinkError, match=sentence) as caught:
+        open_sink(uri)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
