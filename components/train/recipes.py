@@ -95,12 +95,11 @@ MINED = STRONG._replace(
     mined=True,
 )
 
-#: Half of what training changed is kept: with 60 judged queries that gave more, and half as much spread over queries.
+#: Half of what training changed is kept: with 60 judged queries of Cranfield that gave +0.017 NDCG@10 (standard
+#: error 0.007) on 165 others, where the trained weights alone gave +0.014 (0.010): as much, with less of a spread.
 LITTLE = STRONG._replace(
     name="little",
-    description="for few judged queries: strong at a higher rate, and always the mean with the base model's weights",
-    epochs=3.0,
-    learning_rate=2e-4,
+    description="for few judged queries: strong, and always the mean of its weights and the base model's",
     averaging=(0.5,),
 )
 

@@ -53,7 +53,7 @@ class Walk:
             base_model=self.arguments.base_model,
             triplets_per_query=self.arguments.triplets_per_query,
             max_seq_length=self.arguments.max_seq_length,
-            max_corpus=0,
+            max_corpus=self.arguments.max_corpus,
         )
         return prepare(str(self.collection), self.work / "dataset", options)
 
@@ -98,6 +98,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="little")
     parser.add_argument("--triplets-per-query", type=int, default=5)
     parser.add_argument("--max-seq-length", type=int, default=128)
+    parser.add_argument("--max-corpus", type=int, default=4000)
     parser.add_argument("-o", "--output", type=Path, help="a file to which a line is added for each collection")
     parser.add_argument("--work", type=Path, help="where datasets and models stay; gone at the end when left out")
     arguments = parser.parse_args()
