@@ -18,6 +18,7 @@ DEV_CORPUS = "dev_corpus.parquet"  #: text (strings): what dev queries are searc
 CORPUS = "corpus.parquet"  #: passage_id, text (strings)
 QUERIES = "queries.parquet"  #: query_id, query (strings), and any further columns that the user's queries carry
 QRELS = "qrels.parquet"  #: query_id, passage_id (strings), relevance (int32, graded)
+PAIRS = "pairs.parquet"  #: as TRAIN, of the collection's own texts; only where judged queries are few and it has titles
 FOLDS = "folds.parquet"  #: query_id (string), fold (int32, from 0); only where all judged queries are cross-validated
 MANIFEST = "manifest.json"
 PROFILE = "profile.html"

@@ -12,6 +12,7 @@ from components.dataset.manifest import (
     DEV_CORPUS,
     FOLDS,
     MANIFEST,
+    PAIRS,
     PROFILE,
     QUERIES,
     TRAIN,
@@ -24,6 +25,7 @@ from components.errors import DataError
 from components.machine.digest import tree_sha256
 from components.machine.scratch_folder import scratch_folder
 from components.model.base import base_model_directory, resolve_base_model
+from components.prepare.corpus_pairs import write_corpus_pairs
 from components.prepare.database import Database, count, file_literal, scalar, scratch_database
 from components.prepare.digests import content_sha256
 from components.prepare.filters.language import check_languages, find_foreign
@@ -140,6 +142,8 @@ def _prepare(
     rules += rules_of_division
     write_triplets(database, staged)
     write_dev_corpus(database, staged)
+    if folds and raw.beir is not None and raw.beir.corpus.name.startswith("corpus.jsonl"):
+        write_corpus_pairs(raw.beir.corpus, _asked(database, staged), options.seed, staged)
     leaks = leaks_found(database, raw, staged, options, is_brought=brought is not None, folds=folds)
     _tell_of_shared(leaks)
     triplets = _sample(database)
@@ -157,6 +161,10 @@ def _prepare(
     counts = ", ".join(f"{number} {name}" for name, number in manifest.counts.items())
     _tell(f"{counts} in {time.perf_counter() - started:.1f} s")
     return manifest
+
+
+def _asked(database: Database, staged: Path) -> list[str]:
+    return [row[0] for row in database.execute(f"SELECT query FROM {file_literal(staged / QUERIES)}").fetchall()]
 
 
 def _tell_of_shared(rules: list[Rule]) -> None:
@@ -233,11 +241,11 @@ def _manifest(
 ) -> DatasetManifest:
     limit = length_limit(base_model_directory(options.base_model), options.max_seq_length_cap)
     evaluation_digest = open_evaluation_set(staged).digest
-    hashed = (TRAIN, DEV, DEV_CORPUS, *([FOLDS] if folds else []))
-    digests = {name: content_sha256(database, staged / name) for name in hashed}
+    further = [name for name in (PAIRS, FOLDS) if (staged / name).is_file()]
+    digests = {name: content_sha256(database, staged / name) for name in (TRAIN, DEV, DEV_CORPUS, *further)}
     counts = {
         name.removesuffix(".parquet"): scalar(database, f"SELECT count(*) FROM {file_literal(staged / name)}")
-        for name in DATA_FILES
+        for name in (*DATA_FILES, *(name for name in further if name == PAIRS))
     }
     settings: dict[str, Any] = options.model_dump(mode="json") | raw.facts | {"token_length_sample": SAMPLE}
     return DatasetManifest(

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.dataset.manifest import DEV, FOLDS, MANIFEST, QUERIES, TRAIN, DatasetManifest
+from components.dataset.manifest import DEV, FOLDS, MANIFEST, PAIRS, QUERIES, TRAIN, DatasetManifest
 from components.errors import DataError
 from components.machine.scratch_folder import scratch_folder
 from components.model.folds import FoldModels
@@ -21,6 +21,9 @@ from components.train.inputs import check, look_up
 from components.train.report import REPORT, TrainingReport, TrainOptions
 from components.train.tell import tell
 
+#: Triplets below which pairs of the collection's own texts are added to the labelled ones: with 452 labelled pairs of
+#: Cranfield 400 titles changed nothing (+0.018 NDCG@10 against +0.017) and took twice the time.
+ENOUGH = 200
 #: Trains on a dataset version, and writes the model into a folder.
 TrainOne = Callable[[Path, Path], TrainingReport]
 
@@ -42,9 +45,11 @@ def train_with_folds(dataset: Path, output: Path, options: TrainOptions, train_o
     with scratch_folder(output.parent, ".folds-") as scratch:
         for fold, folder in enumerate(record.folders(scratch)):
             tell(f"fold {fold + 1} of {manifest.folds}: {len(record.held_out[fold])} queries are held out")
-            train_one(write_fold(dataset, fold, scratch / f"dataset-{fold}"), folder)
+            train_one(write_part(dataset, scratch / f"dataset-{fold}", without=fold), folder)
         tell("the final model, on all queries")
-        report = train_one(dataset, output).model_copy(update={"folds": manifest.folds})
+        report = train_one(write_part(dataset, scratch / "dataset"), output).model_copy(
+            update={"folds": manifest.folds}
+        )
         for made, kept in zip(record.folders(scratch), record.folders(output), strict=True):
             kept.parent.mkdir(exist_ok=True)
             shutil.move(made, kept)
@@ -73,23 +78,38 @@ def _fold_rows(dataset: Path) -> Iterator[tuple[str, int]]:
     yield from zip(*(column.to_pylist() for column in table.columns), strict=True)
 
 
-def write_fold(dataset: Path, fold: int, folder: Path) -> Path:
-    """Write what the model of a fold is trained on, as a dataset version without an evaluation set; returns the folder.
+def write_part(dataset: Path, folder: Path, *, without: int | None = None) -> Path:
+    """Write what is trained on, as a dataset version without an evaluation set; returns the folder.
+
+    Where the labelled triplets are fewer than `ENOUGH`, pairs of the collection's own texts fill them up.
+
+    Args:
+        dataset: a dataset version with folds.
+        folder: is made.
+        without: the fold that is left out; None for none.
 
     Raises:
         DataError: when no triplet is left.
     """
-    unseen = pa.array([query for query, place in _fold_rows(dataset) if place == fold], pa.string())
+    unseen = pa.array([query for query, place in _fold_rows(dataset) if place == without], pa.string())
     triplets = pq.read_table(dataset / TRAIN)
     kept = triplets.filter(pc.invert(pc.is_in(triplets["query_id"], unseen)))
     if not kept.num_rows:
         raise DataError(
-            f"{dataset / TRAIN} has no triplet outside fold {fold}; prepare with fewer folds, or bring more queries."
+            f"{dataset / TRAIN} has no triplet outside fold {without}; prepare with fewer folds, or bring more queries."
         )
     folder.mkdir()
-    pq.write_table(kept, folder / TRAIN, compression="zstd")
+    filled = pa.concat_tables([kept, _pairs(dataset, ENOUGH - kept.num_rows)])
+    pq.write_table(filled, folder / TRAIN, compression="zstd")
     shutil.copyfile(dataset / DEV, folder / DEV)
     manifest = DatasetManifest.of(dataset)
-    counts = {"train": kept.num_rows, "dev": manifest.counts["dev"]}
+    counts = {"train": filled.num_rows, "dev": manifest.counts["dev"]}
     manifest.model_copy(update={"counts": counts}).write(folder / MANIFEST)
     return folder
+
+
+def _pairs(dataset: Path, most: int) -> pa.Table:
+    """The first pairs of the collection's own texts, which `prepare` drew; empty where it has none."""
+    if most <= 0 or not (dataset / PAIRS).is_file():
+        return pq.read_schema(dataset / TRAIN).empty_table()
+    return pq.read_table(dataset / PAIRS).slice(0, most).cast(pq.read_schema(dataset / TRAIN))

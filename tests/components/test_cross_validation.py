@@ -16,7 +16,7 @@ from components.prepare.options import PrepareOptions
 from components.prepare.stage import prepare
 from components.records.scores import HEADLINE
 from components.registry.version import inventory
-from components.train.cross_validation import held_out_queries, write_fold
+from components.train.cross_validation import ENOUGH, held_out_queries, write_part
 from components.train.curve import write_curve
 from components.train.processes.launch import train
 from components.train.report import REPORT, TrainingReport, TrainOptions
@@ -27,13 +27,14 @@ FOLDS = 5
 QUICK = TrainOptions(recipe="little", learning_rate=2e-3, epochs=2, precision="fp32")
 
 
-def write_collection(folder, queries=20):
+def write_collection(folder, queries=20, titles=0):
     """A collection that the tiny model can learn: three words of a query mean three of its passage."""
     chance, meaning = random.Random(4), dict(zip(QUERY_WORDS, PASSAGE_WORDS, strict=True))
     asked = dict.fromkeys(tuple(sorted(chance.sample(QUERY_WORDS, 3))) for _ in range(queries * 2))
     chosen = list(asked)[:queries]
     passages = {f"p{n}": {"text": f"{' '.join(meaning[word] for word in words)} {n}"} for n, words in enumerate(chosen)}
     passages |= {f"x{n}": {"text": f"{' '.join(chance.choices(PASSAGE_WORDS, k=3))} x{n}"} for n in range(40)}
+    passages |= {f"t{n}": {"title": f"title {n * 7}", "text": f"body {n * 5} of text {n} " * 3} for n in range(titles)}
     texts = {f"q{n}": {"text": " ".join(words)} for n, words in enumerate(chosen)}
     qrels = {"test": [(f"q{n}", f"p{n}", 1) for n in range(queries)]}
     return write_beir(folder, passages=passages, queries=texts, qrels=qrels)
@@ -64,12 +65,22 @@ def served(trained, dataset, tmp_path_factory):
 
 
 @pytest.mark.parametrize("fold", range(FOLDS))
-def test_write_fold_leaves_out_the_queries_of_the_fold_and_nothing_else(dataset, tmp_path, fold):
+def test_write_part_leaves_out_the_queries_of_the_fold_and_nothing_else(dataset, tmp_path, fold):
     held_out = set(held_out_queries(dataset)[fold])
-    rows = table_of(write_fold(dataset, fold, tmp_path / "fold") / TRAIN)
+    rows = table_of(write_part(dataset, tmp_path / "fold", without=fold) / TRAIN)
     assert held_out
     assert rows == [row for row in table_of(dataset / TRAIN) if row["query_id"] not in held_out]
     assert DatasetManifest.of(tmp_path / "fold").counts["train"] == len(rows)
+
+
+def test_write_part_with_few_labels_fills_them_up_with_titles(tiny_model, tmp_path):
+    folder = write_collection(tmp_path / "raw", titles=300)
+    prepare(str(folder), tmp_path / "V0", PrepareOptions(base_model=str(tiny_model), folds=FOLDS))
+    rows = table_of(write_part(tmp_path / "V0", tmp_path / "part") / TRAIN)
+    titles = [row for row in rows if row["query_id"].startswith("title:")]
+    assert len(rows) == ENOUGH
+    assert len(titles) == ENOUGH - 20
+    assert all(row["positive"] != row["negative"] for row in titles)
 
 
 def test_held_out_queries_is_each_query_once(dataset):
