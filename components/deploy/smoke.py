@@ -41,6 +41,20 @@ def version_that_answers(post_to: Callable[[str, Mapping[str, Any]], Mapping[str
     return str(answer.get("model_version"))
 
 
+def index_that_answers(post_to: Callable[[str, Mapping[str, Any]], Mapping[str, Any]], where: str) -> str:
+    """Search for the smoke query in the index of a predictor; returns the index version that answered.
+
+    Raises:
+        NotAnsweredError: when it serves no index, does not answer, or finds nothing that can be used.
+    """
+    answer = post_to("/search", {"query": QUERY, "top_k": 3})
+    hits = answer.get("hits")
+    scores = [hit.get("score") for hit in hits if isinstance(hit, dict)] if isinstance(hits, list) else []
+    if not scores or not all(isinstance(score, float | int) and math.isfinite(score) for score in scores):
+        raise NotAnsweredError(f"{where} gave no usable answer to a smoke search: {len(scores)} hits with {scores}.")
+    return str(answer.get("index_version"))
+
+
 def post(url: str, path: str, document: Mapping[str, Any], timeout: float, proxies: bool) -> dict[str, Any]:
     """Send a predictor a JSON document on a connection of its own, with the token that the environment has.
 

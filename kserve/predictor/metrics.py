@@ -24,7 +24,9 @@ CACHE_JOINED = Counter("ranklift_cache_joined", "Documents that another request 
 CACHE_MISSES = Counter("ranklift_cache_misses", "Documents that had to be encoded")
 CACHE_BYTES = Gauge("ranklift_cache_bytes", "Bytes of cached document embeddings")
 CACHE_ENTRIES = Gauge("ranklift_cache_entries", "Cached document embeddings")
+SEARCH = Histogram("ranklift_search_seconds", "Time in the index for up to 16 queries", buckets=_LATENCY)
 MODEL = Info("ranklift_model", "The model that serves")
+INDEX = Info("ranklift_index", "The index that serves; empty without one")
 SWITCHES = Counter("ranklift_model_switches", "Attempts to switch the model", ["outcome"])
 
 

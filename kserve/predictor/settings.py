@@ -25,6 +25,11 @@ class PredictorSettings(BaseSettings):
         pattern=r"^([0-9a-f]{64})?$",
         description="SHA-256 that the version's manifest must have (the champion's record says it); empty asks none.",
     )
+    index_dir: Path | None = Field(None, description="Index to search; the one beside the model when not set.")
+    index_version: str = Field("", description="Its version to report; the one that the registry gave it when empty.")
+    index_manifest_sha256: str = Field(
+        "", pattern=r"^([0-9a-f]{64})?$", description="SHA-256 that its manifest must have; empty asks none."
+    )
     host: str = Field("0.0.0.0", description="Address to listen on; 127.0.0.1 for this machine only.")  # noqa: S104 - in a pod
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics alone; 0: it is on the HTTP port.")
     pages: bool = Field(True, description="Serve people too: / in a browser, /docs and /openapi.json.")
@@ -35,6 +40,7 @@ class PredictorSettings(BaseSettings):
     max_values: int = Field(50_000, gt=0, description="Most JSON values in one request.")
     max_documents: int = Field(1000, gt=0, description="Most documents in one request.")
     max_inputs: int = Field(2048, gt=0, description="Most texts to embed in one request.")
+    max_hits: int = Field(10_000, gt=0, description="Most passages that one search gives, over all of its queries.")
     max_characters: int = Field(100_000, gt=0, description="Longest text, characters.")
     body_timeout: float = Field(10.0, gt=0, description="Seconds within which a request must have arrived whole.")
     write_timeout: float = Field(10.0, gt=0, description="Seconds within which a client must have read an answer.")

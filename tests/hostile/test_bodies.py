@@ -11,6 +11,8 @@ from tests.kserve.running import RunningPredictor
 MEGABYTE = 1 << 20
 WRONG = {
     "/find_similar": ('{"query": "a", "documents": [', "]}"),
+    "/search": ('{"queries": ["a", ', "]}"),
+    "/search?ids": ('{"query": "a", "ids": ["b", ', "]}"),
     "/v1/models/ranklift:predict": ('{"instances": [', "]}"),
     "/v1/embeddings": ('{"input": ["a", ', "]}"),
     "/v1/rerank": ('{"query": "a", "documents": [', "]}"),

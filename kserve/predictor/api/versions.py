@@ -60,9 +60,13 @@ def check_version(served: "Served", model_name: str, version: str) -> None:
         RefusalError: 409, naming both.
     """
     if version not in {served.version, served.digest}:
-        demanded = version if _PLAIN.fullmatch(version) else "another version"
         raise RefusalError(
             409,
-            f"The request demands {demanded} of {model_name}, and {served.version} ({served.digest[:12]}) is in "
-            "service; embeddings of two versions must not be mixed.",
+            f"The request demands {demanded(version)} of {model_name}, and {served.version} ({served.digest[:12]}) is "
+            "in service; embeddings of two versions must not be mixed.",
         )
+
+
+def demanded(version: str) -> str:
+    """The version that a request demands, as a refusal may repeat it."""
+    return version if _PLAIN.fullmatch(version) else "another version"

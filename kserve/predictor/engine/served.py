@@ -20,6 +20,7 @@ from predictor import metrics
 from predictor.api.versions import DIGEST_HEADER, VERSION_HEADER
 from predictor.engine.batching import Batcher
 from predictor.engine.cache import Embedded, EmbeddingCache, Key
+from predictor.engine.index import Found, ServedIndex, index_directory
 from predictor.engine.waiting import Waiting
 from predictor.settings import PredictorSettings
 
@@ -40,8 +41,16 @@ class Answer(NamedTuple):
 class Served:
     """A model that answers. Make one with `Served.open`; everything else is for the event loop's thread."""
 
-    def __init__(self, encoder: Encoder, version: str, settings: PredictorSettings, streams: int) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        version: str,
+        settings: PredictorSettings,
+        streams: int,
+        index: ServedIndex | None = None,
+    ) -> None:
         self.encoder = encoder
+        self.index = index  #: of the vectors that this model made; None without one
         self.version = version
         self.since = time.time()  #: when it was loaded
         self.digest = encoder.digest
@@ -62,20 +71,25 @@ class Served:
 
     @classmethod
     async def open(cls, directory: Path, settings: PredictorSettings) -> "Served":
-        """Load, verify and warm up the model in a directory, away from the event loop.
+        """Load, verify and warm up the model in a directory, and the index of it, away from the event loop.
 
         A version of the registry is checked against its manifest first, and the manifest against the hash that the
         settings name: whoever may write the bucket can change both together, and not the champion's record unseen.
 
         Raises:
             ModelError: when it is not a whole model, or this processor cannot run it.
-            StoreError: when it is not the version that was promoted.
+            DataError: when there is to be an index and is none.
+            StoreError: when model or index is not the version that was promoted, or the index is of another model.
         """
         await asyncio.to_thread(_check_version, directory, settings.manifest_sha256)
         streams = settings.threads or available_cpus()
         encoder = await asyncio.to_thread(Encoder.open, directory, threads=streams)
         version = settings.model_version or version_of(directory, encoder.digest)
-        served = cls(encoder, version, settings, streams)
+        place = index_directory(directory, settings)
+        index = None
+        if place is not None:
+            index = await asyncio.to_thread(ServedIndex.open, place, encoder.digest, settings, streams)
+        served = cls(encoder, version, settings, streams, index)
         await served._batcher.start()
         return served
 
@@ -116,6 +130,19 @@ class Served:
         asked, kept = (texts, ()) if side == "query" else ((), texts)
         queries, documents = self._place(asked, kept, deadline)
         return await self._collect([*queries, *documents], deadline)
+
+    async def search(self, queries: Sequence[str], k: int, ids: Sequence[str] | None) -> list[list[Found]] | None:
+        """The passages of the index that are nearest to each query; None without an index.
+
+        Raises:
+            RefusalError: when the queue is full or the deadline passes.
+        """
+        if self.index is None:
+            return None
+        deadline = time.monotonic() + self._timeout
+        embedded = await self.embed(queries, "query")
+        vectors = comparable(np.stack([item.vector for item in embedded]), self.config)
+        return await self.index.search(vectors, k, ids, deadline, self._timeout)
 
     def _place(
         self, queries: Sequence[str], documents: Sequence[str], deadline: float

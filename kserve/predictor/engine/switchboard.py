@@ -6,9 +6,11 @@ import time
 from pathlib import Path
 
 from components.errors import ModelError, RankliftError
+from components.index.version import IndexManifest
 from components.model.served import EncoderConfig
 from predictor import metrics
 from predictor.engine.budgets import Budget
+from predictor.engine.index import ServedIndex, index_directory, index_version_of
 from predictor.engine.served import Served, version_of
 from predictor.refusal import RefusalError, unavailable
 from predictor.settings import PredictorSettings
@@ -77,7 +79,8 @@ class Switchboard:
         metrics.CACHE_BYTES.set(0)
         metrics.CACHE_ENTRIES.set(0)
         metrics.MODEL.info(_describe(served))
-        logger.info("serving model %s (%s)", served.version, served.digest[:12])
+        metrics.INDEX.info(_describe_index(served.index))
+        logger.info("serving model %s (%s)%s", served.version, served.digest[:12], _with_index(served.index))
         if before is not None:
             task = asyncio.create_task(before.close())
             self._leaving.add(task)
@@ -97,7 +100,17 @@ class Switchboard:
             return False
         config = EncoderConfig.of(directory)
         version = self.settings.model_version or version_of(directory, config.digest)
-        return config.digest == self._served.digest and version == self._served.version
+        is_same_model = config.digest == self._served.digest and version == self._served.version
+        return is_same_model and self._has_same_index(directory)
+
+    def _has_same_index(self, directory: Path) -> bool:
+        served = self._served.index if self._served is not None else None
+        place = index_directory(directory, self.settings)
+        if served is None or place is None:
+            return served is None and place is None
+        manifest = IndexManifest.of(place)
+        version = index_version_of(place, manifest, self.settings)
+        return (manifest.digest, version) == (served.digest, served.version)
 
 
 def refusal_of(error: RankliftError) -> RefusalError:
@@ -116,3 +129,15 @@ def _describe(served: Served) -> dict[str, str]:
         "precision": config.precision,
         "max_seq_length": str(config.max_seq_length),
     }
+
+
+def _describe_index(index: ServedIndex | None) -> dict[str, str]:
+    if index is None:
+        return {}
+    return {"version": index.version, "digest": index.digest, "passages": str(index.manifest.count)}
+
+
+def _with_index(index: ServedIndex | None) -> str:
+    if index is None:
+        return ""
+    return f" with index {index.version} ({index.digest[:12]}) of {index.manifest.count} passages"

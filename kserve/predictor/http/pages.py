@@ -8,10 +8,11 @@ from pathlib import Path
 import fastapi_offline
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse, Response
+from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from predictor.http.responses import JsonResponse
+from predictor.http.routes.shared import Board
 
 router = APIRouter(include_in_schema=False)
 
@@ -41,11 +42,14 @@ async def alive() -> Response:
 
 
 @router.get("/")
-async def page(request: Request) -> Response:
+async def page(request: Request, switchboard: Board) -> Response:
     """The page for a browser; for everything else kserve's answer, which its v1 client reads as a sign of life."""
-    if "text/html" in request.headers.get("accept", ""):
-        return FileResponse(_PAGE / "index.html", headers={"Vary": "Accept"})
-    return await alive()
+    if "text/html" not in request.headers.get("accept", ""):
+        return await alive()
+    content = (_PAGE / "index.html").read_text(encoding="utf-8")
+    if switchboard.served is not None and switchboard.served.index is not None:
+        content = content.replace("<body>", '<body data-index="yes">')
+    return HTMLResponse(content, headers={"Vary": "Accept"})
 
 
 @router.get("/docs")

@@ -18,6 +18,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 from uvicorn.config import Config
 
+from predictor.api.search import INDEX_DIGEST_HEADER, INDEX_VERSION_HEADER
 from predictor.api.versions import DIGEST_HEADER, VERSION_HEADER
 from predictor.engine.switchboard import Switchboard
 from predictor.http import pages
@@ -98,7 +99,7 @@ class RestServer(RESTServer):
         """Complete kserve's application: the routes, what answers errors, and the gate in front."""
         app.title = "ranklift predictor"
         app.version = version("ranklift")
-        app.description = "Ranks documents by their similarity to a query, and embeds texts."
+        app.description = "Ranks documents by their similarity to a query, searches an index, and embeds texts."
         app.state.switchboard = self._switchboard
         app.state.data_plane = self.dataplane
         (pages.add if self._switchboard.settings.pages else pages.leave_out)(app)
@@ -133,7 +134,14 @@ def gated(application: ASGIApp, switchboard: Switchboard) -> ASGIApp:
         allow_origins=origins,
         allow_methods=["GET", "HEAD", "POST"],
         allow_headers=["*"],
-        expose_headers=["X-Request-ID", "Retry-After", VERSION_HEADER, DIGEST_HEADER],
+        expose_headers=[
+            "X-Request-ID",
+            "Retry-After",
+            VERSION_HEADER,
+            DIGEST_HEADER,
+            INDEX_VERSION_HEADER,
+            INDEX_DIGEST_HEADER,
+        ],
     )
 
 

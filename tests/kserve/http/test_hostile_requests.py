@@ -20,6 +20,7 @@ BODY = {"query": "sort", "documents": TEXTS}
 
 OPERATIONS = [
     "POST /find_similar",
+    "POST /search",
     "POST /v1/embeddings",
     "POST /v1/rerank",
     "POST /v2/rerank",
@@ -33,6 +34,7 @@ OPERATIONS = [
     "POST /v2/models/{model_name}/infer",
     "POST /v2/repository/index",
     "POST /v2/repository/models/{model_name}/load",
+    "GET /index",
     "GET /info",
     "GET /health",
     "GET /v1/models",

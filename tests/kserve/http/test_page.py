@@ -10,6 +10,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.kserve.running import running
+
 NEEDED = "The page's tests need chromium and chromedriver: apt-get install chromium chromium-driver."
 
 
@@ -45,7 +47,7 @@ def ranked(page):
 
 
 def test_a_click_ranks_the_example_with_bars_scores_time_and_version(page, client):
-    page.find_element(By.CSS_SELECTOR, "button").click()
+    page.find_element(By.CSS_SELECTOR, "#form button").click()
     rows = ranked(page)
     query = field(page, "query").get_attribute("value")
     documents = field(page, "documents").get_attribute("value").split("\n")
@@ -64,6 +66,8 @@ def test_a_click_ranks_the_example_with_bars_scores_time_and_version(page, clien
 
 def test_it_works_from_the_keyboard_alone(page):
     page.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB, Keys.TAB)
+    assert page.switch_to.active_element.get_attribute("id") == "search-query"
+    page.switch_to.active_element.send_keys(Keys.TAB, Keys.TAB)
     assert page.switch_to.active_element.get_attribute("id") == "query"
     page.switch_to.active_element.send_keys(Keys.CONTROL, "a")
     page.switch_to.active_element.send_keys("a tree", Keys.TAB)
@@ -76,16 +80,31 @@ def test_it_works_from_the_keyboard_alone(page):
 def test_it_fits_a_narrow_window(page):
     page.set_window_size(500, 800)
     page.execute_script("document.documentElement.style.width = '320px'")
-    page.find_element(By.CSS_SELECTOR, "button").click()
+    page.find_element(By.CSS_SELECTOR, "#form button").click()
     ranked(page)
     assert page.execute_script("return document.body.scrollWidth") <= 320
     page.execute_script("document.documentElement.style.width = ''")
 
 
+def test_search_shows_the_hits_of_the_index_with_ids_and_versions(page, client):
+    field(page, "search-query").send_keys("a path", Keys.ENTER)
+    rows = ranked(page)
+    expected = client.post("/search", json={"query": "a path"}).json()
+    assert [row.find_element(By.CLASS_NAME, "id").text for row in rows] == [hit["id"] for hit in expected["hits"]]
+    assert [row.find_element(By.CLASS_NAME, "text").text for row in rows] == [hit["text"] for hit in expected["hits"]]
+    assert f"and index {expected['index_version']}." in field(page, "status").text
+
+
+def test_search_is_hidden_without_an_index(browser, exported_tiny_model, tmp_path):
+    with running(exported_tiny_model, tmp_path) as started:
+        browser.get(f"{started.url}/")
+        assert not field(browser, "search").is_displayed()
+
+
 def test_a_refusal_is_shown_in_its_own_words(page):
     documents = field(page, "documents")
     page.execute_script("arguments[0].value = Array(1200).fill('a').join('\\n')", documents)
-    page.find_element(By.CSS_SELECTOR, "button").click()
+    page.find_element(By.CSS_SELECTOR, "#form button").click()
     WebDriverWait(page, 20).until(lambda page: "is the limit" in field(page, "status").text)
     assert page.find_elements(By.CSS_SELECTOR, "#results li") == []
 
@@ -93,7 +112,7 @@ def test_a_refusal_is_shown_in_its_own_words(page):
 def test_markup_in_a_document_is_text(page):
     documents = field(page, "documents")
     page.execute_script("arguments[0].value = '<img src=x onerror=document.title=1>'", documents)
-    page.find_element(By.CSS_SELECTOR, "button").click()
+    page.find_element(By.CSS_SELECTOR, "#form button").click()
     (row,) = ranked(page)
     assert row.find_element(By.CLASS_NAME, "text").text.startswith("<img")
     assert page.title == "ranklift: try the model"

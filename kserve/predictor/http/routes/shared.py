@@ -19,7 +19,7 @@ _REASONS = {
     400: "The request body is not JSON, or asks for what this server does not have.",
     401: "A bearer token is needed, and was not given or is wrong.",
     403: "A page of another site sent the request, and none may.",
-    404: "There is no such model.",
+    404: "There is no such model, or no index where one is asked for.",
     408: "The request did not arrive in time.",
     409: "Another version of the model is in service than the one that the request demands.",
     413: "The request body is larger than the limit.",
