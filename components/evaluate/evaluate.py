@@ -13,12 +13,13 @@ from components.evaluate.baseline import bm25_means
 from components.evaluate.encoding_cache import EncodingCache
 from components.evaluate.encodings import encodings
 from components.evaluate.metrics import PER_QUERY, PerQuery, means, per_query_metrics
-from components.evaluate.out_of_fold import out_of_fold
+from components.evaluate.out_of_fold import note_what_was_seen, out_of_fold
 from components.evaluate.progress import Progress, silent
 from components.evaluate.run_file import RunFile
 from components.evaluate.search import Ranking, search
 from components.evaluate.slices import query_slices
 from components.model.encoder import Encoder
+from components.model.folds import OutOfFoldScores
 from components.records.scores import HEADLINE, ScoreFile
 
 #: Passages in a ranking, as in BEIR and TREC: MAP and Recall@1000 need that many.
@@ -50,6 +51,7 @@ def evaluate(
     it relevant: in ArguAna and its like the query is itself a passage (as BEIR's `ignore_identical_ids`).
 
     A model that was cross-validated on this set is scored out of fold: each query with the model that has not seen it.
+    A champion that was has been trained on all queries since; what it scored out of fold then lies beside it.
 
     Args:
         model_dir: what `export` made.
@@ -119,13 +121,17 @@ def _judge(
 ) -> _Judged:
     """Rank the corpus for every query, and take the rankings into the results."""
     depth = min(DEPTH + 1, evaluation_set.corpus_size)
-    folds = out_of_fold(model_dir, label, evaluation_set, progress, notes)
+    folds = out_of_fold(model_dir, evaluation_set, progress, notes)
     if folds is not None:
         results.take(folds.rankings(depth), label)
         return _Judged(folds.texts_per_second, folds=folds.fold_of_query)
+    known = OutOfFoldScores.find(model_dir, evaluation_set.digest)
     encoded = encodings(encoder, evaluation_set, progress, EncodingCache(cache) if cache else None, notes)
     found = search(encoded.queries, encoded.corpus(), depth)
     results.take(zip(evaluation_set.queries, found, strict=True), label)
+    if known is not None:
+        results.per_query = known.per_query
+    note_what_was_seen(model_dir, label, evaluation_set, notes, known=known is not None)
     return _Judged(encoded.texts_per_second, encoded.cached)
 
 

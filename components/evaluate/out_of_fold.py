@@ -62,12 +62,12 @@ class OutOfFold:
 
 
 def out_of_fold(
-    model_dir: Path, label: str, evaluation_set: EvaluationSet, progress: Progress, notes: list[str]
+    model_dir: Path, evaluation_set: EvaluationSet, progress: Progress, notes: list[str]
 ) -> OutOfFold | None:
     """The cross-validation of a model on an evaluation set.
 
-    None where the model was not cross-validated on this very set. A version in the registry keeps no fold models: it is
-    scored as it is, and `notes` gets a sentence where it was trained on the queries that it is asked.
+    None where the model was not cross-validated on this very set, and for a version of the registry, which has no fold
+    models: see `note_what_was_seen`.
 
     Raises:
         ModelError: when some of the fold models are missing, or the record does not fit the queries.
@@ -77,10 +77,6 @@ def out_of_fold(
         return None
     present = [folder.is_dir() for folder in folds.folders(model_dir)]
     if not any(present):
-        notes.append(
-            f"{label} was trained on the queries that it is scored on: its scores are higher than on new ones, and "
-            "what is compared with it has to show more."
-        )
         return None
     fold_of = folds.fold_of_query()
     if not all(present) or fold_of.keys() != evaluation_set.queries.keys():
@@ -89,3 +85,30 @@ def out_of_fold(
             f"{len(fold_of)} of {len(evaluation_set.queries)} queries; train and export the model again."
         )
     return OutOfFold(model_dir, folds, evaluation_set, progress, notes)
+
+
+def note_what_was_seen(
+    model_dir: Path, label: str, evaluation_set: EvaluationSet, notes: list[str], *, known: bool
+) -> None:
+    """Add a sentence to `notes` where a model was trained on the queries that it is scored on.
+
+    Args:
+        model_dir: the exported model.
+        label: what to call it.
+        evaluation_set: what it is scored on.
+        notes: of the score file.
+        known: whether its scores are those of its own cross-validation on this set.
+    """
+    if known:
+        notes.append(
+            f"{label} has been trained on these queries since it was cross-validated: its scores are those of its "
+            "cross-validation; where passages are listed they are what it ranks today."
+        )
+        return
+    folds = FoldModels.find(model_dir)
+    seen = set() if folds is None else folds.fold_of_query().keys() & evaluation_set.queries.keys()
+    if seen:
+        notes.append(
+            f"{label} was trained on {len(seen)} of the {len(evaluation_set.queries)} queries that it is scored on, by "
+            "their ids: its scores are higher than on new ones, and what is compared with it has to show more."
+        )

@@ -59,6 +59,7 @@ def decide(candidate: ScoreFile, champion: ScoreFile, options: GateOptions | Non
         p_value=test.p_value,
         queries=len(differences),
         folds=len(set(candidate.folds.values())),
+        out_of_fold=candidate.per_query if candidate.folds else {},
         min_gain=options.min_gain,
         alpha=options.alpha,
         guards=guards,

@@ -10,6 +10,7 @@ from typing import ClassVar
 from components.records.document import Document
 
 _RECORD = "folds.json"
+_SCORES = "out_of_fold.json"
 _MODELS = ".folds"  #: hidden, since they only judge: the registry keeps no hidden file, and nobody serves them
 
 
@@ -42,3 +43,31 @@ class FoldModels(Document):
     def fold_of_query(self) -> dict[str, int]:
         """The fold of each query id."""
         return {query: fold for fold, queries in enumerate(self.held_out) for query in queries}
+
+
+class OutOfFoldScores(Document):
+    """``out_of_fold.json``: what a champion scored in its cross-validation, on queries that it was trained on since.
+
+    It lies beside the champion's files while a candidate is measured against them, and is part of no version.
+    """
+
+    noun: ClassVar[str] = "record of a champion's cross-validation"
+    remedy: ClassVar[str] = "fetch the champion again"
+
+    dataset_digest: str  #: of the evaluation set
+    per_query: dict[str, dict[str, float]]  #: {metric: {query_id: score}}
+
+    @classmethod
+    def find(cls, model: Path, dataset_digest: str) -> "OutOfFoldScores | None":
+        """The scores beside a model, where there are some of this evaluation set.
+
+        Raises:
+            DataError: when they cannot be read.
+        """
+        path = model / _SCORES
+        found = cls.read(path) if path.is_file() else None
+        return found if found is not None and found.dataset_digest == dataset_digest else None
+
+    def write_beside(self, model: Path) -> None:
+        """Write the scores into a model's folder."""
+        self.write(model / _SCORES)

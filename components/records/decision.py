@@ -49,11 +49,14 @@ class Decision(Document):
     champion_digest: str
     dataset_digest: str
     minimum_detectable_effect: float | None = None
+    #: {metric: {query_id: score}} of a candidate that was cross-validated: once it is champion, and knows the answers
+    #: to these queries, they are what the next candidate is compared with.
+    out_of_fold: dict[str, dict[str, float]] = Field(default_factory=dict)
     settings: dict[str, Any] = Field(default_factory=dict)  #: resamples, seed, …
 
     def line(self) -> str:
-        """The whole record as one line of a stage's log, which `submit --follow` reads again."""
-        return f"{_LINE}{self.model_dump_json()}"
+        """The record as one line of a stage's log, which `submit --follow` reads again; without scores by query."""
+        return f"{_LINE}{self.model_dump_json(exclude={'out_of_fold'})}"
 
     @classmethod
     def find(cls, log: str) -> "Decision | None":

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from components.champion.champion import champion_model
 from components.dataset.manifest import TRAIN, DatasetManifest
 from components.errors import DataError, ModelError, RankliftError
 from components.evaluate.evaluate import evaluate
@@ -14,6 +15,8 @@ from components.model.folds import FoldModels
 from components.model.served import EncoderConfig
 from components.prepare.options import PrepareOptions
 from components.prepare.stage import prepare
+from components.promote.promote import promote
+from components.records.decision import Decision
 from components.records.scores import HEADLINE
 from components.registry.version import inventory
 from components.train.cross_validation import ENOUGH, held_out_queries, write_part
@@ -156,18 +159,41 @@ def test_inventory_of_a_cross_validated_model_has_its_record_and_none_of_the_fol
     assert not any(".folds" in name for name in files)
 
 
-def test_evaluate_a_promoted_version_on_what_it_was_trained_on_says_so(served, dataset, tmp_path):
+def test_evaluate_what_was_trained_on_the_queries_says_so(served, dataset, tmp_path):
     version = shutil.copytree(served, tmp_path / "V0", ignore=shutil.ignore_patterns(".folds"))
     scores = evaluate(version, dataset, name="V0", bm25=False)
     assert scores.folds == {}
-    assert any("V0 was trained on the queries that it is scored on" in note for note in scores.notes)
+    assert any("V0 was trained on 20 of the 20 queries that it is scored on" in note for note in scores.notes)
+
+
+def test_evaluate_a_champion_on_its_own_queries_takes_what_it_scored_out_of_fold(served, dataset, registry, tmp_path):
+    candidate = evaluate(served, dataset, name="candidate", bm25=False)
+    worse = candidate.model_copy(update={"folds": {}, "model_digest": "0" * 64, "headline": 0.0, "model": "the base"})
+    worse.per_query = {metric: dict.fromkeys(values, 0.0) for metric, values in candidate.per_query.items()}
+    decision = decide(candidate, worse).model_copy(
+        update={"verdict": "promote"}
+    )  # five folds of a tiny model say little
+    promote(served, decision, registry)
+    assert champion_model(registry, dataset, tmp_path / "champion").name == "V0"
+    champion = evaluate(tmp_path / "champion", dataset, name="V0", bm25=False)
+    assert champion.per_query == candidate.per_query
+    assert champion.headline == candidate.headline
+    assert any("its scores are those of its cross-validation" in note for note in champion.notes)
+    assert decide(candidate, champion).delta == 0
+
+
+def test_line_of_a_decision_leaves_out_the_scores_by_query_and_is_read_again(served, dataset):
+    candidate = evaluate(served, dataset, bm25=False)
+    decision = decide(candidate, candidate)
+    assert decision.out_of_fold == candidate.per_query
+    assert Decision.find(decision.line()) == decision.model_copy(update={"out_of_fold": {}})
 
 
 def test_evaluate_on_another_set_takes_the_final_model(served, tmp_path):
     other = write_collection(tmp_path / "other", queries=12)
     scores = evaluate(served, other, bm25=False)
     assert scores.folds == {}
-    assert scores.notes == []
+    assert any("was trained on 12 of the 12 queries" in note for note in scores.notes)
 
 
 def test_evaluate_with_a_fold_model_missing_is_refused(served, dataset, tmp_path):
