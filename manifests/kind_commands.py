@@ -96,7 +96,7 @@ def until(give_up: float, attempt: Callable[[float], object]) -> None:
 
 @contextmanager
 def patient(folder: Path, seconds: float) -> Iterator[Path]:
-    """A kustomization whose fetches from a repository may take so many seconds.
+    """Make a kustomization whose fetches from a repository may take so many seconds.
 
     Kustomize takes that time from the URL alone; one that has it there is copied, with the time that there is.
     """

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from components.errors import RankliftError
 from components.machine.system_faults import system_sentence
 from components.stage import invalid_value
-from pipeline.commands import cluster, registry, run, serving, stages
+from pipeline.commands import cluster, indexes, registry, run, serving, stages
 
 _OURS = {"components", "pipeline", "predictor"}
 
@@ -30,6 +30,7 @@ app.command()(stages.train)
 app.command()(stages.export)
 app.command()(stages.evaluate)
 app.command()(stages.gate)
+app.command()(stages.index)
 app.command()(serving.serve)
 app.command()(registry.deploy)
 app.command()(registry.rollback)
@@ -37,6 +38,7 @@ app.command()(registry.prune)
 app.command()(registry.verify)
 app.add_typer(registry.models, name="models")
 app.add_typer(registry.datasets, name="datasets")
+app.add_typer(indexes.indexes, name="indexes")
 
 
 def main() -> None:

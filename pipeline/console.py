@@ -19,7 +19,7 @@ def tell(line: str) -> None:
 
 @contextmanager
 def progress_display() -> Iterator[Callable[[str], None]]:
-    """A `tell` that on a terminal also shows, below the lines so far, that the last thing goes on, and for how long."""
+    """Return a `tell` that on a terminal also shows, below the lines so far, what goes on and for how long."""
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -60,7 +60,7 @@ def answer(document: dict[str, Any] | list[Any], text: str, as_json: bool) -> No
 
 
 def table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    """A plain table with aligned columns: numbers to the right, the rest to the left."""
+    """Return a plain table with aligned columns: numbers to the right, the rest to the left."""
     cells = [tuple(map(str, row)) for row in rows]
     widths = [max(len(row[column]) for row in (header, *cells)) for column in range(len(header))]
     right = [all(isinstance(row[column], int | float) for row in rows) for column in range(len(header))]

@@ -11,6 +11,7 @@ from components.evaluate.component import evaluate
 from components.export.component import export
 from components.gate.component import gate
 from components.hold.component import hold
+from components.index.component import index
 from components.prepare.component import prepare
 from components.promote.component import promote
 from components.source.component import source
@@ -31,7 +32,7 @@ class Outcome(NamedTuple):
 
 
 def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSettings | None = None) -> Any:
-    """The pipeline, with the container image of each stage where `images` names one, and what `settings` says."""
+    """Return the pipeline, with `images` as the stages' container images and `settings` applied to the tasks."""
     images = images or {}
 
     def staged(task: Any, stage: str, caching: bool = True) -> Any:
@@ -71,6 +72,9 @@ def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSe
         min_gain: float = 0.005,
         alpha: float = 0.05,
         guards: dict = {},  # noqa: B006 - KFP reads it as the parameter's default; nobody changes it
+        index_corpus: str = "",
+        index_min_recall: float = 0.98,
+        index_max_ndcg_drop: float = 0.005,
         seed: int = 42,
     ) -> Outcome:
         # Data at the same place may be new: the look-up is never cached; `prepare` is while it finds the same.
@@ -140,12 +144,31 @@ def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSe
                     model=candidate.outputs["served_model"],
                     dataset=dataset,
                     decision=decision,
+                    index_corpus=index_corpus,
                     run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 ),
                 "promote",
                 caching=False,
             )
-            staged(deploy(version=promoted.output), "deploy", caching=False)
+            with dsl.If(index_corpus == "", name="without-index"):
+                staged(deploy(version=promoted.output), "deploy", caching=False)
+            with dsl.If(index_corpus != "", name="with-index"):
+                # The champion moves here, to model and index together: deploy comes after it.
+                indexed = staged(
+                    index(
+                        model=candidate.outputs["served_model"],
+                        dataset=dataset,
+                        decision=decision,
+                        version=promoted.output,
+                        corpus=index_corpus,
+                        min_recall=index_min_recall,
+                        max_ndcg_drop=index_max_ndcg_drop,
+                        run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                    ),
+                    "index",
+                    caching=False,
+                )
+                staged(deploy(version=promoted.output).after(indexed), "deploy", caching=False)
         with dsl.If(verdict != "promote", name="hold"):
             staged(hold(decision=decision), "hold", caching=False)
         return Outcome(dataset, decision, candidate_scores.outputs["scores"], champion_scores.outputs["scores"])

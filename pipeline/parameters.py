@@ -21,6 +21,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     _check_train(parameters)
     _check_export(parameters)
     _check_gate(parameters)
+    _check_index(parameters)
 
 
 def _check_prepare(parameters: Mapping[str, Any]) -> None:
@@ -57,3 +58,13 @@ def _check_gate(parameters: Mapping[str, Any]) -> None:
         parameters.get("alpha", defaults.alpha),
         parameters.get("guards", {}),
     )
+
+
+def _check_index(parameters: Mapping[str, Any]) -> None:
+    from components.index.options import IndexOptions, index_options
+    from components.index.sources import check_corpus
+
+    named = {name.removeprefix("index_"): value for name, value in parameters.items() if name.startswith("index_")}
+    index_options(**{name: value for name, value in named.items() if name in IndexOptions.model_fields})
+    if corpus := named.get("corpus"):
+        check_corpus(str(corpus))

@@ -57,7 +57,7 @@ def _add_out_of_fold(registry: Registry, version: str, output: Path) -> None:
 
 
 def _named(version: str, registry: Registry) -> str:
-    """The version, and whether it is promoted only: its deploy may still run, or was killed."""
+    """Return the version, and whether it is promoted only: its deploy may still run, or was killed."""
     champion = registry.champion()
     seen = champion.in_service if champion is not None else None
     if champion is None or champion.version != version or seen is None or seen.version == version:

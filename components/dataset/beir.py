@@ -54,7 +54,7 @@ class BeirFolder:
 
     @classmethod
     def find(cls, directory: Path) -> "BeirFolder | None":
-        """The data set at a path, or None when there is no corpus file in it.
+        """Return the data set at a path, or None when there is no corpus file in it.
 
         Raises:
             DataError: when there is a corpus and something else is missing.
@@ -79,7 +79,7 @@ class BeirFolder:
         return list(dict.fromkeys(parts))
 
     def training_split(self, evaluation_split: str) -> str:
-        """The split to train on: "train", else the only one beside the evaluation's, else the only one that there is.
+        """Return the split to train on: "train", else the only split beside the evaluation's, else the only split.
 
         Raises:
             DataError: when that leaves a choice.
@@ -101,7 +101,7 @@ class BeirFolder:
         return split in self.qrels and self.qrels[split] != self.qrels[self.training_split(split)]
 
     def judgements(self, split: str) -> Path:
-        """The qrels file of a split.
+        """Return the qrels file of a split.
 
         Raises:
             DataError: when there is none.
@@ -114,7 +114,7 @@ class BeirFolder:
 
 
 def read_corpus(path: Path) -> Iterator[Passage]:
-    """The passages of a corpus: title and text joined by one space; the text may be empty.
+    """Yield the passages of a corpus: title and text joined by one space; the text may be empty.
 
     Raises:
         DataError: when the file cannot be read, or a row has no ``_id`` or no ``text``.
@@ -129,7 +129,7 @@ def read_corpus(path: Path) -> Iterator[Passage]:
 
 
 def read_queries(path: Path) -> Iterator[Query]:
-    """The queries of a file; scalar values beside ``_id`` and ``text``, or in ``metadata``, are columns.
+    """Yield the queries of a file; scalar values beside ``_id`` and ``text``, or in ``metadata``, are columns.
 
     Raises:
         DataError: when the file cannot be read, or a row has no ``_id`` or no ``text``.
@@ -151,7 +151,7 @@ def _matching(directory: Path, pattern: re.Pattern[str]) -> tuple[Path, ...]:
 
 
 def _splits(paths: Iterable[Path]) -> dict[str, Path]:
-    """The files by split: ``qrels.dev.small.tsv`` is "dev.small", and "dev" as well where there is no qrels.dev.tsv."""
+    """Return the files by split: ``qrels.dev.small.tsv`` is "dev.small", and "dev" where there is no qrels.dev.tsv."""
     found = {match["split"] or match["year"]: path for path in paths if (match := _QRELS.fullmatch(path.name))}
     for name in list(found):
         found.setdefault(name.partition(".")[0], found[name])

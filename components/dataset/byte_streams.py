@@ -64,7 +64,7 @@ class _Reader(io.RawIOBase):
         self._source = source
 
     def readable(self) -> bool:
-        """Always; `io.BufferedReader` asks."""
+        """Return True; `io.BufferedReader` asks."""
         return True
 
     def close(self) -> None:

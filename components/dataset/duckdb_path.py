@@ -5,5 +5,5 @@ from pathlib import Path
 
 
 def exact_path(path: Path) -> str:
-    """A path whose wildcards stand for themselves, so that ``clicks[1].parquet`` is that file and no other."""
+    """Return a path whose wildcards stand for themselves, so that ``clicks[1].parquet`` is that file and no other."""
     return re.sub(r"[\[*?]", r"[\g<0>]", str(path))

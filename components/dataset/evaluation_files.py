@@ -88,7 +88,7 @@ def _write_corpus(source: Path, target: Path) -> tuple[set[str], set[str]]:
 
 
 def _judged_queries(paths: Iterable[Path], judged: set[str]) -> dict[str, Query]:
-    """The judged queries of one or several files, which may repeat each other's: MS MARCO's small dev set does."""
+    """Return the judged queries of one or several files, which may repeat queries: MS MARCO's small dev set does."""
     queries: dict[str, Query] = {}
     texts: dict[str, str] = {}
     for path in paths:
@@ -124,7 +124,7 @@ def _write_qrels(judgements: list[Judgement], target: Path) -> None:
 
 
 def _array(values: list[Any]) -> pa.Array:
-    """A column of one type: as it is when all values have the same, else as text."""
+    """Return a column of one type: as it is when all values have the same, else as text."""
     if len({type(value) for value in values if value is not None}) == 1:
         try:
             return pa.array(values)

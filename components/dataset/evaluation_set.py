@@ -60,14 +60,14 @@ class EvaluationSet:
         self.corpus_size: int = pq.read_metadata(directory / CORPUS).num_rows
 
     def passages(self, batch_size: int = 4096) -> Iterator[list[tuple[str, str]]]:
-        """The corpus in stored order, in lists of at most `batch_size` pairs (passage_id, text)."""
+        """Yield the corpus in stored order, in lists of at most `batch_size` pairs (passage_id, text)."""
         with pq.ParquetFile(self._directory / CORPUS) as file:
             for batch in file.iter_batches(batch_size, columns=["passage_id", "text"]):
                 ids, texts = batch.columns
                 yield list(zip(ids.to_pylist(), texts.to_pylist(), strict=True))
 
     def texts(self, ids: Sequence[str]) -> dict[str, str]:
-        """The texts of some passages by id; ids that the corpus lacks are left out."""
+        """Return the texts of some passages by id; ids that the corpus lacks are left out."""
         wanted = sorted(set(ids))
         statement = f"SELECT passage_id, text FROM {self._table(CORPUS)} WHERE passage_id IN (SELECT unnest($ids))"
         return dict(self._database.cursor().execute(statement, {"ids": wanted}).fetchall()) if wanted else {}

@@ -31,7 +31,7 @@ class JudgementCheck:
         empty: Collection[str],
         queries: Mapping[str, Query],
     ) -> list[Judgement]:
-        """The judgements whose query and passage are there and have a text.
+        """Return the judgements whose query and passage are there and have a text.
 
         Args:
             judgements: all of the split.
@@ -56,7 +56,7 @@ class JudgementCheck:
         return kept
 
     def rules(self) -> list[Rule]:
-        """What was dropped, by reason."""
+        """Return what was dropped, by reason."""
         return [
             Rule(
                 name=reason.partition(",")[0].replace(" ", "_"),
@@ -81,7 +81,7 @@ class JudgementCheck:
         return None
 
     def _advice(self, judgements: Collection[Judgement], known: Collection[str]) -> str:
-        """The most frequent reason with an example, and what it looks like."""
+        """Return the most frequent reason with an example, and what it looks like."""
         reason, found = max(self._dropped.items(), key=lambda item: len(item[1]))
         column, value = _pointer(reason, found[0])
         example = f"{reason}, such as row {found[0].row}, column {column!r}: {value!r}"

@@ -80,7 +80,7 @@ class DatasetManifest(Document):
 
     @classmethod
     def of(cls, directory: Path) -> "DatasetManifest":
-        """The manifest of the dataset version in a directory.
+        """Return the manifest of the dataset version in a directory.
 
         Raises:
             DataError: when there is none, or it is not a manifest.

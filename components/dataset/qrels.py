@@ -40,7 +40,7 @@ _TREC_FIELDS = 4
 
 
 def read_qrels(path: Path) -> Iterator[Judgement]:
-    """The judgements of a file: columns by the names in its header, or without one as BEIR or TREC order them.
+    """Yield the judgements of a file: columns by the names in its header, or without one as BEIR or TREC order them.
 
     BEIR has query, passage, relevance; TREC has query, iteration, passage, relevance. Fields are separated by tabs, or
     by any white space when a line has no tab.
@@ -76,7 +76,7 @@ def _by_order(fields: Sequence[str]) -> _Columns | None:
 
 
 def _header(fields: Sequence[str], path: Path, row: int) -> _Columns | None:
-    """The columns that a first line names; None when it is a judgement."""
+    """Return the columns that a first line names; None when it is a judgement."""
     plain = [re.sub(r"[-_ ]", "", field.strip('"').lower()) for field in fields]
     found = {
         role: next((place for place, name in enumerate(plain) if name in names), None) for role, names in _ROLES.items()

@@ -14,13 +14,13 @@ DAMAGED = (EOFError, OSError, zlib.error)
 
 
 def bare_suffix(path: Path) -> str:
-    """The suffix of a file below its compression, in lower case: ``.jsonl`` for ``corpus.jsonl.gz``."""
+    """Return the suffix of a file below its compression, in lower case: ``.jsonl`` for ``corpus.jsonl.gz``."""
     name = path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path
     return name.suffix.lower()
 
 
 def raw_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a text file with their numbers (from 1), line ends and blank lines included.
+    """Yield the lines of a text file with their numbers (from 1), line ends and blank lines included.
 
     A byte order mark is no part of the first line; one of UTF-16 or UTF-32 says how the file is decoded.
 
@@ -56,7 +56,7 @@ def check_whole(path: Path) -> None:
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a text file with their numbers (from 1), without line ends; blank lines are left out.
+    """Yield the lines of a text file with their numbers (from 1), without line ends; blank lines are left out.
 
     Raises:
         DataError: whatever `raw_lines` raises.
@@ -68,7 +68,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def numbered_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The JSON objects of a JSONL file with their line numbers (from 1).
+    """Yield the JSON objects of a JSONL file with their line numbers (from 1).
 
     Raises:
         DataError: when a line is not one JSON object, and whatever `numbered_lines` raises.
@@ -87,7 +87,7 @@ def numbered_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def unreadable(path: Path, where: str, error: Exception) -> DataError:
-    """The error of a file that is damaged or cannot be opened."""
+    """Return the error of a file that is damaged or cannot be opened."""
     return DataError(
         f"{path} cannot be read{where} ({error}): the file is cut off, damaged, or not what its name says; "
         "copy or download it again."

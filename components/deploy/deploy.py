@@ -36,7 +36,7 @@ def deploy(
 
 
 def number_that_wins(champion: Champion, settings: ServingSettings) -> int | None:
-    """The number under which a deploy of the champion that a person asks for is not taken for an earlier one.
+    """Return the number under which a deploy of the champion that a person asks for is not taken for an earlier one.
 
     A rollback that was killed after it served and before it moved the pointer leaves a number in the InferenceService
     that no entry of the history has. None where the champion's own number will do.
@@ -52,7 +52,7 @@ def number_that_wins(champion: Champion, settings: ServingSettings) -> int | Non
 
 
 def versions_in_service(home: Path | None, settings: ServingSettings) -> list[str]:
-    """The versions that this machine or the cluster serves, tries as a canary, or would go back to.
+    """Return the versions that this machine or the cluster serves, tries as a canary, or would go back to.
 
     Without a `home` this machine is not looked at: its versions are those of another registry.
 

@@ -47,7 +47,7 @@ def rollback(
 
 
 def _before(registry: Registry, champion: Champion) -> str:
-    """The version that was champion before today's, and before those that today's was rolled back from."""
+    """Return the version that was champion before today's, and before those that today's was rolled back from."""
     for version in _earlier(champion):
         if registry.has("model", version):
             return version

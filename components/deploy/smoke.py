@@ -25,6 +25,13 @@ def check_answer(score: object, index: object, where: str) -> None:
         raise NotAnsweredError(f"{where} gave no usable answer to a smoke query: document {index}, score {score}.")
 
 
+def check_hits(scores: Any, where: str) -> None:
+    """Raise a NotAnsweredError unless a search for the smoke query found a passage, with a finite score."""
+    found = [float(score) for score in scores.ravel()]
+    if not found or not math.isfinite(found[0]):
+        raise NotAnsweredError(f"{where} found no passage for a smoke query: score {found}.")
+
+
 def ask(url: str, timeout: float, proxies: bool) -> str:
     """Ask a predictor the smoke query; returns the model version that answered.
 

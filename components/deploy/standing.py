@@ -31,7 +31,7 @@ class Standing(NamedTuple):
         return f"{self.promoted} is champion, and {self.in_service} is in service"
 
     def command(self, namespace: str | None = None) -> str:
-        """The command that makes the two one; empty when they are.
+        """Return the command that makes the two one; empty when they are.
 
         Args:
             namespace: of the InferenceService, when a cluster serves.
@@ -40,7 +40,7 @@ class Standing(NamedTuple):
 
 
 def deploy_command(version: str, namespace: str | None = None) -> str:
-    """The command that puts a version into service, from whatever machine it is typed at.
+    """Return the command that puts a version into service, from whatever machine it is typed at.
 
     Args:
         version: such as "V3"; the champion when empty.
@@ -63,7 +63,7 @@ def standing(champion: Champion | None, in_service: str, answering: str = "") ->
 
 
 def standing_of_versions(champion: Champion | None) -> dict[str, str]:
-    """What a list of versions says beside some of them: who is champion, and what was promoted but does not serve."""
+    """Return the notes beside versions in a list: the champion, and what was promoted but does not serve."""
     if champion is None:
         return {}
     said = dict.fromkeys(champion.undeployed, "not deployed")

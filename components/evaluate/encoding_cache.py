@@ -55,7 +55,7 @@ class Encodings:
         self._corpus: Embeddings = np.load(directory / _CORPUS, mmap_mode="r")
 
     def corpus(self) -> Iterator[Block]:
-        """The passages in blocks, in the order in which they were encoded."""
+        """Yield the passages in blocks, in the order in which they were encoded."""
         for start in range(0, len(self._passage_ids), _BLOCK):
             rows = slice(start, start + _BLOCK)
             yield self._passage_ids[rows], np.asarray(self._corpus[rows])
@@ -103,7 +103,7 @@ class EncodingCache:
         self._limit = limit_bytes
 
     def find(self, config: EncoderConfig, dataset_digest: str) -> Encodings | None:
-        """The encodings of a dataset by a model, or None when they are not there or not whole."""
+        """Return the encodings of a dataset by a model, or None when they are not there or not whole."""
         entry = self._entry(config, dataset_digest)
         if not entry.is_dir():
             return None

@@ -26,13 +26,13 @@ class Encodings(Protocol):
     texts_per_second: float  #: known once the corpus has been read
 
     def corpus(self) -> Iterator[Block]:
-        """The passages in blocks."""
+        """Return the passages in blocks."""
 
 
 def encodings(
     encoder: Encoder, evaluation_set: EvaluationSet, progress: Progress, cache: EncodingCache | None, notes: list[str]
 ) -> Encodings:
-    """The embeddings of an evaluation set by a model; `notes` gets a sentence when they could not be kept.
+    """Return the embeddings of an evaluation set by a model; `notes` gets a sentence when they could not be kept.
 
     Raises:
         ModelError: when the model gives NaN or an infinity for a text.

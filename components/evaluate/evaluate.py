@@ -165,7 +165,7 @@ class _Results:
 
 
 def without_itself(query: str, ranking: Ranking, judged: dict[str, int]) -> Ranking:
-    """A ranking of at most `DEPTH` passages, without the one that has the query's id unless it is judged relevant."""
+    """Return at most `DEPTH` passages, without the passage of the query's own id unless it is judged relevant."""
     if judged.get(query, 0) > 0:
         return ranking[:DEPTH]
     return [pair for pair in ranking if pair[0] != query][:DEPTH]

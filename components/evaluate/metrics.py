@@ -51,7 +51,7 @@ def per_query_metrics(rankings: Mapping[str, Ranking], qrels: Mapping[str, Mappi
 
 
 def means(per_query: PerQuery) -> dict[str, float]:
-    """The mean of every metric over its queries."""
+    """Return the mean of every metric over its queries."""
     return {metric: fmean(values.values()) for metric, values in per_query.items()}
 
 

@@ -64,7 +64,7 @@ class OutOfFold:
 def out_of_fold(
     model_dir: Path, evaluation_set: EvaluationSet, progress: Progress, notes: list[str]
 ) -> OutOfFold | None:
-    """The cross-validation of a model on an evaluation set.
+    """Return the cross-validation of a model on an evaluation set.
 
     None where the model was not cross-validated on this very set, and for a version of the registry, which has no fold
     models: see `note_what_was_seen`.

@@ -16,7 +16,7 @@ _NOTHING = np.float32(-np.inf)
 
 
 def search(queries: NDArray[np.float32], corpus: Iterable[Block], depth: int) -> Iterator[Ranking]:
-    """The `depth` best passages for every query by inner product, in the order of `queries`.
+    """Return the `depth` best passages for every query by inner product, in the order of `queries`.
 
     Nothing is approximated: every passage is scored against every query. Equal scores are ordered as trec_eval orders
     them, by descending passage id, also where the ranking is cut. Memory is 8 bytes for each query and place of its
@@ -86,7 +86,7 @@ class TopK:
 
 
 def _candidates(scores: Scores, held: Scores) -> tuple[Scores, Positions]:
-    """The entries of a block that may enter a row, and their columns: rectangular, padded with minus infinity.
+    """Return the entries of a block that may enter a row, and their columns: rectangular, padded with minus infinity.
 
     An entry may enter when it reaches the last held score; a tie may still win by its id.
     """

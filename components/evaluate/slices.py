@@ -21,7 +21,7 @@ def query_slices(
     qrels: Mapping[str, Mapping[str, int]],
     columns: Mapping[str, Mapping[str, Any]],
 ) -> Slices:
-    """The slicings of an evaluation set, each with its slices and their query ids.
+    """Return the slicings of an evaluation set, each with its slices and their query ids.
 
     Queries are grouped by their length in words, by their number of relevant passages, and by every column that the
     user's queries carry: by value where there are at most 20, by quartile where a column holds more and
@@ -71,6 +71,6 @@ def _group(labels: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def _natural(label: str) -> list[tuple[bool, int, str]]:
-    """A key that puts "4-7 words" before "16 words or more"."""
+    """Return a key that puts "4-7 words" before "16 words or more"."""
     parts = re.findall(r"[0-9]+|[^0-9]+", label)
     return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]

@@ -40,7 +40,7 @@ def check_modules(model: "SentenceTransformer", where: str) -> None:
 
 
 def pooling_mode(model: "SentenceTransformer") -> str:
-    """The pooling of a model as its own configuration names it: mean, cls, max, …"""
+    """Return the pooling of a model as its own configuration names it: mean, cls, max, …"""
     from sentence_transformers.sentence_transformer.modules import Pooling
 
     pooling = next(module for module in model if isinstance(module, Pooling))

@@ -82,7 +82,7 @@ def export_model(
 
 
 def choose_precision(choice: PrecisionChoice) -> Precision:
-    """What "auto" means on this processor: bf16 where it has hardware for it, else fp32.
+    """Return what "auto" means on this processor: bf16 where it has hardware for it, else fp32.
 
     Raises:
         ModelError: when bf16 is asked for where there is none.
@@ -188,7 +188,7 @@ def _write(
 
 
 def _prompts(model: "SentenceTransformer") -> tuple[str, str]:
-    """The prompts that `encode_query` and `encode_document` put before a text."""
+    """Return the prompts that `encode_query` and `encode_document` put before a text."""
     document = next((name for name in ("document", "passage", "corpus") if name in model.prompts), "")
     default = model.prompts.get(model.default_prompt_name or "", "")
     return model.prompts.get("query", default) or "", model.prompts.get(document, default) or ""

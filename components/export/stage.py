@@ -70,7 +70,7 @@ def _texts(dataset: Path | None, *, is_version: bool) -> Sequence[str]:
 
 
 def checked_precision(precision: str) -> PrecisionChoice:
-    """The precision by its name.
+    """Return the precision by its name.
 
     Raises:
         ModelError: when there is no such precision.
@@ -83,7 +83,7 @@ def checked_precision(precision: str) -> PrecisionChoice:
 
 
 def training_texts(dataset: Path) -> list[str]:
-    """Queries and passages of the first training triplets, alternating; evaluation texts are never read here."""
+    """Return queries and passages of the first training triplets, alternating; never read evaluation texts."""
     import pyarrow.parquet as pq
 
     batches = pq.ParquetFile(dataset / TRAIN).iter_batches(batch_size=_TEXTS // 2, columns=["query", "positive"])

@@ -57,5 +57,5 @@ def intervals(gains: Sequence[Gain]) -> str:
 
 
 def _literal(name: str) -> str:
-    """A label that matplotlib does not read as mathematics."""
+    """Return a label that matplotlib does not read as mathematics."""
     return name.replace("$", r"\$")

@@ -78,7 +78,7 @@ def decide(candidate: ScoreFile, champion: ScoreFile, options: GateOptions | Non
 def _statistics(
     differences: Values, folds: Values | None, options: GateOptions
 ) -> tuple[Randomisation, tuple[float, float], float | None]:
-    """The test of the gain, its interval, and the smallest one that could be seen; over folds where there are any."""
+    """Return the gain's test, its interval, and the smallest gain that could be seen; over folds where there are any."""
     gate = (options.min_gain, options.alpha, options.power)
     if folds is None:
         return (
@@ -94,7 +94,7 @@ def _statistics(
 
 
 def _folds(candidate: ScoreFile) -> Values | None:
-    """The fold of each query, in the order of the ids; None where the candidate was judged on held-out queries."""
+    """Return each query's fold, in the order of the ids; None where the candidate was judged on held-out queries."""
     if not candidate.folds:
         return None
     return np.array([candidate.folds[query] for query in sorted(candidate.per_query[HEADLINE])], dtype=np.float64)
@@ -126,7 +126,7 @@ def _fault(guard: Guard) -> str:
 
 
 def _sensitivity(decision: Decision, failed: Sequence[Guard]) -> str:
-    """What the evaluation set could have shown at all."""
+    """Return what the evaluation set could have shown at all."""
     effect = decision.minimum_detectable_effect
     power = decision.settings["power"]
     if effect is None:

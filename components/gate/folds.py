@@ -14,7 +14,7 @@ from components.gate.statistics import Values
 
 
 def fold_sums(values: Values, folds: Values) -> Values:
-    """The sums over each fold: of shape (folds, …) for values of shape (queries, …).
+    """Return the sums over each fold: of shape (folds, …) for values of shape (queries, …).
 
     Args:
         values: of each query.
@@ -26,7 +26,7 @@ def fold_sums(values: Values, folds: Values) -> Values:
 
 
 def error_over_folds(differences: Values, folds: Values) -> float:
-    """The standard error of the mean over queries when those of a fold are not independent."""
+    """Return the standard error of the mean over queries when those of a fold are not independent."""
     sums = fold_sums(differences, folds)
     sizes = fold_sums(np.ones(len(differences)), folds)
     used = sizes > 0

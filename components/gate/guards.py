@@ -16,7 +16,7 @@ _SLICES_AT_ONCE = 64
 
 
 def gain_guards(delta: float, test: Randomisation, options: GateOptions) -> list[Guard]:
-    """The two conditions on the headline: large enough, and not chance."""
+    """Return the two conditions on the headline: large enough, and not chance."""
     gain, significant = delta >= options.min_gain, test.p_value < options.alpha
     return [
         Guard(
@@ -37,7 +37,7 @@ def gain_guards(delta: float, test: Randomisation, options: GateOptions) -> list
 
 
 def limit_guards(candidate: ScoreFile, champion: ScoreFile, options: GateOptions) -> list[Guard]:
-    """The limits that stand beside the headline; a limit of None is recorded as switched off."""
+    """Return the limits that stand beside the headline; a limit of None is recorded as switched off."""
     return [
         _at_least("absolute score", candidate.headline, options.min_score, f"NDCG@10 of {candidate.headline:.4f}"),
         _recall(candidate, champion, options.max_recall_drop),

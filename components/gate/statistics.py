@@ -43,7 +43,7 @@ def randomisation_test(differences: Values, resamples: int, seed: int) -> Random
 
 
 def randomisation_p_values(columns: Values, resamples: int, seed: int) -> Values:
-    """The p-values of `randomisation_test` by sampling, for several sets of differences at once.
+    """Return the p-values of `randomisation_test` by sampling, for several sets of differences at once.
 
     Args:
         columns: differences, shape (queries, sets); a query that is not in a set is 0 there.
@@ -100,7 +100,7 @@ def bootstrap_interval(differences: Values, confidence: float, resamples: int, s
 def minimum_detectable_effect(
     differences: Values, min_gain: float, alpha: float, power: float, *, error: float | None = None
 ) -> float | None:
-    """The smallest true gain that passes both of the gate's conditions with probability `power`.
+    """Return the smallest true gain that passes both of the gate's conditions with probability `power`.
 
     With standard error s of the mean, the test needs a gain of (z(alpha) + z(power)) s, and to show at least `min_gain`
     takes min_gain + z(power) s: the larger of the two. The spread is that of the observed differences, so this is None

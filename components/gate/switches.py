@@ -13,7 +13,7 @@ GUARDS = ("min_score", "max_recall_drop", "max_slice_drop", "max_latency_ms", "m
 
 
 def options_with_guards(min_gain: float, alpha: float, limits: Mapping[str, str | float]) -> GateOptions:
-    """The gate's options with some guards' limits changed; "off" switches a guard off.
+    """Return the gate's options with some guards' limits changed; "off" switches a guard off.
 
     Raises:
         RankliftError: when there is no such guard, or its limit is no number.

@@ -4,5 +4,5 @@ from components.records.decision import Decision
 
 
 def hold(decision: Decision) -> str:
-    """The sentence that tells a person why the champion stays."""
+    """Return the sentence that tells a person why the champion stays."""
     return f"{decision.reason} {decision.champion_model} stays champion."

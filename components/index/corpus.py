@@ -51,7 +51,7 @@ class SortedCorpus:
         self.digest = self._digest()
 
     def batches(self, size: int, first: int = 0) -> Iterator[Batch]:
-        """The passages in runs of `size`, from a run on."""
+        """Yield the passages in runs of `size`, from a run on."""
         with pq.ParquetFile(self._path) as file:
             for batch in islice(file.iter_batches(size), first, None):
                 ids, texts, digests, held = (column.to_pylist() for column in batch.columns)
@@ -67,7 +67,7 @@ class SortedCorpus:
 
 
 def content_of(ids: Sequence[str], digests: Sequence[bytes]) -> bytes:
-    """What stands for some passages in a digest: no two lists of passages give the same bytes."""
+    """Return what stands for some passages in a digest: no two lists of passages give the same bytes."""
     names = [name.encode("utf-8") for name in ids]
     return b"".join(
         len(name).to_bytes(4, "little") + name + digest for name, digest in zip(names, digests, strict=True)

@@ -22,7 +22,7 @@ _ROWS = 8192  # vectors that are added at once
 
 
 def new_graph(dimension: int, similarity: Similarity, settings: Graph) -> Any:
-    """An empty graph.
+    """Return an empty graph.
 
     In int8 every vector has a scale of its own, which cosine does not see and an inner product would: only models that
     compare by cosine have such graphs.
@@ -43,7 +43,7 @@ def new_graph(dimension: int, similarity: Similarity, settings: Graph) -> Any:
 
 
 def open_graph(path: Path, manifest: IndexManifest) -> Any:
-    """A graph's file, mapped.
+    """Return a graph's file, mapped.
 
     Raises:
         StoreError: when the file is no graph.
@@ -74,7 +74,7 @@ def for_graph(vectors: Vectors, storage: Storage) -> NDArray[Any]:
 
 
 def build_graph(shards: Sequence[Shard], similarity: Similarity, settings: Graph, threads: int) -> Any:
-    """A graph of the passages of some shards that follow each other; its memory is that of these shards."""
+    """Return a graph of the passages of some shards that follow each other; its memory is that of these shards."""
     graph = new_graph(shards[0].dimension, similarity, settings)
     first = 0
     for shard in shards:

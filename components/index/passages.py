@@ -31,7 +31,7 @@ class Passage(NamedTuple):
 
 
 def corpus_files(path: Path, uri: str) -> list[Path]:
-    """The files of a corpus at a local path: one file, or all of a folder; of a BEIR folder its corpus alone.
+    """Return the files of a corpus at a local path: one file, or all of a folder; of a BEIR folder its corpus alone.
 
     Raises:
         DataError: when there is nothing that could be read.
@@ -51,7 +51,7 @@ def corpus_files(path: Path, uri: str) -> list[Path]:
 
 
 def passages_of(path: Path) -> Iterator[Passage]:
-    """The passages of one file, in its order; empty texts included.
+    """Yield the passages of one file, in its order; empty texts included.
 
     Raises:
         DataError: when the file cannot be read, or a row has no text column, a value of the wrong kind, or too long a

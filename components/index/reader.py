@@ -63,7 +63,7 @@ class Index:
         return not self._graphs
 
     def search(self, queries: Vectors, k: int, among: Positions | None = None) -> Hits:
-        """The k best passages of each query.
+        """Return the k best passages of each query.
 
         Args:
             queries: float32 of shape (queries, dimension), from `comparable`.
@@ -78,7 +78,7 @@ class Index:
         return self._best(queries, k, self._candidates(queries, _FURTHER * k))
 
     def search_exactly(self, queries: Vectors, k: int) -> Hits:
-        """The k best passages of each query, compared with every vector whatever the index is."""
+        """Return the k best passages of each query, compared with every vector whatever the index is."""
         best = [_Best(len(piece), k) for piece in _pieces(queries)]
         for number, shard in enumerate(self._shards):
             for start in range(0, len(shard), _ROWS):
@@ -96,17 +96,17 @@ class Index:
         return np.array([place for place in found if place != NOTHING], dtype=np.int64)
 
     def ids(self, positions: Positions) -> list[str]:
-        """The ids of passages; `NOTHING` is left out."""
+        """Return the ids of passages; `NOTHING` is left out."""
         return [shard.ids[place] for shard, place in self._places(positions)]
 
     def texts(self, positions: Positions) -> list[str] | None:
-        """The beginnings of texts, as many characters as the index keeps; None when it keeps none."""
+        """Return the beginnings of texts, as many characters as the index keeps; None when it keeps none."""
         if not self.manifest.has_texts:
             return None
         return [shard.texts[place] if shard.texts else "" for shard, place in self._places(positions)]
 
     def vectors(self, positions: Positions) -> Vectors:
-        """The vectors of passages, in this order."""
+        """Return the vectors of passages, in this order."""
         found = np.empty((len(positions), self.manifest.dimension), dtype=np.float32)
         numbers = np.searchsorted(self._firsts, positions, side="right") - 1
         for number in np.unique(numbers):
@@ -121,7 +121,7 @@ class Index:
         return [(self._shards[number], place) for number, place in zip(numbers.tolist(), places, strict=True)]
 
     def _position(self, name: str) -> int:
-        """The position of an id: shards are in ascending order of ids, and so are the ids in each."""
+        """Return the position of an id: shards are in ascending order of ids, and so are the ids in each."""
         wanted = name.encode("utf-8", "surrogatepass")
         low, high = 0, len(self._shards)
         while high - low > 1:
@@ -143,7 +143,7 @@ class Index:
         return [np.sort(np.concatenate(parts)) for parts in found]
 
     def _best(self, queries: Vectors, k: int, candidates: Sequence[Positions]) -> Hits:
-        """The best of each query's candidates, by their vectors."""
+        """Return the best of each query's candidates, by their vectors."""
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         positions = np.full((len(queries), k), NOTHING, dtype=np.int64)
         for row, (query, among) in enumerate(zip(queries, candidates, strict=True)):
@@ -180,7 +180,7 @@ class _Best:
 
 
 def _largest(scores: NDArray[np.float32], k: int) -> Positions:
-    """The columns of each row's k largest scores, in no order; of equal ones at the cut those further right."""
+    """Return the columns of each row's k largest scores, in no order; of equal ones at the cut those further right."""
     cut = scores.shape[1] - k
     columns = np.argpartition(scores, cut, axis=1)[:, cut:]
     least = np.take_along_axis(scores, columns, axis=1).min(axis=1)
@@ -194,7 +194,7 @@ def _pieces(queries: Vectors) -> list[Vectors]:
 
 
 def _asked(graph: Any, storage: Storage, queries: Vectors, count: int) -> list[Positions]:
-    """What a graph gives for each query: keys, which are positions counted from the graph's first passage."""
+    """Return what a graph gives for each query: keys, which are positions counted from the graph's first passage."""
     matches = graph.search(for_graph(queries, storage), min(count, len(graph)), threads=1)
     if len(queries) == 1:  # usearch then leaves out the first dimension
         return [matches.keys.astype(np.int64)]

@@ -46,7 +46,7 @@ class Strings:
         return len(self._ends)
 
     def raw(self, place: int) -> bytes:
-        """The bytes of one text, in UTF-8."""
+        """Return the bytes of one text, in UTF-8."""
         start = int(self._ends[place - 1]) if place else 0
         return self._data[start : int(self._ends[place])].tobytes()
 
@@ -54,7 +54,7 @@ class Strings:
         return self.raw(place).decode("utf-8")
 
     def find(self, text: str) -> int:
-        """The place of a text among texts in ascending order, or -1."""
+        """Return the place of a text among texts in ascending order, or -1."""
         wanted = text.encode("utf-8", "surrogatepass")
         low, high = 0, len(self)
         while low < high:
@@ -98,7 +98,7 @@ class Shard:
         return int(self.stored.shape[1])
 
     def vectors(self, places: slice | NDArray[np.int64]) -> Vectors:
-        """Some vectors, as float32."""
+        """Return some vectors, as float32."""
         found: Vectors = self.stored[places].astype(np.float32)
         if self._scales is not None:
             found *= self._scales[places, None]
@@ -106,7 +106,7 @@ class Shard:
 
 
 def stored_vectors(vectors: Vectors, storage: Storage) -> dict[str, Array]:
-    """The arrays by which a shard keeps vectors.
+    """Return the arrays by which a shard keeps vectors.
 
     Raises:
         OverflowError: when a vector is too long for float16.
@@ -130,7 +130,7 @@ def joined(texts: Iterable[str]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
 
 
 def content_hash(text: str) -> bytes:
-    """The hash by which a text is known again."""
+    """Return the hash by which a text is known again."""
     return hashlib.sha256(text.encode("utf-8", "replace")).digest()[:HASH_BYTES]
 
 
@@ -143,7 +143,7 @@ class Passages(NamedTuple):
 
 
 def shard_bytes(vectors: Vectors, passages: Passages, storage: Storage, metadata: Mapping[str, str]) -> bytes:
-    """The file of a shard; the same content gives the same bytes."""
+    """Return the file of a shard; the same content gives the same bytes."""
     id_ends, id_bytes = joined(passages.ids)
     arrays = stored_vectors(vectors, storage) | {"hashes": passages.hashes, "id_ends": id_ends, "ids": id_bytes}
     if passages.texts is not None:
@@ -169,7 +169,7 @@ def _safetensors(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> by
 
 
 def _open(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
-    """The metadata of a safetensors file, and its arrays as views of the mapped file."""
+    """Return the metadata of a safetensors file, and its arrays as views of the mapped file."""
     try:
         with path.open("rb") as stream:
             mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)

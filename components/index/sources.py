@@ -9,7 +9,7 @@ from components.prepare.raw.sources import local_copy
 
 
 def corpus_passages(uri: str, dataset: Path | None, scratch: Path) -> Iterator[Passage]:
-    """The passages at a URI, whose files are brought below `scratch` where they lie elsewhere.
+    """Yield the passages at a URI, whose files are brought below `scratch` where they lie elsewhere.
 
     Raises:
         DataError: when there is no such corpus, or it cannot be used; names file and row.
@@ -23,3 +23,9 @@ def corpus_passages(uri: str, dataset: Path | None, scratch: Path) -> Iterator[P
         files = corpus_files(local_copy(uri, scratch / "corpus", repr(DATASET)), uri)
     for file in files:
         yield from passages_of(file)
+
+
+def check_corpus(uri: str) -> None:
+    """Raise a DataError for a corpus of which one sees at once that it is not there."""
+    if uri != DATASET and "://" not in uri:
+        corpus_files(Path(uri).expanduser(), uri)

@@ -12,7 +12,7 @@ from components.evaluate.progress import ProgressLog
 from components.index.corpus import SortedCorpus, sort_corpus
 from components.index.embed import Embedded, ShardMaker, Sources
 from components.index.graph import build_graph
-from components.index.keeper import Keeper
+from components.index.keeper import FolderKeeper, Keeper
 from components.index.options import IndexOptions
 from components.index.passages import DATASET
 from components.index.reader import Index, open_index
@@ -20,7 +20,9 @@ from components.index.shard import Hashes, Shard
 from components.index.sources import corpus_passages
 from components.index.verification import Judgement, MissedBoundError, judgement, verify_index
 from components.index.version import (
+    GRAPHS,
     INDEX,
+    SHARDS,
     Build,
     Graph,
     IndexedCorpus,
@@ -32,6 +34,7 @@ from components.index.version import (
 )
 from components.machine.digest import file_sha256, records_sha256
 from components.machine.processor import available_cpus
+from components.machine.scratch_folder import scratch_folder
 from components.machine.system_faults import system_sentence
 from components.model.encoder import Encoder
 from components.registry.version import code_version
@@ -79,7 +82,7 @@ def tell(line: str) -> None:
 
 
 def read_corpus(opened: Opened, scratch: Path, former: Index | None = None) -> SortedCorpus:
-    """The corpus in the order of an index, with what the former index holds of it."""
+    """Return the corpus in the order of an index, with what the former index holds of it."""
     with _full_disk():
         passages = corpus_passages(opened.given.corpus, opened.given.dataset, scratch)
         corpus = sort_corpus(passages, scratch, _hashes(former))
@@ -89,7 +92,7 @@ def read_corpus(opened: Opened, scratch: Path, former: Index | None = None) -> S
 
 
 def plan_of(opened: Opened, corpus: SortedCorpus) -> str:
-    """The digest of everything that determines an index: the same plan goes on with what an earlier one left."""
+    """Return the digest of everything that determines an index: the same plan goes on with what an earlier one left."""
     options = opened.options.model_dump_json(exclude={"min_recall", "max_ndcg_drop", "queries"})
     return records_sha256([opened.encoder.digest, corpus.digest, options])
 
@@ -128,6 +131,39 @@ def make_index(
                 keeper.keep(name, folder / name)
         keeper.keep(INDEX, folder / INDEX)
     return IndexManifest.of(folder)
+
+
+def index_into(given: Given, folder: Path, options: IndexOptions, former: Path | None = None) -> IndexManifest:
+    """Make an index in a folder; one that was left unfinished there is gone on with.
+
+    Args:
+        given: model, corpus and dataset.
+        folder: new, or left by a run of the same that was stopped.
+        options: see `IndexOptions`.
+        former: the folder of an index of the same model, to copy from.
+
+    Raises:
+        DataError: when the folder holds something else, or a whole index.
+        MissedBoundError: when the index finds too little.
+        RankliftError: when something cannot be used, written or kept.
+    """
+    _check_folder(folder)
+    opened = Opened.of(given, options)
+    held = open_index(former, opened.encoder.digest) if former is not None else None
+    with _full_disk():
+        folder.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(folder, ".ranklift-") as scratch:
+            return make_index(opened, read_corpus(opened, scratch, held), folder, FolderKeeper(), held)
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} is a file; name a new folder.")
+    there = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    if INDEX in there:
+        raise DataError(f"{folder} holds a whole index, which is never written over; name a new folder.")
+    if strange := sorted(name for name in there - {SHARDS, GRAPHS} if not name.startswith(".")):
+        raise DataError(f"{folder} holds {strange[0]}, which is of no index; name a new folder.")
 
 
 def _manifest(opened: Opened, corpus: SortedCorpus, made: Embedded, build: Build) -> IndexManifest:
@@ -180,7 +216,7 @@ def _tried(manifest: IndexManifest, opened: Opened, folder: Path) -> IndexManife
 
 
 def _built(manifest: IndexManifest, options: IndexOptions, storage: Storage, folder: Path) -> Graph:
-    """The graphs of all shards, in files, one after the other."""
+    """Return the graphs of all shards, in files, one after the other."""
     settings = Graph(
         storage=storage,
         shards=options.graph_shards,

@@ -38,7 +38,7 @@ class Judgement(NamedTuple):
 def judgement(
     encoder: Encoder, dataset: Path, options: IndexOptions, judged_ndcg: float | None = None, split: str = "test"
 ) -> Judgement:
-    """The first queries of a dataset's evaluation set, embedded by the model that embedded the passages.
+    """Return the first queries of a dataset's evaluation set, embedded by the model that embedded the passages.
 
     Args:
         encoder: of the index.
@@ -102,7 +102,7 @@ def _check(result: Verification) -> None:
 
 
 def _recall(found: Hits, exact: Hits) -> float:
-    """The share of each query's ten best that was found, in the mean."""
+    """Return the share of each query's ten best that was found, in the mean."""
     shares = []
     for ours, best in zip(found.positions[:, :_K].tolist(), exact.positions[:, :_K].tolist(), strict=True):
         wanted = {place for place in best if place != NOTHING}

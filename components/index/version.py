@@ -138,7 +138,7 @@ class IndexManifest(Document):
 
     @classmethod
     def of(cls, directory: Path) -> "IndexManifest":
-        """The manifest of the index in a folder.
+        """Return the manifest of the index in a folder.
 
         Raises:
             DataError: when the folder holds no index.
@@ -149,10 +149,10 @@ class IndexManifest(Document):
 
 
 def shard_name(number: int) -> str:
-    """The file of a shard, below the index's folder."""
+    """Return the file of a shard, below the index's folder."""
     return f"{SHARDS}/{number:05}.safetensors"
 
 
 def graph_name(number: int) -> str:
-    """The file of a graph, below the index's folder."""
+    """Return the file of a graph, below the index's folder."""
     return f"{GRAPHS}/{number:05}.usearch"

@@ -14,7 +14,7 @@ _OWN = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 def account_folder() -> Path:
-    """The folder with the files ``token`` and ``ca.crt``."""
+    """Return the folder with the files ``token`` and ``ca.crt``."""
     return Path(os.environ.get(VARIABLE) or _OWN)
 
 

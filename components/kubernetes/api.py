@@ -61,8 +61,8 @@ class KubernetesApi:
 
     @classmethod
     def connect(cls, context: str | None = None) -> Self:
-        """The cluster of a context, as `kubectl --context` means it; without one the cluster that this process runs
-        in, else the one that `kubectl` speaks to.
+        """Return the cluster of a context, as `kubectl --context` means it; without one, the cluster that this process
+        runs in, else the one that `kubectl` speaks to.
 
         Raises:
             KubernetesError: when there is none.
@@ -138,7 +138,7 @@ class KubernetesApi:
                 raise
 
     def watch(self, kind: Kind, namespace: str, name: str, resource_version: str, seconds: int) -> Iterator[Manifest]:
-        """The events about one object since a version of it, for at most so many seconds; may end before.
+        """Yield the events about one object since a version of it, for at most so many seconds; may end before.
 
         Raises:
             KubernetesError: with status 410 when the version is too old to watch from: get the object again.
@@ -160,7 +160,7 @@ class KubernetesApi:
                 return  # cut off in the middle: who watches looks at the object and watches again
 
     def log_tail(self, namespace: str, pod: str, container: str, previous: bool, lines: int = 20) -> str:
-        """The last lines of a container's log; of the run before its last restart when `previous`."""
+        """Return the last lines of a container's log; of the run before its last restart when `previous`."""
         query = [("container", container), ("tailLines", str(lines)), ("previous", str(previous).lower())]
         path = f"{PODS.path(namespace, pod)}/log"
         response = self._tried("get", POD_LOGS, namespace, pod, lambda: self._send("GET", path, query))
@@ -194,7 +194,7 @@ class KubernetesApi:
         return answer
 
     def version(self) -> str:
-        """The cluster's version, such as "1.34"; "unknown" where it tells none."""
+        """Return the cluster's version, such as "1.34"; "unknown" where it tells none."""
         found = self._tried("get", Kind("", "", "version"), None, "", lambda: self._body("GET", "/version", [], None))
         major, minor = found.get("major"), str(found.get("minor", "")).rstrip("+")
         return f"{major}.{minor}" if major and minor else "unknown"
@@ -315,7 +315,7 @@ def _message(failure: Any) -> str:
 
 
 def message_of(body: bytes | str | None, reason: object = None) -> str:
-    """What the API says is wrong: a Status object's message, or the start of whatever else came."""
+    """Return what the API says is wrong: a Status object's message, or the start of whatever else came."""
     if body is None:
         return str(reason or "no reason")
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)

@@ -7,7 +7,7 @@ from components.kubernetes.api import Manifest
 
 
 def field(item: Any, *path: str) -> Any:
-    """What lies at a path of fields; None where any of them is missing."""
+    """Return what lies at a path of fields; None where any of them is missing."""
     for name in path:
         if not isinstance(item, Mapping):
             return None
@@ -16,35 +16,35 @@ def field(item: Any, *path: str) -> Any:
 
 
 def text(item: Any, *path: str, default: str = "") -> str:
-    """The text at a path; `default` where there is none."""
+    """Return the text at a path; `default` where there is none."""
     found = field(item, *path)
     return found if isinstance(found, str) and found else default
 
 
 def table(item: Any, *path: str) -> Manifest:
-    """The fields below a path; empty where there are none."""
+    """Return the fields below a path; empty where there are none."""
     found = field(item, *path)
     return dict(found) if isinstance(found, Mapping) else {}
 
 
 def items(item: Any, *path: str) -> list[Manifest]:
-    """The objects of the list at a path; empty where there is none."""
+    """Return the objects of the list at a path; empty where there is none."""
     found = field(item, *path)
     return [dict(one) for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
 
 
 def names(item: Any, *path: str) -> list[str]:
-    """The texts of the list at a path; empty where there is none."""
+    """Return the texts of the list at a path; empty where there is none."""
     found = field(item, *path)
     return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
 def condition(item: Any, kind: str, *path: str) -> Manifest:
-    """The condition of a kind in an object's status, or in the list at a path; empty where nobody wrote it."""
+    """Return the condition of a kind in an object's status, or in the list at a path; empty where nobody wrote it."""
     found = items(item, *(path or ("status", "conditions")))
     return next((one for one in found if one.get("type") == kind), {})
 
 
 def name_of(item: Any) -> str:
-    """An object's name; "(no name)" where it has none."""
+    """Return an object's name; "(no name)" where it has none."""
     return text(item, "metadata", "name", default="(no name)")

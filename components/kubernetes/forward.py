@@ -48,7 +48,7 @@ class PodForward:
         return next((copy.fault for copy in reversed(self._copies) if copy.fault), "")
 
     def connect(self, namespace: str, pod: str, port: int) -> socket.socket:
-        """A socket that is connected to a port of a pod.
+        """Return a socket that is connected to a port of a pod.
 
         Raises:
             KubernetesError: when the cluster refuses or cannot be reached.
@@ -189,7 +189,7 @@ class _Frames:
 
 
 def _frame(opcode: int, payload: bytes) -> bytes:
-    """A frame as a client sends it: masked, which keeps proxies from taking it for something else."""
+    """Return a frame as a client sends it: masked, which keeps proxies from taking it for something else."""
     length = len(payload)
     if length < 126:
         size = bytes([0x80 | length])

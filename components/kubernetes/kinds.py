@@ -13,13 +13,13 @@ class Kind(NamedTuple):
     plural: str
 
     def path(self, namespace: str | None, name: str = "") -> str:
-        """The path of an object, or of all of them."""
+        """Return the path of an object, or of all of them."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         place = f"/namespaces/{namespace}" if namespace else ""
         return f"{root}{place}/{self.plural}" + (f"/{name}" if name else "")
 
     def rule(self, verb: str) -> str:
-        """The rule that a Role needs for a verb."""
+        """Return the rule that a Role needs for a verb."""
         resource, group = self.plural, self.group
         return f"{{apiGroups: [{group or chr(34) * 2}], resources: [{resource}], verbs: [{verb}]}}"
 

@@ -8,7 +8,7 @@ _BLOCK = 1 << 20
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(_BLOCK):

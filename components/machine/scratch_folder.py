@@ -16,7 +16,7 @@ _YOUNG = 24 * 3600.0  # seconds: without a lock it may be one that is being made
 
 @contextmanager
 def scratch_folder(beside: Path, prefix: str) -> Iterator[Path]:
-    """A new folder that is removed at the end; those that killed processes left there with the same prefix go first.
+    """Make a folder and remove it at the end; first remove those that killed processes left with the same prefix.
 
     A folder is in use while its process holds the lock in it, which the kernel frees whatever the process died of.
 

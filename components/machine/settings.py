@@ -25,12 +25,12 @@ class MachineSettings(BaseSettings):
 
 
 def home_directory() -> Path:
-    """The absolute path of ranklift's data folder."""
+    """Return the absolute path of ranklift's data folder."""
     return MachineSettings().home.absolute()
 
 
 def cache_directory(name: str) -> Path | None:
-    """The folder of one cache; None where nothing is to be kept between runs."""
+    """Return the folder of one cache; None where nothing is to be kept between runs."""
     cache = MachineSettings().cache
     return cache.absolute() / name if cache else None
 
@@ -81,7 +81,7 @@ _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 def pod_namespace() -> str:
-    """The namespace of the pod that this process runs in; empty where it runs in none."""
+    """Return the namespace of the pod that this process runs in; empty where it runs in none."""
     own = _POD / "namespace"
     return own.read_text(encoding="utf-8").strip() if own.is_file() else ""
 

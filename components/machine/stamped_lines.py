@@ -17,11 +17,11 @@ class StampedLines(io.TextIOBase):
         self._rest = ""
 
     def writable(self) -> bool:
-        """Always; a text stream says so."""
+        """Return True, as a text stream does."""
         return True
 
     def fileno(self) -> int:
-        """The stream's: what writes to that goes by without a time."""
+        """Return the stream's: what writes to that goes by without a time."""
         return self._stream.fileno()
 
     def write(self, text: str) -> int:

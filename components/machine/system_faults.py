@@ -28,7 +28,7 @@ _NAMED = re.compile(r"""["']([^"']+)["']""")
 
 
 def system_sentence(error: Exception) -> str | None:
-    """What the machine refused and what to do, as a sentence; None when the error is something else."""
+    """Return what the machine refused and what to do, as a sentence; None when the error is something else."""
     text = str(error)
     told = next((number for words, number in _TOLD.items() if words in text), None)
     number = error.errno if isinstance(error, OSError) and error.errno in _REMEDIES else told

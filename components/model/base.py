@@ -54,7 +54,7 @@ def resolve_base_model(name: str, tell: Callable[[str], None], *, fallback: bool
 
 
 def base_model_directory(name: str) -> Path:
-    """The local folder of a base model; a model that lies elsewhere is copied here first, unless it was before.
+    """Return the local folder of a base model; a model that lies elsewhere is copied here first, unless it was before.
 
     Raises:
         ModelError: when there is no such model.

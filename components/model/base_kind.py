@@ -74,7 +74,7 @@ def check_kind(directory: Path) -> None:
 
 
 def modules_of(directory: Path) -> list[Module]:
-    """The modules of a model, in order; none where there is no ``modules.json`` or it names none."""
+    """Return the modules of a model, in order; none where there is no ``modules.json`` or it names none."""
     entries = _read(directory / "modules.json", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ModelError(f"{directory / 'modules.json'} is not a list of modules; save the model again.")
@@ -89,7 +89,7 @@ def modules_of(directory: Path) -> list[Module]:
 
 
 def tokenizer_file(directory: Path) -> Path:
-    """The tokenizer of a model, which lies with its transformer: in older layouts in ``0_Transformer``.
+    """Return the tokenizer of a model, which lies with its transformer: in older layouts in ``0_Transformer``.
 
     Raises:
         ModelError: when it has none that is fast.
@@ -119,7 +119,7 @@ def positions_in(directory: Path) -> int | None:
 
 
 def _kind_of(directory: Path) -> str | None:
-    """What a folder is when it cannot be used; None when it can."""
+    """Return what a folder is when it cannot be used; None when it can."""
     kind = str(_read(directory / _SETTINGS).get("model_type") or "SentenceTransformer")
     if kind != "SentenceTransformer":
         return _KINDS.get(kind, f"a {kind} of sentence-transformers")
@@ -162,7 +162,7 @@ def _architecture(folder: Path) -> str:
 
 
 def _stated_lengths(folder: Path) -> Iterator[int]:
-    """The length that sentence-transformers was told, else that of the tokenizer."""
+    """Yield the length that sentence-transformers was told, else that of the tokenizer."""
     for path in sorted(folder.glob("sentence_*_config.json")):
         length = _read(path).get("max_seq_length")
         if isinstance(length, int):
@@ -174,7 +174,7 @@ def _stated_lengths(folder: Path) -> Iterator[int]:
 
 
 def _read(path: Path, default: Any = None) -> Any:
-    """A JSON file of the model, or an empty object where there is none."""
+    """Return a JSON file of the model, or an empty object where there is none."""
     if not path.is_file():
         return {} if default is None else default
     try:

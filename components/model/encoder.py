@@ -119,7 +119,7 @@ class Encoder:
                 yield Batch([start + position for position in group], arrays)
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        """The tokens of each text, cut at `max_seq_length`; a lone surrogate becomes a question mark.
+        """Return the tokens of each text, cut at `max_seq_length`; a lone surrogate becomes a question mark.
 
         Of a long text only a beginning is tokenised that gives as many tokens as the model reads; see `TextCut`.
         """
@@ -143,7 +143,7 @@ class Encoder:
         return Tokens(ids, types, len(ids) >= self.config.max_seq_length and bool(encoding.overflowing))
 
     def session(self) -> "Session":
-        """An inference request of its own, for one thread that infers batch after batch."""
+        """Return an inference request of its own, for one thread that infers batch after batch."""
         return Session(self._compiled.create_infer_request(), self._pad)
 
     def count_tokens(self, texts: Sequence[str]) -> int:
@@ -204,7 +204,7 @@ def group_by_length(lengths: NDArray[np.int64], token_budget: int) -> Iterator[l
 
 
 def common_size(texts: int) -> int:
-    """The size of a batch of at most so many texts: 1, 2, 3, 4, 6, 8, 12, 16, …
+    """Return the size of a batch of at most so many texts: 1, 2, 3, 4, 6, 8, 12, 16, …
 
     Batches are of few sizes for the reason that lengths are: each shape that OpenVINO meets costs memory for good.
     """

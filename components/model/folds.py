@@ -25,7 +25,7 @@ class FoldModels(Document):
 
     @classmethod
     def find(cls, model: Path) -> "FoldModels | None":
-        """The record in a model's folder; None where the model was not cross-validated.
+        """Return the record in a model's folder; None where the model was not cross-validated.
 
         Raises:
             DataError: when it cannot be read.
@@ -41,7 +41,7 @@ class FoldModels(Document):
         return [model / _MODELS / str(fold) for fold in range(len(self.held_out))]
 
     def fold_of_query(self) -> dict[str, int]:
-        """The fold of each query id."""
+        """Return the fold of each query id."""
         return {query: fold for fold, queries in enumerate(self.held_out) for query in queries}
 
 
@@ -59,7 +59,7 @@ class OutOfFoldScores(Document):
 
     @classmethod
     def find(cls, model: Path, dataset_digest: str) -> "OutOfFoldScores | None":
-        """The scores beside a model, where there are some of this evaluation set.
+        """Return the scores beside a model, where there are some of this evaluation set.
 
         Raises:
             DataError: when they cannot be read.

@@ -17,7 +17,7 @@ _FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*/config.json"]
 
 
 def hub_faults() -> tuple[type[Exception], ...]:
-    """What huggingface_hub raises when the hub refuses, cannot be reached, or something else answers in its place."""
+    """Return what huggingface_hub raises when the hub refuses, cannot be reached, or another server answers."""
     # Its client is built on httpx or on httpx2, by its version, and proxies that refuse come through as they are.
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of the one that it is built on
 
@@ -25,7 +25,7 @@ def hub_faults() -> tuple[type[Exception], ...]:
 
 
 def download_model(name: str, *, patient: bool = True) -> Path:
-    """The snapshot of a model: from the hub when it answers, else from the hub's cache on this machine.
+    """Return the snapshot of a model: from the hub when it answers, else from the hub's cache on this machine.
 
     Args:
         name: the model's id on the hub.
@@ -57,7 +57,7 @@ def download_model(name: str, *, patient: bool = True) -> Path:
 
 
 def ask_hub(ask: Callable[[], _T], sentence: str) -> _T:
-    """What the hub answers; one that is away is asked again, as long as the stage's patience allows.
+    """Return what the hub answers; one that is away is asked again, as long as the stage's patience allows.
 
     Args:
         ask: sends the question, once.
@@ -91,6 +91,6 @@ def hub_is_away(error: Exception) -> bool:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, shortened to a clause."""
+    """Return what an error says, shortened to a clause."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__

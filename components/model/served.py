@@ -1,5 +1,6 @@
 """A model version: a directory that sentence-transformers opens and that the predictor serves without torch."""
 
+import os
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -13,6 +14,7 @@ ENCODER_CONFIG = "encoder.json"
 GRAPH = "encoder.xml"  #: OpenVINO IR; its weights lie beside it as encoder.bin
 WEIGHTS = "encoder.bin"
 TOKENIZER = "tokenizer.json"
+INDEX_SUFFIX = ".index"  #: of the link beside a served model's folder
 
 Precision = Literal["fp32", "bf16", "int8"]
 Similarity = Literal["cosine", "dot"]
@@ -74,7 +76,7 @@ class EncoderConfig(Document):
 
     @classmethod
     def of(cls, directory: Path) -> "EncoderConfig":
-        """The configuration of the exported model in a directory.
+        """Return the configuration of the exported model in a directory.
 
         Raises:
             ModelError: when the directory holds no exported model.
@@ -83,6 +85,19 @@ class EncoderConfig(Document):
         if not path.is_file():
             raise ModelError(f"{directory} is not an exported model: it has no {ENCODER_CONFIG}; {cls.remedy}.")
         return cls.read(path)
+
+
+def index_beside(directory: Path) -> Path | None:
+    """Return the folder of the index that a served model is searched with; None where it has none.
+
+    ``RANKLIFT_INDEX`` names it; else it is what the link beside the model's folder says: ``serving/V3.index`` for
+    ``serving/V3``, to which ``serving/current`` may be a link.
+    """
+    if named := os.environ.get("RANKLIFT_INDEX"):
+        return Path(named)
+    resolved = directory.resolve()
+    beside = resolved.with_name(f"{resolved.name}{INDEX_SUFFIX}")
+    return beside.resolve() if beside.is_dir() else None
 
 
 _SETTINGS_IN_DIGEST = {

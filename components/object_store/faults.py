@@ -49,7 +49,7 @@ def pauses(attempts: int) -> Iterator[float]:
 
 
 def status_and_code(error: BaseException) -> tuple[int, str]:
-    """The HTTP status and the S3 error code of a fault; (0, "") where there was no answer."""
+    """Return the HTTP status and the S3 error code of a fault; (0, "") where there was no answer."""
     if isinstance(error, RefusedError):
         return error.status, error.code
     if isinstance(error, S3Error):
@@ -74,7 +74,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def sentence(error: BaseException, settings: ObjectStoreSettings, what: str, tries: int | None = None) -> str:
-    """What went wrong with which bucket of which endpoint, and what to do about it; never a key, never a signed URL.
+    """Return what went wrong with which bucket of which endpoint, and the fix; never a key or a signed URL.
 
     Args:
         error: the fault.

@@ -44,7 +44,7 @@ class ObjectStoreSettings(BaseSettings):
 
     @classmethod
     def from_environment(cls) -> "ObjectStoreSettings | None":
-        """The configured object store, or None when no endpoint is configured.
+        """Return the configured object store, or None when no endpoint is configured.
 
         ``RANKLIFT_S3_SECRETS_DIR`` may name a folder with one file for each name (a mounted Kubernetes secret), and
         ``RANKLIFT_S3_ENV_FILE`` a file of ``NAME=value`` lines; the environment wins over both.
@@ -62,7 +62,7 @@ class ObjectStoreSettings(BaseSettings):
 
     @classmethod
     def of(cls, **values: Any) -> "ObjectStoreSettings":
-        """Settings from values, the environment filling the rest.
+        """Return settings from values; the environment fills the rest.
 
         Raises:
             StoreError: when a value cannot be used.
@@ -115,7 +115,7 @@ class ObjectStoreSettings(BaseSettings):
         return self.endpoint.startswith("https://")
 
     def environment(self) -> dict[str, str]:
-        """The environment variables that give a child process these settings; holds the secrets in the clear."""
+        """Return the environment variables that give a child process these settings; holds the secrets in the clear."""
         values = {
             "RANKLIFT_S3_ENDPOINT": self.endpoint,
             "RANKLIFT_S3_BUCKET": self.bucket,

@@ -44,7 +44,7 @@ def supervise(directory: Path, command: list[str]) -> int:
 
 
 def _open_for_life(path: Path) -> int:
-    """A file that nobody but the kernel closes: who finds its lock free finds this process gone, not about to go."""
+    """Return a file that only the kernel closes: once its lock is free, this process is gone, not about to go."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 

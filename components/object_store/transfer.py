@@ -48,11 +48,11 @@ class Target(NamedTuple):
 
     @classmethod
     def of(cls, path: Path) -> "Target":
-        """The files that a download keeps beside the one it makes."""
+        """Return the files that a download keeps beside the one it makes."""
         return cls(path.with_name(path.name + ".part"), path.with_name(path.name + ".journal"))
 
     def complete(self) -> set[int]:
-        """The parts that an earlier run finished."""
+        """Return the parts that an earlier run finished."""
         if not self.journal.is_file() or not self.part_file.is_file():
             return set()
         # The last line may have been cut when the process was killed.
@@ -61,7 +61,7 @@ class Target(NamedTuple):
 
 
 def parts_of(size: int, part_size: int = PART) -> list[Part]:
-    """The pieces of a file of `size` bytes, all but the last of one size; larger ones where there would be too many."""
+    """Return the pieces of a file of `size` bytes, all but the last of one size; larger where there are too many."""
     length = max(part_size, -(-size // _PARTS_AT_MOST))
     starts = range(0, size, length)
     return [Part(number, start, min(length, size - start)) for number, start in enumerate(starts, 1)]
@@ -137,12 +137,12 @@ def _begin(store: ObjectStore, key: str) -> str:
 
 
 def _unfinished(store: ObjectStore, key: str) -> str | None:
-    """The id of an upload of this key that was begun and neither completed nor aborted."""
+    """Return the id of an upload of this key that was begun and neither completed nor aborted."""
     return next((upload.upload_id for upload in unfinished_uploads(store, key) if upload.key == key), None)
 
 
 def unfinished_uploads(store: ObjectStore, prefix: str = "") -> list[UnfinishedUpload]:
-    """Uploads that were begun and neither completed nor aborted, at most 1000 of them."""
+    """Return uploads that were neither completed nor aborted, at most 1000 of them."""
     query = {"uploads": "", "prefix": prefix}
     answer = store.attempt("look for unfinished uploads", lambda: store.request("GET", "", query=query))
     return [

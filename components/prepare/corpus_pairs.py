@@ -58,7 +58,7 @@ def write_corpus_pairs(corpus: Path, asked: Iterable[str], seed: int, staged: Pa
 
 
 def corpus_pairs(passages: Iterable[Passage]) -> Iterator[Pair]:
-    """The pairs of a corpus, in its order; passages in a row that have one title are those of one document."""
+    """Return the pairs of a corpus, in its order; passages in a row that have one title are those of one document."""
     former: Passage | None = None
     for passage in passages:
         body = _body(passage)
@@ -71,7 +71,7 @@ def corpus_pairs(passages: Iterable[Passage]) -> Iterator[Pair]:
 
 
 def _body(passage: Passage) -> str:
-    """The text without its title, which some collections repeat in it."""
+    """Return the text without its title, which some collections repeat in it."""
     body = passage.text.removeprefix(passage.title).strip()
     return " ".join(body.removeprefix(passage.title).split())
 

@@ -17,7 +17,7 @@ Database = duckdb.DuckDBPyConnection
 
 @contextmanager
 def scratch_database(memory_limit: str, beside: Path) -> Iterator[Database]:
-    """A DuckDB database that keeps to a memory limit and spills beside the output, where there must be room anyway."""
+    """Open a DuckDB database that keeps to a memory limit and spills beside the output, where room is needed anyway."""
     with TemporaryDirectory(prefix=".ranklift-", dir=beside) as scratch:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": memory_limit,
@@ -41,28 +41,28 @@ def scratch_database(memory_limit: str, beside: Path) -> Iterator[Database]:
 
 
 def literal(value: str | int | float) -> str:
-    """A value as an SQL literal."""
+    """Return a value as an SQL literal."""
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
     return repr(value)
 
 
 def file_literal(path: Path) -> str:
-    """The path of a file to read as an SQL literal, whatever wildcards its name has."""
+    """Return the path of a file to read as an SQL literal, whatever wildcards its name has."""
     return literal(exact_path(path))
 
 
 def identifier(name: str) -> str:
-    """A name as an SQL identifier."""
+    """Return a name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def count(database: Database, table: str) -> int:
-    """The number of rows in a table."""
+    """Return the number of rows in a table."""
     return int(scalar(database, f"SELECT count(*) FROM {table}"))
 
 
 def scalar(database: Database, statement: str) -> int:
-    """The single integer that a statement returns; 0 when it returns NULL or no row."""
+    """Return the single integer that a statement returns; 0 when it returns NULL or no row."""
     row = database.execute(statement).fetchone()
     return int(row[0]) if row and row[0] is not None else 0

@@ -105,7 +105,7 @@ def _tell(line: str) -> None:
 
 
 def _evaluation_brought(raw: RawData, options: PrepareOptions, scratch: Path) -> Path | None:
-    """The evaluation set that the user brings: named in the options, or a split of the BEIR folder itself."""
+    """Return the evaluation set that the user brings: named in the options, or a split of the BEIR folder itself."""
     if "://" in options.evaluation_source:
         with fetch(options.evaluation_source, scratch / "evaluation") as evaluation:
             return evaluation.directory

@@ -10,9 +10,13 @@ def promote(
     model: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
     decision: dsl.Input[dsl.Artifact],
+    index_corpus: str,
     run: str,
 ) -> str:
-    """Register the candidate as a new version and make it the champion; returns the version, such as "V3"."""
+    """Register the candidate as a new version and make it the champion; returns the version, such as "V3".
+
+    With a corpus it becomes champion when its index is verified, in the stage after this one.
+    """
     from components.stage import Stage
 
     with Stage("promote"):
@@ -26,4 +30,4 @@ def promote(
         record = Decision.read(Path(decision.path))
         print(record.reason, record.line(), sep="\n")
         lineage = lineage_of(Path(model.path), Path(dataset.path), dataset.metadata["version"], run)
-        return promote_model(Path(model.path), record, open_registry(), lineage)
+        return promote_model(Path(model.path), record, open_registry(), lineage, awaits_index=bool(index_corpus))

@@ -6,12 +6,22 @@ from components.dataset.manifest import DatasetManifest
 from components.errors import StoreError
 from components.model.served import EncoderConfig
 from components.records.decision import Decision
-from components.registry.registry import Champion, Lineage, Registry
+from components.registry.registry import Lineage, Registry
+from components.registry.succession import check_succession, succeed
 from components.registry.version import code_version
 
 
-def promote(model_dir: Path, decision: Decision, registry: Registry, lineage: Lineage | None = None) -> str:
+def promote(
+    model_dir: Path,
+    decision: Decision,
+    registry: Registry,
+    lineage: Lineage | None = None,
+    *,
+    awaits_index: bool = False,
+) -> str:
     """Keep the model as a version and make it champion; returns the version, such as "V3".
+
+    A model that awaits its index is kept alone: `index` makes both champion in one step, once the index is verified.
 
     Run again with the same model it gives the same version, and changes nothing when that is champion already. Two
     runs that judged their models against one champion cannot both succeed it: the second keeps its version, and is
@@ -29,21 +39,15 @@ def promote(model_dir: Path, decision: Decision, registry: Registry, lineage: Li
     version = registry.publish_model(model_dir, decision, lineage)
     if champion is not None and champion.version == version.name:
         return version.name
-    _check_champion(decision, champion, version.name)
-    try:
-        registry.move_champion(
-            version.name, champion, reason=decision.reason, decision=decision, pipeline_run=lineage.pipeline_run
-        )
-    except StoreError:
-        # The same promotion, tried by another process at the same time, may have come first.
-        now = registry.champion()
-        if now is None or now.version != version.name or not registry.has("model", now.version):
-            raise
+    if awaits_index:
+        check_succession(decision, champion, version.name)
+    else:
+        succeed(registry, version.name, decision, champion, pipeline_run=lineage.pipeline_run)
     return version.name
 
 
 def lineage_of(model_dir: Path, dataset_dir: Path, dataset_version: str, run: str) -> Lineage:
-    """What a model was made from.
+    """Return what a model was made from.
 
     Args:
         model_dir: the exported model.
@@ -72,13 +76,4 @@ def _check(model_dir: Path, decision: Decision) -> None:
         raise StoreError(
             f"{model_dir} was not promoted: its digest is {digest[:12]}…, and the decision is about "
             f"{decision.candidate_digest[:12]}… ({decision.candidate_model}); evaluate and gate this model first."
-        )
-
-
-def _check_champion(decision: Decision, champion: Champion | None, version: str) -> None:
-    if champion is not None and champion.digest not in {decision.champion_digest, decision.candidate_digest}:
-        raise StoreError(
-            f"{version} is kept and was not made champion: it was judged against {decision.champion_model} "
-            f"({decision.champion_digest[:12]}…), and {champion.version} ({champion.digest[:12]}…) is champion since "
-            f"{champion.current.moved:%Y-%m-%d %H:%M} UTC; run the pipeline again to judge it against that."
         )

@@ -55,12 +55,12 @@ class Decision(Document):
     settings: dict[str, Any] = Field(default_factory=dict)  #: resamples, seed, …
 
     def line(self) -> str:
-        """The record as one line of a stage's log, which `submit --follow` reads again; without scores by query."""
+        """Return the record without scores by query, as the line of a log that `submit --follow` reads again."""
         return f"{_LINE}{self.model_dump_json(exclude={'out_of_fold'})}"
 
     @classmethod
     def find(cls, log: str) -> "Decision | None":
-        """The record that a log tells last; None where it tells none.
+        """Return the record that a log tells last; None where it tells none.
 
         Raises:
             DataError: when it tells one that this ranklift cannot read.

@@ -43,7 +43,7 @@ class Document(BaseModel):
             raise DataError(f"{where} is not a {cls.noun} ({fault}); {cls.remedy}.") from error
 
     def to_json(self) -> str:
-        """The document as it is stored."""
+        """Return the document as it is stored."""
         return self.model_dump_json(indent=2, by_alias=True)
 
     def write(self, path: Path) -> None:

@@ -55,6 +55,6 @@ class ScoreFile(Document):
         return value
 
     def to_json(self) -> str:
-        """The document as it is stored, headline first."""
+        """Return the document as it is stored, headline first."""
         fields = self.model_dump(by_alias=True)
         return json.dumps({HEADLINE: fields.pop(HEADLINE), **fields}, indent=1, ensure_ascii=False)

@@ -20,14 +20,14 @@ class StageTimes(NamedTuple):
         return max(0.0, self.ended - self.began - self.imports)
 
     def line(self) -> str:
-        """The line for the log."""
+        """Return the line for the log."""
         moments = (datetime.fromtimestamp(moment, UTC) for moment in (self.began, self.ended))
         told = " ".join(moment.isoformat(timespec="milliseconds") for moment in moments)
         return f"ranklift: times: imports {self.imports:.1f} s, work {self.work:.1f} s; {told}"
 
     @classmethod
     def find(cls, log: str) -> "StageTimes | None":
-        """What the last such line of a log says; None where there is none."""
+        """Return what the last such line of a log says; None where there is none."""
         found = next(filter(None, map(_LINE.search, reversed(log.splitlines()))), None)
         if found is None:
             return None

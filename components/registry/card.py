@@ -7,7 +7,7 @@ from components.registry.version import VersionManifest
 
 
 def model_card(manifest: VersionManifest) -> str:
-    """The text of a version's ``README.md``."""
+    """Return the text of a version's ``README.md``."""
     name = f"ranklift {manifest.version}"
     return "\n".join([
         "---",

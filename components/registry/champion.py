@@ -1,5 +1,7 @@
 """The champion: one pointer to the model version that serves, with the whole history of how it came there.
 
+It names the index that the model is searched with in the same entry: the two move in one write, or neither does.
+
 A promotion moves the pointer, and its deploy confirms it: the entry `serve` says that the champion was seen to answer.
 A deploy that fails moves the pointer back with `restore`. So the champion is what serves, apart from the minutes
 between a promotion and the end of its deploy; `in_service` tells the two apart.
@@ -13,7 +15,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from components.records.document import Document
-from components.registry.version import Sha256, VersionName, sha256_of
+from components.registry.version import Kind, Sha256, VersionName, sha256_of
 
 CHAMPION = "champion.json"
 Action = Literal[
@@ -22,6 +24,7 @@ Action = Literal[
     "restore",  # the deploy of the champion failed, and this version, which served before, serves again
     "rollback",  # somebody put an earlier champion into service
     "deploy",  # somebody put a version into service whose deploy had failed
+    "index",  # the same model is searched with another index
 ]
 
 
@@ -34,12 +37,22 @@ class ChampionEntry(BaseModel):
     version: VersionName
     manifest_sha256: Sha256  #: of the version's stored manifest
     digest: str  #: the model digest
+    index: VersionName | None = None  #: that this model is searched with; None for none
+    index_manifest_sha256: Sha256 | None = None  #: of that index's stored manifest
     moved: AwareDatetime
     action: Action
     reason: str
     decision_sha256: Sha256 | None = None  #: of the decision record that allowed a promotion
     pipeline_run: str | None = None
     previous: Sha256 | None  #: SHA-256 of the entry before this one; None for the first
+
+    @property
+    def named(self) -> list[tuple[Kind, str, str]]:
+        """Kind, version and manifest hash of everything that this names: the model, and its index where it has one."""
+        model: tuple[Kind, str, str] = ("model", self.version, self.manifest_sha256)
+        if self.index is None or self.index_manifest_sha256 is None:
+            return [model]
+        return [model, ("index", self.index, self.index_manifest_sha256)]
 
     @property
     def moves(self) -> bool:
@@ -52,7 +65,7 @@ class ChampionEntry(BaseModel):
         return self.action != "promote"
 
     def sha256(self) -> str:
-        """The hash by which the next entry refers to this one."""
+        """Return the hash by which the next entry refers to this one."""
         # Without what is None: a field that a later version adds must not change the hashes of old entries.
         return sha256_of(self.model_dump_json(exclude_none=True).encode("utf-8"))
 
@@ -98,6 +111,15 @@ class Champion(Document):
         return self.current.manifest_sha256
 
     @property
+    def index(self) -> str | None:
+        """The index that the champion is searched with, such as "V1"; None for none."""
+        return self.current.index
+
+    def index_of(self, version: str) -> str | None:
+        """Return the index that a model version was last named with; None for none."""
+        return next((entry.index for entry in reversed(self.history) if entry.version == version), None)
+
+    @property
     def in_service(self) -> ChampionEntry | None:
         """The latest entry whose version was seen to answer; None when nobody wrote one.
 
@@ -138,13 +160,13 @@ class Champion(Document):
 
     @classmethod
     def stored_as(cls, content: bytes, etag: str, where: str) -> "Champion":
-        """The champion from its stored bytes."""
+        """Return the champion from its stored bytes."""
         champion = cls.parse(content, where)
         champion._etag = etag
         return champion
 
     def stored(self) -> bytes:
-        """The bytes that are stored."""
+        """Return the bytes that are stored."""
         return (self.to_json() + "\n").encode("utf-8")
 
     def holds(self, head: str) -> bool:

@@ -67,7 +67,7 @@ def _fetch(store: ObjectStore, manifest: VersionManifest, file: str, directory: 
 
 @contextmanager
 def _partial(directory: Path, manifest_sha256: str) -> Iterator[Path]:
-    """The hidden folder in which a download grows, for one process at a time; it stays when the download breaks off."""
+    """Lock the hidden folder in which a download grows; it stays when the download breaks off."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     partial = directory.with_name(f".{directory.name}.{manifest_sha256[:16]}.partial")
     lock_file = directory.with_name(f".{directory.name}.lock")

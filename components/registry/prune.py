@@ -10,7 +10,7 @@ from components.errors import StoreError
 from components.object_store.transfer import abort_upload, unfinished_uploads
 from components.records.document import Document
 from components.registry.registry import Registry
-from components.registry.version import CLAIM, TOMBSTONE, VERSION, Kind, VersionManifest, key_of
+from components.registry.version import CLAIM, TOMBSTONE, VERSION, Kind, VersionManifest, folder_of, key_of
 
 _NOTHING = "nothing"  # below no number: a key that never is, to ask whether the keys may delete
 UNFINISHED_AFTER = timedelta(days=1)  # nothing is published for longer; what is older was interrupted
@@ -44,11 +44,12 @@ def prune(
 ) -> PruneReport:
     """Remove all but the newest versions, and what interrupted runs left.
 
-    The champion, the champion before it, what serves, and every dataset that a kept model was trained on stay.
+    The champion, the champion before it, what serves, every dataset that a kept model was trained on and every index
+    that it is searched with stay.
 
     Args:
         registry: what to prune.
-        keep: how many of the newest models, and of the newest datasets, stay in any case.
+        keep: how many of the newest models, of the newest datasets and of the newest indexes stay in any case.
         serving: model versions that serve somewhere.
         older_than: how old an unfinished publication or upload must be before it counts as interrupted.
 
@@ -61,6 +62,7 @@ def prune(
     kept = pruning.sort_out("model", keep, _reasons(registry, serving))
     used = {manifest.lineage.dataset_version: f"{manifest.version} was trained on it" for manifest in kept}
     pruning.sort_out("dataset", keep, {name: why for name, why in used.items() if name})
+    pruning.sort_out("index", keep, _searched(registry, {manifest.version for manifest in kept}))
     pruning.remove_unfinished(older_than)
     return pruning.report
 
@@ -78,6 +80,13 @@ def _reasons(registry: Registry, serving: Iterable[str]) -> dict[str, str]:
     return reasons
 
 
+def _searched(registry: Registry, kept: set[str]) -> dict[str, str]:
+    """Return the indexes that models which stay would be searched with, by a rollback or today."""
+    champion = registry.champion()
+    found = {} if champion is None else {champion.index_of(version): version for version in sorted(kept)}
+    return {index: f"{version} is searched with it" for index, version in found.items() if index}
+
+
 class _Pruning:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
@@ -93,7 +102,7 @@ class _Pruning:
         for manifest in old:
             reason = reasons.get(manifest.version) or self.remove(manifest)
             if reason:
-                self.report.kept[f"{kind}s/{manifest.version}"] = reason
+                self.report.kept[f"{folder_of(kind)}/{manifest.version}"] = reason
                 stay.append(manifest)
         return stay
 
@@ -102,12 +111,12 @@ class _Pruning:
         kind, version = manifest.kind, manifest.version
         self._mark(kind, version)
         # Whoever makes it champion looks for the tombstone afterwards; so one of the two always sees the other.
-        champion = self.registry.champion() if kind == "model" else None
-        if champion is not None and champion.version == version:
+        champion = self.registry.champion() if kind != "dataset" else None
+        if champion is not None and version == (champion.version if kind == "model" else champion.index):
             self.store.delete(key_of(kind, version, TOMBSTONE))
             return "it became champion just now"
         self._empty(kind, version)
-        self.report.removed.append(f"{kind}s/{version}")
+        self.report.removed.append(f"{folder_of(kind)}/{version}")
         self.report.bytes += manifest.size
         return ""
 
@@ -121,7 +130,7 @@ class _Pruning:
                 if (TOMBSTONE in there and left) or (TOMBSTONE not in there and stale):
                     self._mark(kind, name)
                     self._empty(kind, name)
-                    self.report.unfinished.append(f"{kind}s/{name}")
+                    self.report.unfinished.append(f"{folder_of(kind)}/{name}")
         for upload in unfinished_uploads(self.store):
             if upload.begun <= limit:
                 abort_upload(self.store, upload)
@@ -130,7 +139,7 @@ class _Pruning:
     def _mark(self, kind: Kind, version: str) -> None:
         if not self._may_delete:
             # Before the first tombstone: keys that may write but not delete would end versions and free nothing.
-            self.store.delete(f"{kind}s/{_NOTHING}")
+            self.store.delete(f"{folder_of(kind)}/{_NOTHING}")
             self._may_delete = True
         tombstone = Tombstone(pruned=datetime.now(UTC)).to_json() + "\n"
         self.store.put(key_of(kind, version, TOMBSTONE), tombstone.encode("utf-8"))
@@ -138,6 +147,6 @@ class _Pruning:
     def _empty(self, kind: Kind, version: str) -> None:
         """Remove all of a version but its claim and its tombstone, the manifest first."""
         self.store.delete(key_of(kind, version, VERSION))
-        for item in self.store.list(f"{kind}s/{version}/"):
+        for item in self.store.list(f"{folder_of(kind)}/{version}/"):
             if item.key not in {key_of(kind, version, CLAIM), key_of(kind, version, TOMBSTONE)}:
                 self.store.delete(item.key)

@@ -1,6 +1,6 @@
-"""The registry: immutable dataset and model versions, and the champion, in one bucket of an object store.
+"""The registry: immutable dataset, model and index versions, and the champion, in one bucket of an object store.
 
-    datasets/V0/…   models/V0/…   champion.json
+    datasets/V0/…   models/V0/…   indexes/V0/…   champion.json
 
 A version's number is claimed with a conditional write, its files follow, its manifest comes last. A run that dies in
 between leaves a number that nobody else gets, and no version; the same content, published again, carries on with it.
@@ -33,6 +33,7 @@ from components.registry.version import (
     code_version,
     content_digest,
     digest_of,
+    folder_of,
     inventory,
     is_version_name,
     key_of,
@@ -90,18 +91,33 @@ class Registry:
         """Keep an exported model for good, with the decision that allowed it; see `publish_dataset`."""
         return self._publish("model", directory, lineage, decision)
 
-    def _publish(self, kind: Kind, directory: Path, lineage: Lineage, decision: Decision | None) -> Version:
+    def claim_index(self, plan: str) -> str:
+        """Return the number of the index that follows a plan, whose files may be kept below it from now on.
+
+        Args:
+            plan: SHA-256 of everything that determines the index; the same plan gets the same number.
+        """
+        return self._claim("index", plan)
+
+    def publish_index(self, directory: Path, plan: str, lineage: Lineage) -> Version:
+        """Keep an index for good, under the number that its plan claimed; see `publish_dataset`."""
+        return self._publish("index", directory, lineage, None, plan)
+
+    def _publish(
+        self, kind: Kind, directory: Path, lineage: Lineage, decision: Decision | None, claim: str | None = None
+    ) -> Version:
         files = inventory(directory)
         digest = digest_of(kind, directory, files)
         content = content_digest(files)
         while True:
-            name = self._claim(kind, content)
+            name = self._claim(kind, claim or content)
             manifest = VersionManifest(
                 kind=kind,
                 version=name,
                 created=datetime.now(UTC),
                 digest=digest,
                 content=content,
+                claim=claim,
                 files=files,
                 lineage=lineage,
                 decision=decision,
@@ -113,7 +129,7 @@ class Registry:
                 return version
 
     def _claim(self, kind: Kind, content: str) -> str:
-        """The number of this content: the one that it has, or the next free one."""
+        """Return the number of this content: the one that it has, or the next free one."""
         taken = self.survey(kind)
         open_ = [name for name, files in taken.items() if TOMBSTONE not in files]
         claims = self._parallel(lambda name: self._claimed_by(kind, name), open_)
@@ -158,7 +174,7 @@ class Registry:
     # Reading
 
     def list_versions(self, kind: Kind) -> list[VersionManifest]:
-        """The manifests of all versions, oldest number first."""
+        """Return the manifests of all versions, oldest number first."""
         manifests = self._parallel(lambda name: self.manifest(kind, name), self._whole(kind))
         return [manifest for _, manifest in manifests]
 
@@ -167,7 +183,7 @@ class Registry:
         return version in self._whole(kind)
 
     def manifest(self, kind: Kind, version: str) -> VersionManifest:
-        """The manifest of one version.
+        """Return the manifest of one version.
 
         Raises:
             StoreError: when there is no such version, or its manifest is damaged.
@@ -175,7 +191,7 @@ class Registry:
         return self.stored_manifest(kind, version).manifest
 
     def stored_manifest(self, kind: Kind, version: str) -> StoredManifest:
-        """The manifest of one version with the bytes that were stored; see `manifest`."""
+        """Return the manifest of one version with the bytes that were stored; see `manifest`."""
         found = self._find_manifest(kind, check_version_name(version))
         if found is None or self.store.stat(key_of(kind, version, TOMBSTONE)) is not None:
             there = ", ".join(self._whole(kind)) or "none yet"
@@ -206,7 +222,7 @@ class Registry:
         Nothing is fetched when the version already lies there whole.
 
         Args:
-            kind: "dataset" or "model".
+            kind: "dataset", "model" or "index".
             version: such as "V3".
             directory: where it shall lie; its parent is made.
             manifest_sha256: what the manifest must hash to, when the caller knows (the champion does).
@@ -220,7 +236,7 @@ class Registry:
         return stored.manifest
 
     def expected_manifest(self, kind: Kind, version: str, manifest_sha256: str | None) -> StoredManifest:
-        """The manifest of a version, which must have this SHA-256 when the caller knows it.
+        """Return the manifest of a version, which must have this SHA-256 when the caller knows it.
 
         Raises:
             StoreError: when there is no such version, or its manifest is not that one.
@@ -237,7 +253,7 @@ class Registry:
     # The champion
 
     def champion(self) -> Champion | None:
-        """What serves today, or is being put into service; None while nothing has been promoted.
+        """Return what serves today, or is being put into service; None while nothing has been promoted.
 
         Raises:
             StoreError: when the record is damaged or its history was changed.
@@ -259,18 +275,25 @@ class Registry:
         reason: str = "",
         decision: Decision | None = None,
         pipeline_run: str | None = None,
+        index: str | None = None,
     ) -> Champion:
         """Make a model version champion, or note that it serves, provided that the champion is still `expected`.
 
+        Its index moves with it, in the same write: the one that is named, else the one that it had last.
+
         Raises:
-            StoreError: when another run moved it meanwhile, or there is no such version.
+            StoreError: when another run moved it meanwhile, there is no such version, or the index is of another model.
         """
         stored = self.stored_manifest("model", version)
+        index = index or (expected.index_of(version) if expected else None)
+        indexed = self._index_for(stored.manifest, index) if index else None
         entry = ChampionEntry(
             number=len(expected.history) if expected else 0,
             version=version,
             manifest_sha256=stored.sha256,
             digest=stored.manifest.digest,
+            index=index,
+            index_manifest_sha256=indexed.sha256 if indexed else None,
             moved=datetime.now(UTC),
             action=action,
             reason=reason,
@@ -289,23 +312,43 @@ class Registry:
             now = self.champion()
             if expected is not None and now is not None and now.continues(expected):
                 return self.move_champion(
-                    version, now, action=action, reason=reason, decision=decision, pipeline_run=pipeline_run
+                    version,
+                    now,
+                    action=action,
+                    reason=reason,
+                    decision=decision,
+                    pipeline_run=pipeline_run,
+                    index=index,
                 )
             raise StoreError(
                 f"{version} did not become champion: another run made {now.version if now else 'none'} champion "
                 f"after {expected.version if expected else 'none'} was read; run the pipeline again."
             )
-        if self.store.stat(key_of("model", version, TOMBSTONE)) is not None:
-            raise StoreError(f"{version} was pruned at the moment it became champion; promote the model again.")
+        for kind, name, _ in entry.named:
+            if self.store.stat(key_of(kind, name, TOMBSTONE)) is not None:
+                what = "promote the model" if kind == "model" else "make the index"
+                raise StoreError(f"{kind} {name} was pruned at the moment it became champion; {what} again.")
         return Champion.stored_as(content, etag, CHAMPION)
+
+    def _index_for(self, model: VersionManifest, index: str) -> StoredManifest:
+        """Return the manifest of an index that may be named together with a model."""
+        stored = self.stored_manifest("index", index)
+        if stored.manifest.lineage.model_digest != model.digest:
+            raise StoreError(
+                f"index {index} was made with model {str(stored.manifest.lineage.model_digest)[:12]}…, and "
+                f"{model.version} is {model.digest[:12]}…: the two cannot be named together; make an index of "
+                f"{model.version}."
+            )
+        return stored
 
     # How
 
     def survey(self, kind: Kind) -> dict[str, dict[str, ObjectInfo]]:
         """``{version: {file: object}}`` of all that lies under numbers, whole versions or not, in number order."""
         found: dict[str, dict[str, ObjectInfo]] = {}
-        for item in self.store.list(f"{kind}s/"):
-            name, _, file = item.key.removeprefix(f"{kind}s/").partition("/")
+        folder = f"{folder_of(kind)}/"
+        for item in self.store.list(folder):
+            name, _, file = item.key.removeprefix(folder).partition("/")
             if is_version_name(name):
                 found.setdefault(name, {})[file] = item
         return {name: found[name] for name in sorted(found, key=number_of)}
@@ -324,7 +367,7 @@ class Registry:
 
 
 def open_registry(settings: ObjectStoreSettings | None = None) -> Registry:
-    """The registry in the object store that the environment names, its bucket made when there is none.
+    """Return the registry in the object store that the environment names, its bucket made when there is none.
 
     Raises:
         StoreError: when no object store is configured, or it cannot be reached.

@@ -19,6 +19,7 @@ from components.registry.version import (
     Claim,
     Kind,
     VersionManifest,
+    folder_of,
     is_version_name,
     key_of,
 )
@@ -79,7 +80,7 @@ def verify(registry: Registry) -> VerifyReport:
 
 
 def _verify_version(registry: Registry, kind: Kind, name: str, there: dict[str, ObjectInfo]) -> list[Finding]:
-    folder = f"{kind}s/{name}"
+    folder = f"{folder_of(kind)}/{name}"
     if TOMBSTONE in there:
         left = sorted(there.keys() - {CLAIM, TOMBSTONE})
         sentence = f"{folder} was pruned and {len(left)} of its objects are still there; run `ranklift prune`."
@@ -128,7 +129,7 @@ def _verify_own(registry: Registry, manifest: VersionManifest, there: dict[str, 
         claimed = Claim.parse(blob.content, claim).content if blob else None
     except DataError:
         claimed = None
-    if claimed != manifest.content:
+    if claimed != manifest.claimed:
         sentence = f"{claim} does not claim the content that {manifest.version} has; restore it from a copy."
         findings.append(Finding(fault="damaged" if blob else "missing", key=claim, sentence=sentence))
     card = key_of(manifest.kind, manifest.version, CARD)
@@ -141,7 +142,7 @@ def _verify_own(registry: Registry, manifest: VersionManifest, there: dict[str, 
 
 
 def _foreign_folders(registry: Registry, kind: Kind) -> list[Finding]:
-    keys = [item.key for item in registry.store.list(f"{kind}s/")]
+    keys = [item.key for item in registry.store.list(f"{folder_of(kind)}/")]
     foreign = [key for key in keys if not is_version_name(key.split("/")[1])]
     return [Finding(fault="foreign", key=key, sentence=f"{key} is not of the registry; remove it.") for key in foreign]
 
@@ -153,19 +154,24 @@ def _verify_champion(registry: Registry) -> list[Finding]:
         return [Finding(fault="history", key="champion.json", sentence=str(error))]
     findings = []
     for entry in champion.history if champion else []:
-        pruned = registry.store.stat(key_of("model", entry.version, TOMBSTONE)) is not None
-        current = champion is not None and entry.number == champion.current.number
-        if pruned and not current:
-            continue
-        try:
-            found = registry.stored_manifest("model", entry.version).sha256
-        except StoreError as error:
-            findings.append(Finding(fault="history", key="champion.json", sentence=str(error)))
-            continue
-        if found != entry.manifest_sha256:
-            sentence = (
-                f"The manifest of {entry.version} was changed after it became champion: its SHA-256 is {found[:12]}… "
-                f"where history entry {entry.number} says {entry.manifest_sha256[:12]}…."
-            )
-            findings.append(Finding(fault="history", key=key_of("model", entry.version, VERSION), sentence=sentence))
+        is_current = champion is not None and entry.number == champion.current.number
+        for kind, version, sha256 in entry.named:
+            pruned = registry.store.stat(key_of(kind, version, TOMBSTONE)) is not None
+            if not pruned or is_current:
+                findings += _verify_named(registry, entry.number, kind, version, sha256)
     return findings
+
+
+def _verify_named(registry: Registry, number: int, kind: Kind, version: str, sha256: str) -> list[Finding]:
+    """Hold a version that the champion's history names against the hash that the history has of it."""
+    try:
+        found = registry.stored_manifest(kind, version).sha256
+    except StoreError as error:
+        return [Finding(fault="history", key="champion.json", sentence=str(error))]
+    if found == sha256:
+        return []
+    sentence = (
+        f"The manifest of {version} was changed after it became champion: its SHA-256 is {found[:12]}… "
+        f"where history entry {number} says {sha256[:12]}…."
+    )
+    return [Finding(fault="history", key=key_of(kind, version, VERSION), sentence=sentence)]

@@ -5,9 +5,19 @@ import re
 import unicodedata
 from importlib import metadata
 from pathlib import Path, PurePosixPath
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from components.dataset.manifest import DatasetManifest
 from components.errors import DataError, ModelError, RankliftError
@@ -16,7 +26,7 @@ from components.model.served import EncoderConfig, refuse_empty_files
 from components.records.decision import Decision
 from components.records.document import Document
 
-Kind = Literal["dataset", "model"]
+Kind = Literal["dataset", "model", "index"]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 VersionName = Annotated[str, StringConstraints(pattern=r"^V(0|[1-9][0-9]{0,8})$")]
 
@@ -26,10 +36,13 @@ TOMBSTONE = "pruned.json"  #: the version was removed; its number stays taken
 CARD = "README.md"  #: the model card
 _OWN = {VERSION, CLAIM, TOMBSTONE, CARD}
 
-# All that a dataset or a model consists of. Pickles and code are not among it: nothing here can run when it is loaded.
+_FOLDERS: dict[Kind, str] = {"dataset": "datasets", "model": "models", "index": "indexes"}
+
+# All that a dataset, a model or an index consists of. Pickles and code are not among it: nothing here can run when it
+# is loaded.
 _HARMLESS = {
     ".bin", ".csv", ".html", ".json", ".jsonl", ".md", ".model", ".parquet", ".png", ".safetensors", ".svg", ".tsv",
-    ".txt", ".xml", ".yaml", ".yml",
+    ".txt", ".usearch", ".xml", ".yaml", ".yml",
 }  # fmt: skip
 _HARMLESS_NAMES = {"LICENSE", "NOTICE"}
 _PICKLE = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -51,11 +64,18 @@ class Lineage(BaseModel):
 
     dataset_version: str | None = None  #: such as "V2"; the dataset that a model was trained on
     dataset_digest: str | None = None
+    model_version: str | None = None  #: that embedded an index
+    model_digest: str | None = None
     base_model: str | None = None
     parent: str | None = None  #: the champion, such as "V3", that a model was judged against
     source: str | None = None  #: where a dataset's raw data came from
     code_version: str | None = None
     pipeline_run: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_set(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A predictor of an earlier release refuses fields that it does not know.
+        return without_unset(write(self), "model_version", "model_digest")
 
 
 class Claim(Document):
@@ -78,12 +98,17 @@ class VersionManifest(Document):
     kind: Kind
     version: VersionName
     created: AwareDatetime
-    digest: str  #: the model digest (`EncoderConfig.digest`) or the dataset digest (`DatasetManifest.digest`)
+    digest: str  #: `EncoderConfig.digest`, `DatasetManifest.digest`, or the content digest of an index
     content: Sha256  #: over the names and hashes of all files
+    claim: Sha256 | None = None  #: what took the number, where its content was not known yet: the plan of an index
     files: dict[str, FileEntry]  #: by relative posix path
     lineage: Lineage
     decision: Decision | None = None
     card: str = ""  #: the text of README.md
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_set(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_unset(write(self), "claim")
 
     @field_validator("files")
     @classmethod
@@ -98,6 +123,11 @@ class VersionManifest(Document):
         return self
 
     @property
+    def claimed(self) -> str:
+        """What took the number: `claim.json` holds it."""
+        return self.claim or self.content
+
+    @property
     def number(self) -> int:
         """The number in the version's name."""
         return int(self.version[1:])
@@ -108,8 +138,13 @@ class VersionManifest(Document):
         return sum(entry.size for entry in self.files.values())
 
     def stored(self) -> bytes:
-        """The bytes that are stored, and whose SHA-256 the champion carries."""
+        """Return the bytes that are stored, and whose SHA-256 the champion carries."""
         return (self.to_json() + "\n").encode("utf-8")
+
+
+def without_unset(fields: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return the fields of a document without those of these names that are None."""
+    return {name: value for name, value in fields.items() if value is not None or name not in names}
 
 
 def content_digest(files: dict[str, FileEntry]) -> str:
@@ -118,7 +153,7 @@ def content_digest(files: dict[str, FileEntry]) -> str:
 
 
 def sha256_of(content: bytes) -> str:
-    """The SHA-256 of bytes, as 64 hexadecimal digits."""
+    """Return the SHA-256 of bytes, as 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -155,7 +190,7 @@ def _kinds() -> str:
 
 
 def inventory(directory: Path) -> dict[str, FileEntry]:
-    """The files of a directory that is to become a version; hidden files and the registry's own are left out.
+    """Return the files of a directory that is to become a version; hidden files and the registry's own are left out.
 
     Raises:
         DataError: when it holds a link, a file that can run code when it is loaded, or a name that is not portable.
@@ -195,13 +230,17 @@ def refuse_pickle(path: Path) -> None:
 
 
 def digest_of(kind: Kind, directory: Path, files: dict[str, FileEntry]) -> str:
-    """The digest that a directory declares, after checking what it declares about its own files.
+    """Return the digest that a directory declares, after checking what it declares about its own files.
+
+    An index declares none: who publishes one has just read all of it to verify it, and its content is its digest.
 
     Raises:
         RankliftError: when the directory is not a dataset version or not an exported model, or is damaged.
     """
     if kind == "dataset":
         return DatasetManifest.of(directory).digest
+    if kind == "index":
+        return content_digest(files)
     refuse_empty_files({directory / name: entry.size for name, entry in files.items()})
     config = EncoderConfig.of(directory)
     for name, sha256 in config.files.items():
@@ -211,7 +250,7 @@ def digest_of(kind: Kind, directory: Path, files: dict[str, FileEntry]) -> str:
 
 
 def code_version() -> str | None:
-    """The version of ranklift that runs; None where it is not installed."""
+    """Return the version of ranklift that runs; None where it is not installed."""
     try:
         return metadata.version("ranklift")
     except metadata.PackageNotFoundError:
@@ -224,7 +263,7 @@ def is_version_name(name: str) -> bool:
 
 
 def check_version_name(version: str) -> str:
-    """The name, when it is one such as "V3".
+    """Return the name, when it is one such as "V3".
 
     Raises:
         RankliftError: when it is not.
@@ -236,9 +275,14 @@ def check_version_name(version: str) -> str:
 
 def key_of(kind: Kind, version: str, file: str) -> str:
     """Where a file of a version lies in the bucket."""
-    return f"{kind}s/{version}/{file}"
+    return f"{folder_of(kind)}/{version}/{file}"
+
+
+def folder_of(kind: Kind) -> str:
+    """Where all versions of a kind lie in the bucket, without the slash at its end."""
+    return _FOLDERS[kind]
 
 
 def number_of(version: str) -> int:
-    """The number in a version's name."""
+    """Return the number in a version's name."""
     return int(version[1:])

@@ -59,7 +59,7 @@ def train_with_folds(dataset: Path, output: Path, options: TrainOptions, train_o
 
 
 def held_out_queries(dataset: Path) -> list[list[str]]:
-    """The queries of the evaluation set by fold, sorted.
+    """Return the queries of the evaluation set by fold, sorted.
 
     Raises:
         DataError: when one of them is in no fold.
@@ -109,7 +109,7 @@ def write_part(dataset: Path, folder: Path, *, without: int | None = None) -> Pa
 
 
 def _pairs(dataset: Path, most: int) -> pa.Table:
-    """The first pairs of the collection's own texts, which `prepare` drew; empty where it has none."""
+    """Return the first pairs of the collection's own texts, which `prepare` drew; empty where it has none."""
     if most <= 0 or not (dataset / PAIRS).is_file():
         return pq.read_schema(dataset / TRAIN).empty_table()
     return pq.read_table(dataset / PAIRS).slice(0, most).cast(pq.read_schema(dataset / TRAIN))

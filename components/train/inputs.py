@@ -64,7 +64,7 @@ class Task(NamedTuple):
 
 
 def look_up(dataset: Path, options: TrainOptions) -> Task:
-    """What the options come to for a dataset version.
+    """Return what the options come to for a dataset version.
 
     Raises:
         DataError: when it is not a dataset version, or its files are not those that its manifest tells of.
@@ -92,7 +92,7 @@ def look_up(dataset: Path, options: TrainOptions) -> Task:
 
 
 def training_files(manifest: DatasetManifest) -> list[str]:
-    """The data files that a training reads, by name; versions of earlier releases have no passages for dev."""
+    """Return the data files that a training reads, by name; versions of earlier releases have no passages for dev."""
     return [name for name in (TRAIN, DEV, DEV_CORPUS) if Path(name).stem in manifest.counts]
 
 
@@ -114,7 +114,7 @@ def _checked_sha256(dataset: Path, name: str, manifest: DatasetManifest) -> str:
 
 
 def _recipe(dataset: Path, options: TrainOptions, rows: int) -> Recipe:
-    """The recipe as it is for the data, with what was set in place of what it says."""
+    """Return the recipe as it is for the data, with what was set in place of what it says."""
     recipe = options.resolved()
     if not options.evaluations:
         # Long trainings are looked at in every half of an epoch, so that they can stop early.
@@ -146,7 +146,7 @@ def check_batch(task: Task, examples: int) -> None:
 
 
 def open_base_model(task: Task) -> "SentenceTransformer":
-    """The base model, at the length of training.
+    """Return the base model, at the length of training.
 
     Raises:
         ModelError: when it cannot be opened, or has fewer positions than it shall read when it serves.

@@ -20,7 +20,7 @@ _LARGEST_COUNTED = 200_000  #: rows: more hold enough examples
 
 
 def count_examples(dataset: Path, recipe: Recipe, rows: int) -> int:
-    """The examples that a recipe makes of ``train.parquet``: queries, or pairs of query and positive."""
+    """Return the examples that a recipe makes of ``train.parquet``: queries, or pairs of query and positive."""
     if rows > _LARGEST_COUNTED:
         return rows
     names = ["query_id", "positive"] if recipe.all_triplets else ["query_id"]
@@ -30,7 +30,7 @@ def count_examples(dataset: Path, recipe: Recipe, rows: int) -> int:
 
 
 def fitted(recipe: Recipe, examples: int, *, batch_size: int = 0, epochs: float = 0, shares: int = 1) -> Recipe:
-    """A recipe as it is for so many examples.
+    """Return a recipe as it is for so many examples.
 
     Below `LITTLE` examples an epoch has four batches, of eight examples at least, and there are as many epochs, up to
     ten, as make forty steps; the learning rate rises over four of them at least. No batch is larger than the data.

@@ -53,7 +53,7 @@ class Ranks:
         return self.index == 0
 
     def largest(self, value: int) -> int:
-        """The largest value that any process has; all of them must ask."""
+        """Return the largest value that any process has; all of them must ask."""
         if self._group is None:
             return value
         import torch
@@ -76,7 +76,7 @@ class Ranks:
 
     @contextmanager
     def sharing(self, folder: AbstractContextManager[Path]) -> Iterator[Path]:
-        """The folder that the first process of this machine opens, in all of them; it closes when all are done."""
+        """Share the folder that the first process of this machine opens; it closes when all processes are done."""
         if self.leads_node:
             with folder as opened:
                 yield self._led(opened)[self._node]
@@ -86,7 +86,7 @@ class Ranks:
         self.wait()
 
     def after_the_first(self, make: Callable[[], _T]) -> _T:
-        """What `make` makes: the first process of each machine makes it before the others, which may find its files."""
+        """Return what `make` makes; the first process of each machine makes it, the others may find its files."""
         if self.leads_node:
             made = make()
             self.wait()
@@ -105,7 +105,7 @@ class Ranks:
         return os.environ.get("GROUP_RANK", "0")
 
     def _led(self, own: Any) -> dict[str, Any]:
-        """What the first process of each machine has, by machine."""
+        """Return what the first process of each machine has, by machine."""
         if self._group is None:
             return {self._node: own}
         import torch

@@ -107,7 +107,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe
 
 
 def recipe_named(name: str) -> Recipe:
-    """The recipe of a name.
+    """Return the recipe of a name.
 
     Raises:
         RankliftError: when there is none.

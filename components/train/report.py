@@ -29,7 +29,7 @@ class TrainOptions(Document):
     num_nodes: int = Field(default=1, ge=1, le=64)  #: machines; more than one are a TrainJob of Kubeflow Trainer
 
     def resolved(self) -> Recipe:
-        """The recipe, with what was set in place of what it says.
+        """Return the recipe, with what was set in place of what it says.
 
         Raises:
             RankliftError: when there is no recipe of that name.
@@ -65,7 +65,7 @@ class TrainingReport(Document):
     options: TrainOptions
 
     def headline(self) -> dict[str, float]:
-        """The numbers that the KFP UI shows beside the stage."""
+        """Return the numbers that the KFP UI shows beside the stage."""
         losses = [entry["loss"] for entry in self.history if "loss" in entry]
         return {
             "triplets": float(self.triplets),
@@ -85,7 +85,7 @@ class TrainingReport(Document):
         }
 
     def judged(self) -> str:
-        """What is known of the model's quality by now, for a person."""
+        """Return what is known of the model's quality by now, for a person."""
         if self.folds:
             return f"to be judged by cross-validation in {self.folds} folds"
         if not self.dev:

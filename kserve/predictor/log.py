@@ -14,7 +14,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object with time, level, logger and message, and what a record carries as ``fields``."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Return the line."""
         seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line: dict[str, Any] = {
             "time": f"{seconds}.{int(record.msecs):03d}Z",

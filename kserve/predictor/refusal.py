@@ -30,12 +30,12 @@ class RefusalError(Exception):
 
 
 def invalid(sentence: str) -> RefusalError:
-    """The request is well-formed JSON and still not one that can be answered."""
+    """Return the request is well-formed JSON and still not one that can be answered."""
     return RefusalError(422, sentence)
 
 
 def overloaded(waiting: int, limit: int, what: str, seconds: float) -> RefusalError:
-    """The queue is full."""
+    """Return the queue is full."""
     pause = max(1, math.ceil(seconds))
     sentence = (
         f"The queue has no room for this request: {waiting} {what} are waiting where {limit} may, and a request may "
@@ -45,22 +45,22 @@ def overloaded(waiting: int, limit: int, what: str, seconds: float) -> RefusalEr
 
 
 def timed_out(limit: float) -> RefusalError:
-    """The deadline passed while the request waited."""
+    """Return the deadline passed while the request waited."""
     return RefusalError(503, f"The request was not answered within {limit:g} s, the limit; try again.", retry_after=1)
 
 
 def unavailable(reason: str) -> RefusalError:
-    """The server cannot answer now."""
+    """Return the server cannot answer now."""
     return RefusalError(503, reason, retry_after=1)
 
 
 def bad_request(sentence: str) -> RefusalError:
-    """The request is not well-formed for its protocol."""
+    """Return the request is not well-formed for its protocol."""
     return RefusalError(400, sentence)
 
 
 def no_room(what: str, setting: str, limit: int) -> RefusalError:
-    """The requests of the process hold as much as they may together."""
+    """Return the requests of the process hold as much as they may together."""
     return RefusalError(
         503, f"The requests in progress hold too many {what} together, of {limit} (--{setting}); try again.",
         retry_after=1,

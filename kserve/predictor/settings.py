@@ -92,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read_settings(arguments: argparse.Namespace, model_name: str | None) -> PredictorSettings:
-    """Settings from the flags that were given, and from the environment for the rest.
+    """Read settings from the flags, and from the environment for the rest.
 
     Raises:
         RankliftError: when the environment has a variable that looks like a setting and is none.

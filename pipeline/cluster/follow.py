@@ -102,7 +102,7 @@ def _look(api: PipelinesApi, run: Submitted, tell: Tell, poll: float) -> Any:
 
 
 def _bare_stages(run: Any, tasks: dict[str, str]) -> list[StageState]:
-    """What KFP's own API says, which is little: for installations that show no workflow."""
+    """Return what KFP's own API says, which is little: for installations that show no workflow."""
     details = run.run_details.task_details if run.run_details else None
     ours = [detail for detail in details or [] if detail.display_name in tasks and detail.state in _STATES]
     ours.sort(key=lambda detail: detail.create_time.timestamp() if detail.create_time else 0.0)

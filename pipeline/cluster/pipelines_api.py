@@ -51,11 +51,11 @@ class PipelinesApi:
             self._client = bounded_client(self.endpoint, settings)
 
     def run_url(self, run_id: str) -> str:
-        """The page of a run."""
+        """Return the page of a run."""
         return f"{self._ui}/#/runs/details/{run_id}"
 
     def recurring_run_url(self, recurring_run_id: str) -> str:
-        """The page of a recurring run."""
+        """Return the page of a recurring run."""
         return f"{self._ui}/#/recurringrun/details/{recurring_run_id}"
 
     def upload(self, package: Path, name: str) -> PipelineVersion:
@@ -135,7 +135,7 @@ class PipelinesApi:
             return str(run.recurring_run_id)
 
     def run(self, run_id: str) -> Any:
-        """A run as it is now: ``V2beta1Run``."""
+        """Return a run as it is now: ``V2beta1Run``."""
         with self._spoken(f"look at run {run_id}"):
             return self._client.get_run(run_id)
 
@@ -151,7 +151,7 @@ class PipelinesApi:
             return found
 
     def log(self, run_id: str, pod: str, namespace: str) -> str:
-        """The log of a stage's pod, from KFP's API, or its UI where the endpoint is that of the UI.
+        """Return the log of a stage's pod, from KFP's API, or its UI where the endpoint is that of the UI.
 
         Raises:
             UnavailableError: also when the pod is gone and its log was not kept.

@@ -28,7 +28,7 @@ class ClusterRegistry(Registry):
 def cluster_registry(
     api: KubernetesApi, place: Place, settings: PipelineSettings | None = None
 ) -> Iterator[ClusterRegistry]:
-    """The registry that the settings or the InferenceService name, reached through the cluster's API.
+    """Open the registry that the settings or the InferenceService name, through the cluster's API.
 
     Raises:
         RankliftError: when they name none, the store cannot be reached, or the InferenceService was deployed from
@@ -44,7 +44,7 @@ def cluster_registry(
 
 @contextmanager
 def opened_store(api: KubernetesApi, access: StoreAccess) -> Iterator[ObjectStore]:
-    """The store, with a way to it that is closed at the end.
+    """Open the store, with a connection that is closed at the end.
 
     Raises:
         StoreError: also with what the cluster said about the connections that broke.

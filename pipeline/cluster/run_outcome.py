@@ -35,7 +35,7 @@ class ClusterStageTime(NamedTuple):
 
 
 def stage_times(stages: list[StageState], sources: RunSources) -> list[ClusterStageTime]:
-    """The times of every stage, with what its own log says of them."""
+    """Return the times of every stage, with what its own log says of them."""
     return [_times(stage, sources) for stage in stages]
 
 
@@ -62,7 +62,7 @@ def _between(first: float, second: float) -> float:
 
 
 def failure_of(found: Any, stages: list[StageState], run: Submitted, sources: RunSources) -> str:
-    """The sentence of a run that did not succeed."""
+    """Return the sentence of a run that did not succeed."""
     failed = [stage for stage in stages if stage.state == "failed"]
     if not failed or found.state != "FAILED":
         said = found.error.message if found.error is not None else last_message(sources.workflow())
@@ -85,7 +85,7 @@ def _error_in_log(stage: StageState, sources: RunSources) -> str:
 def decision_of(
     run_id: str, stages: list[StageState], sources: RunSources, root: str | None
 ) -> tuple[Decision | None, str]:
-    """The decision, from the log of a stage that tells it, else from the run's artifacts; else why there is none."""
+    """Return the decision from a stage's log, else from the run's artifacts, else the reason why there is none."""
     told = {stage.stage: stage for stage in stages if stage.state == "succeeded" and stage.attempts}
     why_not = ""
     try:
@@ -114,7 +114,7 @@ def _stored_decision(run_id: str, root: str | None) -> Decision | None:
 
 
 def next_commands(stages: list[StageState], sources: RunSources, namespace: str, service: str) -> tuple[str, ...]:
-    """The commands that put a first champion into service; none where one serves already."""
+    """Return the commands that put a first champion into service; none where one serves already."""
     deployed = [stage for stage in stages if stage.stage == "deploy" and stage.state == "succeeded" and stage.attempts]
     first = FIRST_CHAMPION.search(sources.log(deployed[0].attempts[-1].pod)) if deployed else None
     if first is None:

@@ -33,7 +33,7 @@ class RunSources:
         return self._either(lambda: self._api.workflow(self._run_id), self._workflow_there) or {}
 
     def log(self, pod: str) -> str:
-        """The log of a pod of the run; empty where neither place has it."""
+        """Return the log of a pod of the run; empty where neither place has it."""
         return (
             self._either(
                 lambda: self._api.log(self._run_id, pod, self._namespace),
@@ -43,11 +43,11 @@ class RunSources:
         )
 
     def why_pending(self, pod: str) -> str:
-        """The last warning about a pod, else the last that happened to it; empty where the cluster tells us nothing."""
+        """Return the last warning about a pod, else its last event; empty when the cluster has neither."""
         return self._either(lambda: "", lambda cluster: self._event(cluster, pod)) or ""
 
     def _either(self, first: Callable[[], _T], second: Callable[[KubernetesApi], _T]) -> _T | None:
-        """What the first place gives; what the second does where the first has nothing."""
+        """Return what the first place gives; what the second does where the first has nothing."""
         self.missing = ""
         try:
             if found := first():

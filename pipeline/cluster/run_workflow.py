@@ -63,7 +63,7 @@ def stages_of(workflow: Mapping[str, Any], tasks: Mapping[str, str]) -> list[Sta
 
 
 def last_message(workflow: Mapping[str, Any]) -> str:
-    """What the pod says that failed last, of a stage or of KFP's own; what the workflow says where no pod does."""
+    """Return the message of the pod that failed last, of a stage or of KFP; else the workflow's message."""
     status = workflow.get("status") or {}
     failed = [node for node in (status.get("nodes") or {}).values() if node.get("phase") in {"Failed", "Error"}]
     pods = sorted((node for node in failed if node.get("type") == "Pod"), key=lambda node: _moment(node, "finishedAt"))
@@ -106,7 +106,7 @@ def _state(workflow: Mapping[str, Any], stage: str, own: _Nodes) -> StageState |
 
 
 def _outcome(own: _Nodes, attempts: tuple[Attempt, ...], drivers: list[Attempt], *, cached: bool) -> tuple[State, str]:
-    """The stage's state, and the message of the pod that decides it."""
+    """Return the stage's state, and the message of the pod that decides it."""
     last = attempts[-1] if attempts else drivers[-1]
     outer = str(own.layers[0].get("phase")) if own.layers else ""
     if outer in {"Failed", "Error"} or (not attempts and last.phase in {"Failed", "Error"}):
@@ -129,7 +129,7 @@ def _attempt(workflow: Mapping[str, Any], node: Node) -> Attempt:
 
 
 def pod_name(workflow: Mapping[str, Any], node: Node) -> str:
-    """The name of a node's pod, as Argo makes it from the workflow's, the template's and the node's."""
+    """Return the name of a node's pod, as Argo makes it from the workflow's, the template's and the node's."""
     meta, identity = workflow.get("metadata") or {}, str(node.get("id") or "")
     name, template = str(meta.get("name") or ""), str(node.get("templateName") or "")
     is_old = (meta.get("annotations") or {}).get("workflows.argoproj.io/pod-name-format") == "v1"
@@ -139,7 +139,7 @@ def pod_name(workflow: Mapping[str, Any], node: Node) -> str:
 
 
 def _told(stage: str, message: str) -> str:
-    """What a person is told of a pod that failed: the stage's own sentence where the pod's status has one."""
+    """Return what a person is told of a pod that failed: the stage's own sentence where the pod's status has one."""
     found = _EXIT.match(message)
     if found is None:
         return message

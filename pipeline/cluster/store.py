@@ -94,7 +94,7 @@ class StorePlace(NamedTuple):
 def store_access(
     api: KubernetesApi, place: Place, settings: PipelineSettings | None, service: Manifest | None
 ) -> StoreAccess:
-    """The store that the settings name, else the one that the InferenceService's model comes from.
+    """Return the store that the settings name, else the one that the InferenceService's model comes from.
 
     Raises:
         RankliftError: when neither names one, or the Secret is missing, or may not be read.
@@ -138,7 +138,7 @@ def store_place(
 
 
 def attached_secret(api: KubernetesApi, namespace: str, service: Manifest) -> Attached | None:
-    """The first Secret of the predictor's ServiceAccount that names an endpoint; None when none does.
+    """Return the first Secret of the predictor's ServiceAccount that names an endpoint; None when none does.
 
     Raises:
         KubernetesError: when something that it names is missing, or may not be read.
@@ -154,7 +154,7 @@ def attached_secret(api: KubernetesApi, namespace: str, service: Manifest) -> At
 
 
 def secret_values(secret: Manifest) -> dict[str, str]:
-    """A Secret's data, decoded; without what is not base64."""
+    """Return a Secret's data, decoded; without what is not base64."""
     values = {}
     for name, value in table(secret, "data").items():
         try:
@@ -197,7 +197,7 @@ def _access(api: KubernetesApi, namespace: str, name: str, keys: Mapping[str, st
 
 
 def _ready_pod(api: KubernetesApi, namespace: str, name: str, port: int) -> tuple[str, int]:
-    """A pod behind a Service that is ready, and its port."""
+    """Return a pod behind a Service that is ready, and its port."""
     ports = items(api.get(SERVICES, namespace, name), "spec", "ports")
     wanted = [text(item, "name") for item in ports if item.get("port") == port]
     for found in api.select(ENDPOINT_SLICES, namespace, f"kubernetes.io/service-name={name}") if wanted else []:

@@ -88,7 +88,7 @@ def typed(parameters: Sequence[str], declared: Mapping[str, Mapping[str, Any]]) 
 
 
 def six_fields(schedule: str) -> str:
-    """A cron expression as KFP reads it, seconds first; one of the usual five fields gets second 0.
+    """Return a cron expression as KFP reads it, seconds first; one of the usual five fields gets second 0.
 
     Raises:
         RankliftError: when it has neither five nor six fields.
@@ -112,7 +112,7 @@ def _typed(name: str, value: str, kind: str) -> Any:
 
 
 def _tasks(specification: Mapping[str, Any]) -> dict[str, str]:
-    """The stages' names: KFP reports a task by its key in the pipeline or by its display name."""
+    """Return the stages' names: KFP reports a task by its key in the pipeline or by its display name."""
     dags = [specification["root"]["dag"]]
     dags += [component["dag"] for component in specification["components"].values() if "dag" in component]
     names = {key: task["taskInfo"]["name"] for dag in dags for key, task in dag["tasks"].items()}

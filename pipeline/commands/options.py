@@ -41,6 +41,13 @@ Guards = Annotated[
     list[str] | None,
     typer.Option("--guard", help="NAME=LIMIT or NAME=off, such as max_recall_drop=0.05; may be repeated."),
 ]
+IndexCorpus = Annotated[
+    str, typer.Option(help="Embed it with the promoted model: dataset, a file, a folder, s3://… or hf://datasets/….")
+]
+IndexMinRecall = Annotated[float, typer.Option(help="Of the ten best passages, the share that the index must find.")]
+IndexMaxNdcgDrop = Annotated[float, typer.Option(help="How far NDCG@10 through the index may be below the exact one.")]
+IndexTexts = Annotated[int, typer.Option(min=0, help="Characters of every text that the index keeps; 0 for none.")]
+IndexStorage = Annotated[str, typer.Option(help="Of the vectors: float16 or float32.")]
 SettingsFile = Annotated[
     Path | None, typer.Option("--settings", help="Images, resources and secrets of the stages; see stages.yaml.")
 ]

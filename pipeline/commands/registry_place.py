@@ -49,7 +49,7 @@ class Where(NamedTuple):
         )
 
     def stages(self) -> "PipelineSettings | None":
-        """The settings of the stages; None where no file was named."""
+        """Return the settings of the stages; None where no file was named."""
         from pipeline.settings.file import PipelineSettings
 
         return PipelineSettings.read(self.settings) if self.settings is not None else None
@@ -68,7 +68,7 @@ class Where(NamedTuple):
 
 @contextmanager
 def registry_at(where: Where) -> Iterator["Registry"]:
-    """The registry; a cluster's is told on standard error with all that leads to it.
+    """Open the registry; for a cluster's, print bucket, endpoint and Secret on standard error.
 
     Raises:
         RankliftError: when it cannot be found or reached.
@@ -91,7 +91,7 @@ def registry_at(where: Where) -> Iterator["Registry"]:
 
 
 def cluster_at(where: Where) -> "tuple[KubernetesApi, Place]":
-    """The cluster, and where in it to look."""
+    """Return the cluster, and where in it to look."""
     from components.kubernetes.api import KubernetesApi
     from pipeline.cluster.pipelines_api import PipelinesSettings
     from pipeline.cluster.store import Place

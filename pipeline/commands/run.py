@@ -35,6 +35,9 @@ def run(
     min_gain: options.MinGain = 0.005,
     alpha: options.Alpha = 0.05,
     guard: options.Guards = None,
+    index_corpus: options.IndexCorpus = "",
+    index_min_recall: options.IndexMinRecall = 0.98,
+    index_max_ndcg_drop: options.IndexMaxNdcgDrop = 0.005,
     seed: options.Seed = 42,
     ask: Annotated[bool, typer.Option(help="Afterwards start the predictor and ask it one query.")] = True,
     runner: Annotated[Literal["process", "docker"], typer.Option(help="Where the stages run.")] = "process",
@@ -42,7 +45,7 @@ def run(
     image_registry: options.ImageRegistry = "",
     as_json: AsJson = False,
 ) -> None:
-    """Run the whole pipeline here: prepare, train, export, evaluate, gate, promote, deploy.
+    """Run the whole pipeline here: prepare, train, export, evaluate, gate, promote, index, deploy.
 
     Example: ranklift run --data clicks.parquet
     """
@@ -79,6 +82,9 @@ def run(
         "min_gain": min_gain,
         "alpha": alpha,
         "guards": options.guard_limits(guard),
+        "index_corpus": index_corpus if index_corpus == "dataset" else _absolute(index_corpus),
+        "index_min_recall": index_min_recall,
+        "index_max_ndcg_drop": index_max_ndcg_drop,
         "seed": seed,
     }
     home = home_directory()
@@ -119,6 +125,6 @@ def compile_(
 
 
 def _absolute(name: str) -> str:
-    """An existing path as an absolute one, since stages need not run in this folder; anything else as it is."""
+    """Return an existing path as an absolute one, since stages need not run in this folder; anything else as it is."""
     path = Path(name).expanduser()
     return str(path.resolve()) if name and "://" not in name and path.exists() else name

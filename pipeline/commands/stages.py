@@ -227,3 +227,37 @@ def gate(
         decision.write(output)
     answer(decision.model_dump(), decision.reason, as_json)
     raise typer.Exit(0 if decision.verdict == "promote" else 1)
+
+
+def index(
+    model: Annotated[Path, typer.Argument(help="An exported model.")],
+    corpus: Annotated[str, typer.Option(help="dataset, a file, a folder, s3://… or hf://datasets/….")],
+    output: Output,
+    data: Annotated[
+        Path | None, typer.Option(help="A dataset version or a BEIR folder, whose queries verify the index.")
+    ] = None,
+    split: options.Split = "test",
+    former: Annotated[Path | None, typer.Option(help="An index of this model, whose vectors are used again.")] = None,
+    texts: options.IndexTexts = 2000,
+    storage: options.IndexStorage = "float16",
+    min_recall: options.IndexMinRecall = 0.98,
+    max_ndcg_drop: options.IndexMaxNdcgDrop = 0.005,
+    as_json: AsJson = False,
+) -> None:
+    """Embed a corpus with an exported model and build what searches it; goes on where it was stopped.
+
+    Example: ranklift index served --corpus passages.parquet --data dataset -o index
+    """
+    from components.index.options import index_options
+    from components.index.stage import Given, index_into
+
+    chosen = index_options(texts=texts, storage=storage, min_recall=min_recall, max_ndcg_drop=max_ndcg_drop)
+    with working("index"):
+        manifest = index_into(Given(model, corpus, data, split), output, chosen, former)
+    found = manifest.verification
+    told = f"recall@10 {found.recall:.4f} on {found.queries} queries" if found else "not verified: no --data was named"
+    answer(
+        {"digest": manifest.digest, **manifest.model_dump(mode="json")},
+        f"{output}: {manifest.count:,} passages, {told}, digest {manifest.digest[:12]}",
+        as_json,
+    )

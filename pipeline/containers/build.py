@@ -67,7 +67,7 @@ def check_builder() -> None:
 
 
 def docker() -> str:
-    """The Docker client: what the environment variable DOCKER names, else ``docker``."""
+    """Return the Docker client: what the environment variable DOCKER names, else ``docker``."""
     return os.environ.get("DOCKER") or "docker"
 
 
@@ -135,7 +135,7 @@ def _build(target: str, image: str, arguments: Sequence[str]) -> BuiltImage:
 
 
 def check_image(image: str) -> int:
-    """The size of an image with all of its layers, in bytes.
+    """Return the size of an image with all of its layers, in bytes.
 
     Raises:
         RankliftError: when there is no such image on this machine.

@@ -28,7 +28,7 @@ _WAIT = 120.0  # seconds for a container to answer
 
 
 def compose_command() -> list[str]:
-    """What runs Compose here: its plugin, or a docker-compose of version 2 or later.
+    """Return what runs Compose here: its plugin, or a docker-compose of version 2 or later.
 
     Raises:
         RankliftError: when there is neither.
@@ -53,7 +53,7 @@ def _version(command: list[str]) -> str:
 
 
 def environment(home: Path, tag: str, registry: str) -> dict[str, str]:
-    """What ``compose.yaml`` asks for: keys, which are made once and kept in a file of yours alone, and images."""
+    """Return the variables of ``compose.yaml``: images, and keys, which are made once and kept in a private file."""
     file = home / ENVIRONMENT_FILE
     if not file.is_file():
         _write_keys(file)

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from components.errors import RankliftError
 
 #: The targets of ``components/Dockerfile``.
-TARGETS = ("prepare", "train", "export", "evaluate", "gate", "promote", "deploy")
+TARGETS = ("prepare", "train", "export", "evaluate", "gate", "promote", "index", "deploy")
 PREDICTOR = "predictor"
 #: `source` reads where `prepare` does; `champion` exports the base model while nothing has been promoted; `hold` is the
 #: other outcome of `gate`.
@@ -19,17 +19,17 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def image_name(target: str, tag: str, registry: str = "") -> str:
-    """The name of one image, such as ``ghcr.io/you/ranklift-train:0123456789ab``."""
+    """Return the name of one image, such as ``ghcr.io/you/ranklift-train:0123456789ab``."""
     return f"{registry.rstrip('/')}/ranklift-{target}:{tag}".lstrip("/")
 
 
 def stage_images(tag: str, registry: str = "") -> dict[str, str]:
-    """The image of every stage of the pipeline, by stage."""
+    """Return the image of every stage of the pipeline, by stage."""
     return {stage: image_name(target, tag, registry) for stage, target in TARGET_OF.items()}
 
 
 def source_tag(checkout: Path = CHECKOUT) -> str:
-    """The tag of images that are built from a checkout as it is: the commit, and a digest of what differs from it.
+    """Return the tag of images built from a checkout as it is: the commit, and a digest of local changes.
 
     KFP's cache takes an image's name for its content, so that code that changed must change the name.
 
@@ -48,12 +48,12 @@ def source_tag(checkout: Path = CHECKOUT) -> str:
 
 
 def image_tag(given: str | None = None) -> str:
-    """The given tag of the images, else ``RANKLIFT_IMAGE_TAG``, else that of this checkout; see `source_tag`."""
+    """Return the given tag of the images, else ``RANKLIFT_IMAGE_TAG``, else that of this checkout; see `source_tag`."""
     return given or os.environ.get("RANKLIFT_IMAGE_TAG") or source_tag()
 
 
 def _tree(checkout: Path) -> str:
-    """The hash of all files that git does not ignore, as they are; the checkout's own index stays as it is."""
+    """Return the hash of all files that git does not ignore, as they are; the checkout's own index stays as it is."""
     git_path = ("rev-parse", "--path-format=absolute", "--git-path")
     with TemporaryDirectory() as scratch:
         index = Path(scratch) / "index"
@@ -88,7 +88,7 @@ def _git(checkout: Path, *arguments: str, **environment: str) -> str:
 
 
 def wheels_tag(wheels: Path) -> str:
-    """A tag for an image of a folder of wheels, which changes when the folder does.
+    """Return a tag for an image of a folder of wheels, which changes when the folder does.
 
     Raises:
         RankliftError: when the folder holds no wheel.

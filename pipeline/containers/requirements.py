@@ -13,7 +13,7 @@ _OWN_EXTRAS = re.compile(r"ranklift\[(?P<names>[\w,-]+)\]")
 
 
 def requirements(pyproject: Path, extra: str = "") -> list[str]:
-    """The requirements of an extra, those of the extras that it includes in their place; of the core when empty.
+    """Return the requirements of an extra, those of the extras that it includes in their place; of the core when empty.
 
     Raises:
         KeyError: when there is no such extra.

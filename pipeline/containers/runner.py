@@ -81,7 +81,7 @@ class ContainerRun(NamedTuple):
 
 
 def container_run(tag: str = "", registry: str = "") -> ContainerRun:
-    """A run with the images of a tag, of the one that `image_tag` finds when empty; settings from the environment.
+    """Return a run with the images of a tag, by default `image_tag`'s; settings come from the environment.
 
     Raises:
         RankliftError: when no tag is given and this is no checkout.
@@ -91,7 +91,7 @@ def container_run(tag: str = "", registry: str = "") -> ContainerRun:
 
 @contextmanager
 def docker_client() -> Iterator[Any]:
-    """A client of the Docker engine.
+    """Open a client of the Docker engine.
 
     Raises:
         RankliftError: when Docker's Python client is not installed, or the engine does not answer.
@@ -115,7 +115,7 @@ def docker_client() -> Iterator[Any]:
 
 
 def container_store(home: Path) -> ObjectStoreSettings:
-    """The object store as containers reach it: the one in the environment, else the one that `make docker-up` started.
+    """Return the object store as containers reach it: the environment's, else the store of `make docker-up`.
 
     Raises:
         RankliftError: when there is neither, or the address means a container itself when a container uses it.

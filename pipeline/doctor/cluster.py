@@ -62,7 +62,7 @@ class Cluster:
         return served or (stated.bucket if stated is not None else "ranklift")
 
     def open(self, settings: ObjectStoreSettings) -> ObjectStore:
-        """A store as this cluster reaches it, asked once and without much patience."""
+        """Return a store as this cluster reaches it, asked once and without much patience."""
         hasty = settings.model_copy(update={"attempts": 1, "patience": 0, "timeout": min(settings.timeout, _PATIENCE)})
         store = ObjectStore(hasty, way_to(self.api, self._forward, settings.endpoint))
         self._stores.append(store)
@@ -107,7 +107,7 @@ class Cluster:
             store.close()
 
     def secret(self, namespace: str, name: str) -> dict[str, str] | None:
-        """A Secret's data, decoded; None when there is none."""
+        """Return a Secret's data, decoded; None when there is none."""
         found = self.api.find(SECRETS, namespace, name)
         return None if found is None else secret_values(found)
 

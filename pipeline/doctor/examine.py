@@ -63,7 +63,7 @@ def examine_cluster(
 
 
 def _this_store(named: bool) -> list[Result]:
-    """The checks of the store that this machine's environment names."""
+    """Return the checks of the store that this machine's environment names."""
     if named:
         why = skipped("a cluster is named, whose registry is looked at in place of this machine's")
         return [why._replace(check="object store")]

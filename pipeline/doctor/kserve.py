@@ -80,7 +80,7 @@ def check_certificates(cluster: Cluster) -> Result:
 
 
 def _webhook_fault(cluster: Cluster, kind: Kind, without: str) -> Result | None:
-    """What is wrong with KServe's webhooks of a kind; None when nothing."""
+    """Return what is wrong with KServe's webhooks of a kind; None when nothing."""
     hooks = [hook for hook in cluster.api.select(kind) if name_of(hook).endswith(_HOOK.partition(".")[2])]
     if _HOOK not in map(name_of, hooks):
         return wrong(f"there is no {kind.plural.partition('webhook')[0]} webhook {_HOOK}: {without}", _UP)
@@ -124,7 +124,7 @@ def check_gateway(cluster: Cluster) -> Result:
 
 
 def _listener_fault(gateway: Manifest) -> str:
-    """What is wrong with a listener of a gateway, which may be programmed all the same; empty when nothing."""
+    """Return what is wrong with a listener of a gateway, which may be programmed all the same; empty when nothing."""
     for listener in items(gateway, "status", "listeners"):
         for kind in ("ResolvedRefs", "Programmed"):
             found = condition(listener, kind, "conditions")
@@ -181,7 +181,7 @@ def _waits_for_its_route(service: Manifest) -> bool:
 
 
 def _unreachable(cluster: Cluster, version: str) -> Result:
-    """What is wrong with the way to pods that serve, where the check of the route does not say it."""
+    """Return what is wrong with the way to pods that serve, where the check of the route does not say it."""
     if check_route(cluster).state == "wrong":
         return skipped(f"whether KServe calls {version} ready: its pods are, and their route is not, as is said above")
     place = cluster.place

@@ -142,7 +142,7 @@ def _is_there(cluster: Cluster, kind: Kind, name: str) -> bool:
 
 
 def _deployer(cluster: Cluster) -> str:
-    """The account that deploy speaks with: one for it alone, else that of the whole run."""
+    """Return the account that deploy speaks with: one for it alone, else that of the whole run."""
     if cluster.api.find(SERVICE_ACCOUNTS, cluster.place.runs, _DEPLOYER) is not None:
         return _DEPLOYER
     return cluster.settings.service_account or _RUNNER

@@ -44,7 +44,7 @@ def _reach(cluster: Cluster) -> Result:
 
 
 def _refused(error: RefusedError, access: StoreAccess, settings: ObjectStoreSettings) -> Result:
-    """What an answer that is an error says: of a key that never is, mostly that all is well."""
+    """Return what an answer that is an error says: of a key that never is, mostly that all is well."""
     if error.code in KEY_CODES or error.status in {401, 403}:
         return skipped(f"{settings.endpoint} answers, and does not let the keys of Secret {access.secret} read")
     if error.code == "NoSuchBucket":
@@ -107,7 +107,7 @@ def check_in_service(cluster: Cluster) -> Result:
 
 
 def _store(cluster: Cluster) -> ObjectStore | None:
-    """The registry's store when it can be read: what is wrong with it is said once."""
+    """Return the registry's store when it can be read: what is wrong with it is said once."""
     return cluster.open(cluster.access.settings) if check_reachable(cluster).state == "ok" else None
 
 

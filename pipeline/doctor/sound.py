@@ -29,7 +29,7 @@ class SoundApi(KubernetesApi):
 
 
 def sound(item: Manifest, namespace: str | None, name: str = "(no name)") -> Manifest:
-    """A copy of an object with `metadata` and `spec`, and with a key in every entry that is looked up by it."""
+    """Return a copy of an object with `metadata` and `spec`, and with a key in every entry that is looked up by it."""
     whole = {part: _keyed(value, part) for part, value in item.items()}
     meta = {"name": name, "namespace": namespace or "", **_fields(whole.get("metadata"))}
     spec = {"containers": [], "predictor": {}, **_fields(whole.get("spec"))}
@@ -44,7 +44,7 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def _keyed(value: Any, field: str = "") -> Any:
-    """A copy in which the entries of the list under a field have what they are looked up by."""
+    """Return a copy in which the entries of the list under a field have what they are looked up by."""
     if isinstance(value, dict):
         return {name: _keyed(item, name) for name, item in value.items()}
     if not isinstance(value, list):

@@ -9,7 +9,7 @@ PROBE = "ranklift-doctor"  #: a key that never is
 
 
 def store_settings() -> ObjectStoreSettings | None:
-    """The configured object store, asked once and without much patience; None when none is configured."""
+    """Return the configured object store, asked once and without much patience; None when none is configured."""
     settings = ObjectStoreSettings.from_environment()
     hasty = {"attempts": 1, "patience": 0, "timeout": min(settings.timeout, 10.0)} if settings else {}
     return settings.model_copy(update=hasty) if settings else None

@@ -25,7 +25,7 @@ class Asked(NamedTuple):
     answer: dict[str, Any]
 
     def __str__(self) -> str:
-        """The command to type, and its answer."""
+        """Return the command to type, and its answer."""
         return (
             "Serve the champion with `ranklift serve` and ask it:\n\n"
             f"curl http://127.0.0.1:{DEFAULT_PORT}/find_similar -H 'Content-Type: application/json' "
@@ -58,7 +58,7 @@ def ask_champion(home: Path, dataset: Path, scores: ScoreFile, serve: Serve = ru
 
 
 def example_request(dataset: Path, scores: ScoreFile) -> dict[str, Any]:
-    """A query that the model answers, the passage that answers it, and a few that do not, shortened to read."""
+    """Return a query that the model answers, the passage that answers it, and a few that do not, shortened to read."""
     evaluation_set = open_evaluation_set(dataset)
     answered = (query_id for query_id in evaluation_set.qrels if scores.first_relevant.get(query_id) == 1)
     query_id = next(answered, next(iter(evaluation_set.qrels)))

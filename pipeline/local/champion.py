@@ -17,7 +17,7 @@ from pipeline.local.run import configured_store
 
 
 def current_model(home: Path) -> Path | None:
-    """The link to the version that was deployed here last; None while nothing was."""
+    """Return the link to the version that was deployed here last; None while nothing was."""
     return current_link(home) if current_version(home) else None
 
 
@@ -38,7 +38,7 @@ def check_no_other_predictor(home: Path) -> None:
 
 
 def champion_model(home: Path) -> Path:
-    """The link to the champion's files, which are fetched from the registry first when they are not the newest.
+    """Return the link to the champion's files, which are fetched from the registry first when they are not the newest.
 
     Raises:
         RankliftError: when nothing has been promoted yet.

@@ -20,7 +20,7 @@ _READY_WITHIN = 60.0
 
 
 def predictor_command(model: Path, port: int, host: str = "127.0.0.1", grpc_port: int | None = None) -> list[str]:
-    """The command line that serves a model directory over HTTP, and over gRPC where a port for it is named."""
+    """Return the command line that serves a model directory over HTTP, and over gRPC where a port for it is named."""
     grpc = ["--enable_grpc", "false"] if grpc_port is None else ["--enable_grpc", "true", "--grpc_port", str(grpc_port)]
     return [
         sys.executable, "-m", "predictor", "--model_dir", str(model), "--model_name", MODEL_NAME,
@@ -48,7 +48,7 @@ def running_predictor(model: Path, log: Path) -> Iterator[str]:
 
 
 def free_port() -> int:
-    """A TCP port of loopback that nobody listens on now."""
+    """Return a TCP port of loopback that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -33,7 +33,7 @@ class RunResult(NamedTuple):
 
 @contextmanager
 def configured_store(home: Path) -> Iterator[ObjectStoreSettings]:
-    """The object store that the environment names, or the embedded one below `home` while the context lasts.
+    """Open the object store that the environment names, or run the embedded one below `home` meanwhile.
 
     Inside the context the environment names the store in either case, so that child processes find it.
     """
@@ -136,7 +136,7 @@ def outputs_of(walk: Callable[..., Any], parameters: Mapping[str, Any], log: Run
 
 
 def _left_nothing(log: RunLog, folder: Path) -> str | None:
-    """The first stage that is said to have succeeded without a result.
+    """Return the first stage that is said to have succeeded without a result.
 
     KFP takes a container that is gone before it was asked for its status for one that succeeded.
     """

@@ -46,7 +46,7 @@ class RunLog(io.TextIOBase):
         return [stage for stage in self._stages if not stage.stage.startswith("condition")]
 
     def writable(self) -> bool:
-        """Always; a text stream says so."""
+        """Return True, as a text stream does."""
         return True
 
     def write(self, text: str) -> int:

@@ -14,7 +14,7 @@ from components.errors import RankliftError
 from components.train.checkpoints.settings import CHECKPOINTS
 from pipeline.containers.images import TARGET_OF, image_tag
 
-STAGES = ("source", "prepare", "train", "export", "champion", "evaluate", "gate", "promote", "deploy", "hold")
+STAGES = ("source", "prepare", "train", "export", "champion", "evaluate", "gate", "promote", "index", "deploy", "hold")
 SECRETS_FOLDER = "/var/run/secrets/ranklift"
 ACCOUNT_FOLDER = "/var/run/secrets/ranklift-account"  #: the token of an account that one stage alone has
 
@@ -223,7 +223,7 @@ class PipelineSettings(_Part):
         return self
 
     def of(self, stage: str) -> StageSettings:
-        """What one stage needs: the file's defaults, its own entries over them, field by field."""
+        """Return what one stage needs: the file's defaults, its own entries over them, field by field."""
         own = self.stages.get(stage, StageSettings())
         merged: dict[str, Any] = {name: getattr(self.defaults, name) for name in self.defaults.model_fields_set}
         merged |= {name: getattr(own, name) for name in own.model_fields_set}
@@ -248,7 +248,7 @@ def _check_times(stage: str, chosen: StageSettings) -> None:
 
 
 def named_image(image: str, stage: str) -> str:
-    """An image with the stage's name and this commit's tag in place of ``{stage}`` and ``{tag}``."""
+    """Return an image with the stage's name and this commit's tag in place of ``{stage}`` and ``{tag}``."""
     image = image.replace("{stage}", TARGET_OF[stage])
     return image.replace("{tag}", image_tag()) if "{tag}" in image else image
 

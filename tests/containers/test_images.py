@@ -16,10 +16,11 @@ MODULES = {
     "evaluate": "components.evaluate.evaluate openvino pytrec_eval bm25s Stemmer",
     "gate": "components.gate.decide components.gate.report components.hold.hold matplotlib duckdb",
     "promote": "components.promote.promote components.registry.registry",
+    "index": "components.index.promote openvino usearch.index pytrec_eval huggingface_hub",
     "deploy": "components.deploy.machine.deploy components.model.encoder openvino kubernetes",
     PREDICTOR: "predictor.settings openvino tokenizers kserve",
 }
-WITHOUT_TORCH = ("evaluate", "gate", "promote", "deploy", PREDICTOR)
+WITHOUT_TORCH = ("evaluate", "gate", "promote", "index", "deploy", PREDICTOR)
 NAMES = [*TARGETS, PREDICTOR]
 
 

@@ -1,4 +1,4 @@
-"""kill -9 before and after every request that promote and prepare make to the object store.
+"""kill -9 before and after every request that promote, index, deploy and prepare make to the object store.
 
 Whatever the moment: the registry stays readable, the champion is the old or the new one and whole, trying again
 succeeds, no number is used twice, and what is left behind is found by `verify` and removed by `prune`.
@@ -13,16 +13,27 @@ import pytest
 
 from components.deploy.machine.deploy import deploy_local
 from components.deploy.machine.folder import current_link, current_version
+from components.index.options import IndexOptions
+from components.index.promote import index_and_promote
+from components.index.stage import Given
 from components.model.served import EncoderConfig
 from components.promote.promote import promote
 from components.registry.directory import check_directory
 from components.registry.prune import prune
 from components.registry.registry import Lineage
 from components.registry.verify import verify
+from tests.components.index.conftest import texts_of, write_corpus
 from tests.factories.decisions import make_decision
+from tests.factories.evaluation_sets import write_dataset_version
 from tests.factories.model_versions import make_dataset, make_model
 from tests.faults.proxy import Fault
-from tests.faults.victims import deploy_in_process, plain, promote_in_process, publish_dataset_in_process
+from tests.faults.victims import (
+    deploy_in_process,
+    index_in_process,
+    plain,
+    promote_in_process,
+    publish_dataset_in_process,
+)
 from tests.kserve.running import wait_for
 
 
@@ -188,3 +199,47 @@ def test_deploy_killed_at_every_request(registry, proxy, processes, exported_tin
         check_directory(current_link(tmp_path / "home"))
         assert deploy_local("V1", registry, tmp_path / "home") == "V1"
         assert not list((tmp_path / "home" / "serving").glob(".*.partial"))
+
+
+@pytest.mark.slow
+@pytest.mark.extended
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_index_killed_at_every_request(registry, proxy, processes, exported_tiny_model, tmp_path, moment):
+    first, second = (shutil.copytree(exported_tiny_model, tmp_path / name) for name in ("first", "second"))
+    EncoderConfig.of(second).model_copy(update={"max_seq_length": 16}).write(second / "encoder.json")
+    options = IndexOptions(shard_size=16, graph_shards=2, exact_up_to=0)
+    corpus = write_corpus(tmp_path / "corpus.jsonl", texts_of(48))
+    dataset = write_dataset_version(tmp_path / "dataset")
+
+    def given(model, version):
+        return Given(model, str(corpus), dataset, model_version=version)
+
+    decision = decision_for(first)
+    promote(first, decision, registry, awaits_index=True)
+    index_and_promote(given(first, "V0"), decision, registry, options, home=tmp_path / "home")
+    decision = decision_for(second, registry.champion().digest)
+    assert promote(second, decision, registry, awaits_index=True) == "V1"
+    start = {item.key: registry.store.get(item.key).content for item in registry.store.list()}
+    arguments = (given(second, "V1"), decision.to_json(), options, tmp_path / "home", tmp_path / "result.json")
+    victim = Victim(processes, proxy, registry.store.settings, index_in_process, *arguments)
+    calls = victim.calls()
+    assert json.loads((tmp_path / "result.json").read_text()) == {"index": "V1"}
+    print(f"{len(calls)} requests:", *calls, sep="\n")
+    whole = {item.key for item in registry.store.list()}
+
+    seen = set()
+    for number in range(len(calls)):
+        empty(registry.store)
+        for key, content in start.items():
+            registry.store.put(key, content)
+        assert victim.killed_at(number, moment), f"{moment} {calls[number]}"
+
+        champion = registry.champion()
+        seen.add((champion.version, champion.index))
+        assert verify(registry).sound, calls[number]
+        again = index_and_promote(given(second, "V1"), decision, registry, options, home=tmp_path / "home")
+        assert (again, registry.champion().version, registry.champion().index) == ("V1", "V1", "V1"), calls[number]
+        assert {item.key for item in registry.store.list()} == whole
+        assert verify(registry).findings == [], calls[number]
+    assert seen == {("V0", "V0"), ("V1", "V1")}, "model and index never move apart"

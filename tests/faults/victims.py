@@ -7,6 +7,9 @@ from typing import Any
 
 from components.deploy.machine.deploy import deploy_local
 from components.errors import RankliftError, StoreError
+from components.index.options import IndexOptions
+from components.index.promote import index_and_promote
+from components.index.stage import Given
 from components.object_store.client import ObjectStore, ObjectStoreSettings
 from components.promote.promote import promote
 from components.records.decision import Decision
@@ -29,6 +32,15 @@ def promote_in_process(environment: dict[str, Any], model: Path, decision: str, 
     except RankliftError as error:
         outcome = {"error": str(error)}
     result.write_text(json.dumps(outcome))
+
+
+def index_in_process(
+    environment: dict[str, Any], given: Given, decision: str, options: IndexOptions, home: Path, result: Path
+) -> None:
+    """Make the index of a model that was kept, and make both champion."""
+    registry = Registry(ObjectStore(ObjectStoreSettings.of(**environment)))
+    record = Decision.model_validate_json(decision)
+    result.write_text(json.dumps({"index": index_and_promote(given, record, registry, options, home=home)}))
 
 
 def publish_dataset_in_process(environment: dict[str, Any], dataset: Path, result: Path) -> None:

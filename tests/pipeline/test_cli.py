@@ -24,6 +24,7 @@ COMMANDS = [
     "export",
     "evaluate",
     "gate",
+    "index",
     "serve",
     "deploy",
     "rollback",
@@ -31,6 +32,7 @@ COMMANDS = [
     "verify",
     "models",
     "datasets",
+    "indexes",
 ]
 
 

@@ -172,7 +172,7 @@ class Attempt:
         return service
 
     def _fallback(self, stable: Revision) -> Revision | None:
-        """What to go back to: what answered when this began, else what was asked for before."""
+        """Return what to go back to: what answered when this began, else what was asked for before."""
         there = (self.answering, stable.version, stable.previous)
         for version in there if self.trusted else (stable.previous, *there):
             if version == stable.version and version != self.revision.version:
@@ -252,7 +252,7 @@ def uri_of(version: str, registry: Registry) -> str:
 
 
 def number_of_champion(version: str, champion: Champion | None) -> int:
-    """The number of the latest entry in the champion's history that made a version champion; -1 when none did."""
+    """Return the number of the latest entry in the history that made a version champion; -1 when none did."""
     entries = champion.history if champion is not None else []
     return max((entry.number for entry in entries if entry.version == version and entry.moves), default=-1)
 

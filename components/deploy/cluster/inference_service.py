@@ -34,7 +34,7 @@ class Revision(NamedTuple):
 
 
 def container_of(service: Manifest) -> Manifest:
-    """The predictor's container.
+    """Return the predictor's container.
 
     Raises:
         RankliftError: when there is none of the name that KServe looks for.
@@ -43,26 +43,26 @@ def container_of(service: Manifest) -> Manifest:
 
 
 def revision_of(service: Manifest) -> Revision:
-    """What the InferenceService asks for."""
+    """Return what the InferenceService asks for."""
     objects = (service["spec"]["predictor"], service["metadata"])
     labels = [(item.get("labels") or {}).get(VERSION_LABEL, "") for item in objects]
     return _revision(container_of(service))._replace(label=next(filter(None, labels), ""))
 
 
 def canary_entry_of(service: Manifest) -> Manifest | None:
-    """The entry of deploy's canary, as it stands there; None when there is none."""
+    """Return the entry of deploy's canary, as it stands there; None when there is none."""
     entries: list[Manifest] = service["spec"].get("canary") or []
     return next((entry for entry in entries if entry["predictor"].get("name") == CANARY), None)
 
 
 def canary_of(service: Manifest) -> Revision | None:
-    """What its canary asks for; None when it has none of deploy's."""
+    """Return what its canary asks for; None when it has none of deploy's."""
     entry = canary_entry_of(service)
     return _revision(_container(entry["predictor"], service)) if entry is not None else None
 
 
 def newest_number(service: Manifest) -> int:
-    """The number of the latest champion that anybody deploys here or has deployed."""
+    """Return the number of the latest champion that anybody deploys here or has deployed."""
     canary = canary_of(service)
     return max(revision_of(service).number, canary.number if canary else -1)
 
@@ -92,7 +92,7 @@ def stopped_progressing(service: Manifest) -> bool:
 
 
 def complaint_of(service: Manifest) -> str:
-    """What KServe says is wrong with it; empty when nothing."""
+    """Return what KServe says is wrong with it; empty when nothing."""
     failure = service.get("status", {}).get("modelStatus", {}).get("lastFailureInfo", {})
     # KServe keeps it after a load that failed once and succeeded when it was tried again.
     if failure.get("message") and _is_blocked(service):
@@ -111,14 +111,14 @@ def has_failed(service: Manifest) -> bool:
 
 
 def address_of(service: Manifest, canary: bool = False) -> str:
-    """The URL at which the cluster's own pods reach the predictor, or deploy's canary."""
+    """Return the URL at which the cluster's own pods reach the predictor, or deploy's canary."""
     host = f"{service_name(service, canary)}.{service['metadata']['namespace']}.svc.cluster.local"
     told = service.get("status", {}).get("address", {}).get("url", "")
     return told.rstrip("/") if told and not canary else f"http://{host}"
 
 
 def service_name(service: Manifest, canary: bool = False) -> str:
-    """The Service in front of the predictor's pods, or of deploy's canary."""
+    """Return the Service in front of the predictor's pods, or of deploy's canary."""
     return f"{service['metadata']['name']}{f'-{CANARY}' if canary else ''}-predictor"
 
 

@@ -31,7 +31,7 @@ _AUTOSCALER = {"serving.kserve.io/autoscalerClass": "none"}
 
 
 def changed(service: Manifest, revision: Revision | None, canary: Manifest | None = None) -> Manifest:
-    """The body of a server-side apply: all that deploy wants of the InferenceService, and what it leaves out goes.
+    """Return the body of a server-side apply: every field that deploy sets; the apply removes fields it leaves out.
 
     Args:
         service: as it was read.
@@ -62,7 +62,7 @@ def changed(service: Manifest, revision: Revision | None, canary: Manifest | Non
 
 
 def canary_beside(service: Manifest, revision: Revision, percent: int) -> Manifest:
-    """The entry of a canary that serves a revision with a share of the traffic.
+    """Return the entry of a canary that serves a revision with a share of the traffic.
 
     KServe takes from the stable predictor what a canary does not say, and derives its replicas from the share. So they
     are said here: a canary whose share goes to 0 would otherwise lose its pods before the gateway hears of it. Without
@@ -81,13 +81,13 @@ def canary_beside(service: Manifest, revision: Revision, percent: int) -> Manife
 
 
 def canary_at(service: Manifest, percent: int) -> Manifest | None:
-    """The canary that is there, with another share of the traffic; None when there is none."""
+    """Return the canary that is there, with another share of the traffic; None when there is none."""
     entry = canary_entry_of(service)
     return {**copy.deepcopy(entry), "trafficPercent": percent} if entry is not None else None
 
 
 def with_revision(containers: list[Manifest], revision: Revision | None) -> list[Manifest]:
-    """A copy of the containers whose predictor serves the revision; what it serves now when None."""
+    """Return a copy of the containers whose predictor serves the revision; what it serves now when None."""
     copies = copy.deepcopy(containers)
     for container in copies:
         if container["name"] == CONTAINER and revision is not None:

@@ -22,7 +22,7 @@ class Finding(NamedTuple):
 
 
 def find_fault(api: KubernetesApi, service: Manifest, version: str) -> Finding:
-    """What keeps the pods that were made for a version from serving."""
+    """Return what keeps the pods that were made for a version from serving."""
     try:
         pods = _pods(api, service)
     except KubernetesError as error:
@@ -47,7 +47,7 @@ def others_serve(api: KubernetesApi, service: Manifest, version: str) -> bool:
 
 
 def warnings_of(api: KubernetesApi, service: Manifest, since: datetime) -> str:
-    """The latest warning since a time among the events about what KServe made; empty when there is none.
+    """Return the latest warning since a time among the events about what KServe made; empty when there is none.
 
     Raises:
         KubernetesError: when the events cannot be read.

@@ -70,7 +70,7 @@ class Rollout:
         return f"InferenceService {self.settings.name} in namespace {self.settings.namespace}"
 
     def read(self) -> Manifest | None:
-        """The object as it is; None when there is none. An API that is away is waited for as a store is."""
+        """Return the object as it is; None when there is none. An API that is away is waited for as a store is."""
         return _patiently(self._find)
 
     def change(self, make: Callable[[Manifest], Manifest]) -> Manifest:
@@ -92,7 +92,7 @@ class Rollout:
         raise RankliftError(f"{self} was changed by others {_CHANGES} times in a row; run the deploy again.")
 
     def follow(self, service: Manifest, deadline: float) -> Iterator[Manifest]:
-        """The object now, after each of its changes, and at least every few seconds, until a monotonic time.
+        """Yield the object now, after each of its changes, and at least every few seconds, until a monotonic time.
 
         Raises:
             RankliftError: when it is deleted, or the Role does not allow to watch it.
@@ -142,7 +142,7 @@ class Rollout:
             )
 
     def answering(self, service: Manifest) -> str | None:
-        """The version that answers now; None when nothing does."""
+        """Return the version that answers now; None when nothing does."""
         try:
             return self._ask(service, canary=False)
         except NotAnsweredError:

@@ -7,9 +7,12 @@ from components.deploy.machine.folder import (
     PredictorAddress,
     check_history,
     current_link,
+    index_directory,
+    index_of,
     last_proven,
     one_deploy_at_a_time,
     point_current_at,
+    point_index_at,
     record_history,
     record_predictor,
     record_proven,
@@ -17,9 +20,10 @@ from components.deploy.machine.folder import (
     serving_directory,
 )
 from components.deploy.outcome import NotDeployedError
-from components.deploy.smoke import DOCUMENTS, MODEL_NAME, QUERY, ask, check_answer, post
+from components.deploy.smoke import DOCUMENTS, MODEL_NAME, QUERY, ask, check_answer, check_hits, post
 from components.errors import RankliftError
-from components.registry.registry import Registry, VersionManifest
+from components.model.served import index_beside
+from components.registry.registry import Champion, Registry, VersionManifest
 
 __all__ = ["MODEL_NAME", "deploy_local", "record_predictor"]
 
@@ -28,6 +32,8 @@ _ANSWER_WITHIN = 120.0  # seconds; a switch takes a few
 
 def deploy_local(version: str, registry: Registry, home: Path, *, steps_aside: bool = False) -> str:
     """Put a model version into service on this machine, prove that it answers, and return its name.
+
+    The index that the champion's history names with it comes along, and must answer as well.
 
     A predictor that `ranklift serve` started switches to it with no failed request; without one, the version is
     opened and asked here. When anything fails, what served before serves again.
@@ -49,17 +55,31 @@ def deploy_local(version: str, registry: Registry, home: Path, *, steps_aside: b
             return champion.version
         expected = champion.manifest_sha256 if champion is not None and champion.version == version else None
         manifest = registry.download("model", version, serving_directory(home) / version, expected)
-        before = last_proven(home)
+        index = _fetch_index(version, champion, registry, home)
+        before, searched_before = last_proven(home), index_of(home, version)
+        point_index_at(home, version, index)
         point_current_at(home, version)
         try:
             _prove(home, manifest)
         except RankliftError as error:
+            point_index_at(home, version, searched_before)
             point_current_at(home, before)
             serves, sentence = _reverted(home, before)
             raise NotDeployedError(f"{version} was not deployed: {error} {sentence}", serves) from error
         record_proven(home, version)
         record_history(home, champion, registry.place)
         return version
+
+
+def _fetch_index(version: str, champion: Champion | None, registry: Registry, home: Path) -> str | None:
+    """Fetch the index that the champion's history names with a version; its name, or None where it names none."""
+    index = champion.index_of(version) if champion is not None else None
+    if champion is None or index is None:
+        return None
+    is_current = (champion.version, champion.index) == (version, index)
+    expected = champion.current.index_manifest_sha256 if is_current else None
+    registry.download("index", index, index_directory(home, index), expected)
+    return index
 
 
 def _prove(home: Path, manifest: VersionManifest) -> None:
@@ -95,6 +115,10 @@ def _ask_here(directory: Path, manifest: VersionManifest) -> None:
     scores = (documents @ query.T).ravel()
     best = int(np.argmax(scores))
     check_answer(float(scores[best]), best, str(directory))
+    if (folder := index_beside(directory)) is not None:
+        from components.index.reader import open_index
+
+        check_hits(open_index(folder, encoder.digest).search(query, 1).scores, str(folder))
 
 
 def _reverted(home: Path, before: str | None) -> tuple[str, str]:

@@ -1,6 +1,8 @@
 """What this machine serves: the versions that were fetched, the link to the one in service, and who serves it.
 
 serving/V3/            a version, whole and verified
+serving/indexes/V1/    an index version, likewise
+serving/V3.index       a link to the index that V3 is searched with, where it has one
 serving/current        a link to one of them, moved atomically
 serving/proven         the name of the last version that answered its smoke query
 serving/predictor.json the process that serves it, when one does
@@ -18,6 +20,7 @@ from pydantic import Field
 
 from components.errors import DataError, StoreError
 from components.machine.settings import serving_url
+from components.model.served import INDEX_SUFFIX
 from components.records.document import Document
 from components.registry.champion import Champion
 from components.registry.version import is_version_name, sha256_of
@@ -48,12 +51,12 @@ def serving_directory(home: Path) -> Path:
 
 
 def current_link(home: Path) -> Path:
-    """The link to the version in service."""
+    """Return the link to the version in service."""
     return serving_directory(home) / "current"
 
 
 def current_version(home: Path) -> str | None:
-    """The name of the version in service, such as "V3"; None when there is none."""
+    """Return the name of the version in service, such as "V3"; None when there is none."""
     link = current_link(home)
     return link.readlink().name if link.is_symlink() and link.exists() else None
 
@@ -64,13 +67,31 @@ def point_current_at(home: Path, version: str | None) -> None:
     if version is None:
         link.unlink(missing_ok=True)
         return
-    fresh = link.with_name(f".current.{secrets.token_hex(4)}")
-    fresh.symlink_to(version)
-    fresh.replace(link)
+    _link(link, version)
+
+
+def index_directory(home: Path, index: str) -> Path:
+    """Where an index version lies that this machine searches."""
+    return serving_directory(home) / "indexes" / index
+
+
+def index_of(home: Path, version: str) -> str | None:
+    """Return the index that a version on this machine is searched with; None for none."""
+    link = serving_directory(home) / f"{version}{INDEX_SUFFIX}"
+    return link.readlink().name if link.is_symlink() else None
+
+
+def point_index_at(home: Path, version: str, index: str | None) -> None:
+    """Say in one step with which index a version is searched."""
+    link = serving_directory(home) / f"{version}{INDEX_SUFFIX}"
+    if index is None:
+        link.unlink(missing_ok=True)
+    else:
+        _link(link, f"indexes/{index}")
 
 
 def last_proven(home: Path) -> str | None:
-    """The last version that was deployed and answered, when it is still there; else the one that the link names."""
+    """Return the last version that was deployed and answered, if it is still there; else the link's version."""
     proven = serving_directory(home) / "proven"
     if proven.is_file():
         name = proven.read_text(encoding="ascii", errors="replace").strip()
@@ -126,7 +147,7 @@ def record_predictor(home: Path, pid: int, url: str) -> None:
 
 
 def running_predictor(home: Path) -> PredictorAddress | None:
-    """The predictor that serves the link; None when none was named or recorded, or the recorded one has ended."""
+    """Return the predictor that serves the link; None when none is named or recorded, or its process has ended."""
     if url := serving_url():
         return PredictorAddress(url)
     path = serving_directory(home) / PREDICTOR
@@ -137,6 +158,12 @@ def running_predictor(home: Path) -> PredictorAddress | None:
     return None
 
 
+def _link(link: Path, target: str) -> None:
+    fresh = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
+    fresh.symlink_to(target)
+    fresh.replace(link)
+
+
 def _write(path: Path, line: str) -> None:
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     fresh.write_text(line + "\n", encoding="ascii")
@@ -144,7 +171,7 @@ def _write(path: Path, line: str) -> None:
 
 
 def _started(pid: int) -> str:
-    """The start time of a live process; empty when there is none."""
+    """Return the start time of a live process; empty when there is none."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:

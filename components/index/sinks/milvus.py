@@ -67,14 +67,14 @@ class MilvusSink:
         return self._place
 
     def stored(self) -> dict[str, Content]:
-        """The versions that are whole."""
+        """Return the versions that are whole."""
         with self._errors("its versions were listed"):
             names = [name for name in self._client.list_collections(timeout=_WITHIN) if self._is_whole(name)]
             found = [self._content(name) for name in names]
         return {content.version: content for content in found if content is not None}
 
     def current(self) -> str | None:
-        """The version that the alias names."""
+        """Return the version that the alias names."""
         with self._errors("its alias was looked at"):
             collection = self._aliased()
             if collection is None:
@@ -113,7 +113,7 @@ class MilvusSink:
             self._client.rename_collection(filling, store_name(self._name, content.version), timeout=_WITHIN)
 
     def count(self, content: Content) -> int:
-        """The number of passages in the collection."""
+        """Return the number of passages in the collection."""
         name = store_name(self._name, content.version)
         with self._errors(f"{content.version} was counted"):
             self._client.load_collection(name, timeout=_BUILD_WITHIN)
@@ -123,7 +123,7 @@ class MilvusSink:
         return int(rows[0]["count(*)"])
 
     def search(self, content: Content, queries: Vectors, depth: int) -> list[Hits]:
-        """The nearest passages, as a reader's search finds them."""
+        """Return the nearest passages, as a reader's search finds them."""
         name = store_name(self._name, content.version)
         found: list[Hits] = []
         with self._errors(f"{content.version} was searched"):
@@ -163,7 +163,7 @@ class MilvusSink:
         return name.startswith(f"{self._name}_v") and not name.endswith(_FILLING)
 
     def _aliased(self) -> str | None:
-        """The collection that the alias names; None when there is none."""
+        """Return the collection that the alias names; None when there is none."""
         for collection in self._client.list_collections(timeout=_WITHIN):
             if collection == self._name:
                 raise SinkError(f"{self.place} is a collection, not an alias; name another in the sink's URI.")
@@ -223,6 +223,6 @@ class MilvusSink:
 
 
 def _cut(text: str) -> str:
-    """The text, or as much of it as Milvus holds; texts are for showing, and the embedding is of all of it."""
+    """Return the text, or as much of it as Milvus holds; texts are for showing, and the embedding is of all of it."""
     content = text.encode("utf-8")
     return text if len(content) <= _MOST_BYTES else content[:_MOST_BYTES].decode("utf-8", "ignore")

@@ -70,7 +70,7 @@ class PgvectorSink:
         return self._place
 
     def stored(self) -> dict[str, Content]:
-        """The versions that are whole."""
+        """Return the versions that are whole."""
         with self._errors("its versions were listed"):
             rows = self._connection.execute(
                 "SELECT relname, obj_description(oid, 'pg_class') FROM pg_class WHERE relkind = 'r' "
@@ -81,7 +81,7 @@ class PgvectorSink:
         return {content.version: content for content in found if content is not None}
 
     def current(self) -> str | None:
-        """The version that the view shows."""
+        """Return the version that the view shows."""
         with self._errors("its view was looked at"):
             row = self._connection.execute(
                 "SELECT relkind, obj_description(oid, 'pg_class') FROM pg_class "
@@ -140,7 +140,7 @@ class PgvectorSink:
             self._connection.execute("SELECT pg_advisory_unlock_all()")
 
     def count(self, content: Content) -> int:
-        """The number of rows in the table."""
+        """Return the number of rows in the table."""
         with self._errors(f"{content.version} was counted"):
             row = self._connection.execute(
                 sql.SQL("SELECT count(*) FROM {}").format(self._table(content.version))
@@ -148,7 +148,7 @@ class PgvectorSink:
         return int(row[0]) if row else 0
 
     def search(self, content: Content, queries: Vectors, depth: int) -> list[Hits]:
-        """The nearest passages, as a reader's SELECT finds them."""
+        """Return the nearest passages, as a reader's SELECT finds them."""
         statement = sql.SQL("SELECT id, -(embedding <#> %s::vector) FROM {} ORDER BY embedding <#> %s::vector LIMIT %s")
         ask = statement.format(self._table(content.version))
         found = []
@@ -231,7 +231,7 @@ class PgvectorSink:
 
 
 def _content(comment: str | None) -> Content | None:
-    """What a comment of ours says; None for a comment of somebody else, and for none."""
+    """Return what a comment of ours says; None for a comment of somebody else, and for none."""
     try:
         return Content.model_validate_json(comment or "")
     except ValidationError:

@@ -100,7 +100,7 @@ def verify(sink: Sink, content: Content, probes: Probes, bounds: Bounds) -> floa
 
 
 def recall_of(found: Sequence[Hits], exact: Sequence[Hits], depth: int) -> float:
-    """The share of the exact search's first `depth` that was found; an equal similarity counts as the same passage."""
+    """Return the share of the exact search's first `depth` that was found; equal similarity counts as found."""
     right = wanted = 0
     for hits, best in zip(found, exact, strict=True):
         nearest = best[:depth]

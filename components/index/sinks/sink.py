@@ -55,11 +55,11 @@ class Sink(Protocol):
         ...
 
     def stored(self) -> dict[str, Content]:
-        """The versions that are whole, by their names."""
+        """Return the versions that are whole, by their names."""
         ...
 
     def current(self) -> str | None:
-        """The version that readers see; None before the first switch."""
+        """Return the version that readers see; None before the first switch."""
         ...
 
     def begin(self, content: Content) -> None:
@@ -75,11 +75,11 @@ class Sink(Protocol):
         ...
 
     def count(self, content: Content) -> int:
-        """The number of passages in the store of a version, counted now."""
+        """Return the number of passages in the store of a version, counted now."""
         ...
 
     def search(self, content: Content, queries: Vectors, depth: int) -> list[Hits]:
-        """The nearest passages for each query, found the way that readers find them."""
+        """Return the nearest passages for each query, found the way that readers find them."""
         ...
 
     def switch(self, content: Content) -> None:
@@ -96,7 +96,7 @@ class Sink(Protocol):
 
 
 def checked_name(name: str, what: str) -> str:
-    """The name that readers search under.
+    """Return the name that readers search under.
 
     Raises:
         SinkError: when it is not safe and short enough for every database.
@@ -110,7 +110,7 @@ def checked_name(name: str, what: str) -> str:
 
 
 def store_name(name: str, version: str) -> str:
-    """What the store of a version is called in the database."""
+    """Return what the store of a version is called in the database."""
     return f"{name}_{version.lower()}"
 
 

@@ -11,7 +11,7 @@ _AT_ONCE = 2048  # passages: 3 MB of float32 at dimension 384
 
 
 def content_of(index: Index, version: str) -> Content:
-    """What a database notes about an index version, which the registry calls by this name."""
+    """Return what a database notes about an index version, which the registry calls by this name."""
     manifest = index.manifest
     return Content(
         version=version,
@@ -33,7 +33,7 @@ def passages_of(index: Index) -> Iterator[Passages]:
 
 
 def probes_of(index: Index, queries: Vectors, depth: int) -> Probes:
-    """Queries and what an exact search finds for them; `queries` come through `comparable`."""
+    """Return queries and what an exact search finds for them; `queries` come through `comparable`."""
     found = index.search_exactly(queries, min(depth, len(index)))
     return Probes(queries, [_named(index, *row) for row in zip(found.positions, found.scores, strict=True)])
 

@@ -79,7 +79,7 @@ NEAR_DUPLICATE = Criterion(
 
 
 def row_criteria(max_characters: int) -> list[Criterion]:
-    """The rules that hold for any use of the data, in the order in which they are applied."""
+    """Return the rules that hold for any use of the data, in the order in which they are applied."""
     return [
         Criterion("empty_text", "query_id, query, positive or negative is empty", "SELECT row FROM keys WHERE empty"),
         Criterion(
@@ -101,7 +101,7 @@ def row_criteria(max_characters: int) -> list[Criterion]:
 
 
 def one_triplet_per_query(table: str, limit: int) -> Criterion:
-    """The rule that keeps at most so many rows of a table for one query_id, chosen by seed."""
+    """Return the rule that keeps at most so many rows of a table for one query_id, chosen by seed."""
     if limit == 1:
         # An aggregate with one number in each group takes far less memory than a window over all rows.
         statement = (
@@ -113,7 +113,7 @@ def one_triplet_per_query(table: str, limit: int) -> Criterion:
 
 
 def one_row_per_positive(table: str) -> Criterion:
-    """The rule that keeps one row of a table for each positive of a query_id, chosen by seed."""
+    """Return the rule that keeps one row of a table for each positive of a query_id, chosen by seed."""
     kept = f"SELECT arg_min(row, draw) AS row FROM {table} GROUP BY id, p"
     return Criterion(
         "rows_per_positive",
@@ -123,7 +123,7 @@ def one_row_per_positive(table: str) -> Criterion:
 
 
 def sample(table: str, limit: int) -> Criterion:
-    """The rule that keeps at most so many rows of a table, chosen by seed."""
+    """Return the rule that keeps at most so many rows of a table, chosen by seed."""
     statement = f"SELECT row FROM {table} ORDER BY draw, row OFFSET {limit}"
     return Criterion("max_triplets", f"beyond {limit} training triplets", statement)
 

@@ -61,7 +61,7 @@ def histogram(values: Sequence[int], bins: int = 40) -> tuple[list[float], list[
 
 
 def common_words(texts: Iterable[str], number: int = 12) -> list[tuple[str, int]]:
-    """The most frequent words of four letters or more, in alphabetical order where they are equally frequent."""
+    """Return the most frequent words of four letters or more, in alphabetical order where they are equally frequent."""
     counts = Counter(word for text in texts for word in _words(text) if len(word) > 3)
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:number]
 

@@ -41,12 +41,12 @@ def check_length(model: Path, length: int) -> None:
 
 
 def length_limit(model: Path, cap: int) -> int:
-    """The longest that the data may ask for: a cap, or what the base model reads where that is less."""
+    """Return the longest that the data may ask for: a cap, or what the base model reads where that is less."""
     return min(cap, own_length(model) or cap)
 
 
 def percentiles(lengths: Sequence[int]) -> Percentiles:
-    """The percentiles that a person looks at; zeros for no text."""
+    """Return the percentiles that a person looks at; zeros for no text."""
     if not lengths:
         return Percentiles(p50=0, p95=0, p99=0, longest=0)
     p50, p95, p99 = (int(value) for value in np.percentile(lengths, [50, 95, 99], method="higher"))
@@ -54,6 +54,6 @@ def percentiles(lengths: Sequence[int]) -> Percentiles:
 
 
 def chosen_length(lengths: Mapping[str, Percentiles], cap: int) -> int:
-    """The largest 99th percentile over all columns, up to the next multiple of eight, and at most `cap`."""
+    """Return the largest 99th percentile over all columns, up to the next multiple of eight, and at most `cap`."""
     longest = max(length.p99 for length in lengths.values())
     return min(cap, max(_MULTIPLE, -(-longest // _MULTIPLE) * _MULTIPLE))

@@ -40,7 +40,7 @@ def length_plot(lengths: Mapping[str, Sequence[int]], percentiles: Mapping[str, 
 
 
 def overlap_plot(overlap: Mapping[str, Sequence[float]]) -> str:
-    """The share of the query's words that positives and negatives have: how far words alone tell them apart."""
+    """Return the share of the query's words that positives and negatives have: how far words alone tell them apart."""
     figure, (axis,) = _figure(1, height=2.3, width=6)
     for name, values in overlap.items():
         axis.hist(values, bins=20, range=(0, 1), histtype="step", linewidth=1.6, color=_COLORS[name], label=name)

@@ -42,12 +42,12 @@ class RawData:
 
 
 def demo_data() -> RawData:
-    """The built-in demo."""
+    """Return the built-in demo."""
     return RawData(DEMO_SOURCE, Path())
 
 
 def local_data(uri: str, path: Path) -> RawData:
-    """The raw data at a local path: one file, a folder of shards, or a BEIR folder.
+    """Return the raw data at a local path: one file, a folder of shards, or a BEIR folder.
 
     Raises:
         DataError: when there is nothing that `prepare` could read.

@@ -54,13 +54,13 @@ def _end_of_string(source: str, start: int, quote: str) -> int:
 
 
 def _without_prefix(before: str) -> tuple[str, str]:
-    """What stands before a string without the letter that may be part of it, and that letter."""
+    """Return what stands before a string without the letter that may be part of it, and that letter."""
     is_prefixed = before[-1:].lower() in ("r", "u") and not before[-2:-1].isidentifier()
     return (before[:-1], before[-1].lower()) if is_prefixed else (before, "")
 
 
 def _value(literal: str, prefix: str, quote: str) -> str:
-    """The text of a string literal; empty when it has one paragraph only and so neither query nor passage."""
+    """Return the text of a string literal; empty when it has one paragraph only and so neither query nor passage."""
     if "\n" not in literal.strip():
         return ""
     if "\\" not in literal or prefix == "r":
@@ -78,7 +78,7 @@ def _is_right_after(before: str, has_header: bool) -> bool:
 
 
 def _end_of_header(text: str) -> int:
-    """The place after the colon that ends a signature: the first one outside brackets."""
+    """Return the place after the colon that ends a signature: the first one outside brackets."""
     depth = 0
     for place, character in enumerate(text):
         if character in "([{":

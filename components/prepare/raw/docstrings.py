@@ -56,7 +56,7 @@ class Pair(NamedTuple):
 
 
 def demo_triplets(seed: int) -> list[Triplet]:
-    """The demo data: one triplet for each documented object, the negative from the same module where it has another.
+    """Return the demo data: one triplet for each documented object, with a negative of the same module if it has one.
 
     Raises:
         DataError: when one of the packages is not installed.
@@ -67,7 +67,7 @@ def demo_triplets(seed: int) -> list[Triplet]:
 
 
 def package_versions() -> dict[str, str]:
-    """The installed versions that the demo data was read from, by distribution."""
+    """Return the installed versions that the demo data was read from, by distribution."""
     return {distribution: version(distribution) for distribution in PACKAGES.values()}
 
 
@@ -87,7 +87,7 @@ def package_directory(package: str) -> Path:
 
 
 def package_pairs(package: str, directory: Path) -> Iterator[Pair]:
-    """The pairs of every documented object below a directory of Python sources, in the order of file names."""
+    """Yield the pairs of every documented object below a directory of Python sources, in the order of file names."""
     files = sorted(directory.rglob("*.py"), key=lambda path: path.relative_to(directory).as_posix())
     for path in files:
         relative = path.relative_to(directory)
@@ -99,7 +99,7 @@ def package_pairs(package: str, directory: Path) -> Iterator[Pair]:
 
 
 def source_pairs(source: bytes, module: str) -> Iterator[Pair]:
-    """The pairs of one module, from its source."""
+    """Yield the pairs of one module, from its source."""
     for name, docstring in docstrings(source.decode("utf-8", "replace")):
         pair = pair_of(name, _PLACEHOLDER.sub(" ", docstring), module)
         if pair is not None:
@@ -122,7 +122,7 @@ def pair_of(name: str, docstring: str, module: str) -> Pair | None:
 
 
 def unique_pairs(pairs: Iterator[Pair] | list[Pair]) -> list[Pair]:
-    """The first of the pairs that share an id, a query or a passage, letter case and spacing aside."""
+    """Return the first of the pairs that share an id, a query or a passage, letter case and spacing aside."""
     seen: set[tuple[str, str]] = set()
     kept = []
     for pair in pairs:
@@ -166,7 +166,7 @@ def _is_documentation(relative: Path) -> bool:
 
 
 def _blocks(docstring: str) -> list[str]:
-    """The prose before the first section, paragraph by paragraph, and the sections that explain; without code."""
+    """Return the prose before the first section, by paragraph, and the sections that explain; without code."""
     blocks: list[str] = []
     reading = True
     for paragraph in _paragraphs(docstring):
@@ -204,7 +204,7 @@ def _is_code(paragraph: list[str]) -> bool:
 
 
 def _plain(line: str) -> str:
-    """A line without reStructuredText's mark-up."""
+    """Return a line without reStructuredText's mark-up."""
     if _DIRECTIVE.fullmatch(line.strip()):
         return ""
     return _ROLE.sub(r"\1", line).replace("``", "").replace("`", "").strip()

@@ -30,7 +30,7 @@ class Layout(NamedTuple):
 
 @lru_cache(maxsize=1000)
 def layout_of(names: tuple[str, ...]) -> Layout:
-    """The layout of a record with these columns.
+    """Return the layout of a record with these columns.
 
     Letter case does not matter, and ``-`` is ``_``. Where a record has two columns for one thing, the first name in the
     lists above counts, and the other is a further column; negatives of all columns count.

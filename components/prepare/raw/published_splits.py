@@ -17,7 +17,7 @@ _WORDS: dict[Side, set[str]] = {
 
 
 def published_sides(files: Sequence[Path], directory: Path) -> tuple[Side, ...]:
-    """The side of each file; empty unless there are files to train on and others that were held out.
+    """Return the side of each file; empty unless there are files to train on and others that were held out.
 
     A file whose path has none of the words is to train on.
     """

@@ -96,7 +96,7 @@ class _TripletReader:
         self._parts: set[str] = set()
 
     def rows(self, record: Record) -> list[Row]:
-        """The rows of a record; none, and one more to the count, when it is not what the format says."""
+        """Return the rows of a record; none, and one more to the count, when it is not what the format says."""
         self._unusable.rows += 1
         try:
             if record.fault:
@@ -122,7 +122,7 @@ class _TripletReader:
 
 
 def records_of(path: Path) -> Iterator[Record]:
-    """The records of a file, by its suffix.
+    """Return the records of a file, by its suffix.
 
     Raises:
         DataError: when the file is of no known format, empty, or damaged.

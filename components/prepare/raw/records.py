@@ -31,7 +31,7 @@ class Record(NamedTuple):
 
 
 def json_records(path: Path) -> Iterator[Record]:
-    """The objects of a JSON Lines file; each may have other columns than the one before.
+    """Yield the objects of a JSON Lines file; each may have other columns than the one before.
 
     Raises:
         DataError: when a line is no JSON object, or the file cannot be read.
@@ -41,7 +41,7 @@ def json_records(path: Path) -> Iterator[Record]:
 
 
 def delimited_records(path: Path, delimiter: str) -> Iterator[Record]:
-    """The rows of a CSV or TSV file by the names in its first line; columns without a name are left out.
+    """Yield the rows of a CSV or TSV file by the names in its first line; columns without a name are left out.
 
     Raises:
         DataError: when the file cannot be read, its quotes are never closed, or its header is none.
@@ -74,7 +74,7 @@ def triple_records(path: Path) -> Iterator[Record]:
 
 
 def parquet_records(path: Path) -> Iterator[Record]:
-    """The rows of a Parquet file; of columns that are neither texts, numbers nor lists of passages nothing is read.
+    """Yield the rows of a Parquet file; read only columns of texts, numbers or lists of passages.
 
     Raises:
         DataError: when it is no readable Parquet file, or has two columns of one name.
@@ -93,7 +93,7 @@ def parquet_records(path: Path) -> Iterator[Record]:
 
 
 def first_line(path: Path) -> str:
-    """The first line of a text file that is not blank; empty when there is none."""
+    """Return the first line of a text file that is not blank; empty when there is none."""
     return next((line for _, line in numbered_lines(path)), "")
 
 

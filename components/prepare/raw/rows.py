@@ -23,7 +23,7 @@ class SchemaError(ValueError):
 
 
 def rows_of(fields: Mapping[str, Any], layout: Layout) -> Iterator[Row]:
-    """The rows of a record: as many as it has positives or negatives, whichever is more, each in one row at least.
+    """Yield the rows of a record: as many as it has positives or negatives, whichever is more.
 
     Raises:
         SchemaError: when a value is of the wrong kind.
@@ -38,7 +38,7 @@ def rows_of(fields: Mapping[str, Any], layout: Layout) -> Iterator[Row]:
 
 
 def made_id(query: str | None) -> str | None:
-    """The id of a query that came without one: the same for the same text in every file."""
+    """Return the id of a query that came without one: the same for the same text in every file."""
     return sha256(query.encode("utf-8")).hexdigest()[:16] if query else None
 
 
@@ -80,7 +80,7 @@ def _identifier(value: Any, column: str) -> str | None:
 
 
 def _whole(text: str | None, where: str) -> str | None:
-    """The text, unless it holds half of a character, which JSON can say and UTF-8 cannot."""
+    """Return the text, unless it holds half of a character, which JSON can say and UTF-8 cannot."""
     if text is None or text.isascii():
         return text
     try:
@@ -96,6 +96,6 @@ def _further(fields: Mapping[str, Any], names: Sequence[str]) -> str | None:
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, in words."""
+    """Return what a value is, in words."""
     kinds = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
     return kinds.get(type(value), f"a value of type {type(value).__name__}")

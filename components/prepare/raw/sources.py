@@ -15,7 +15,7 @@ from components.prepare.raw.docstrings import DEMO_SOURCE
 
 @contextmanager
 def fetch(uri: str, scratch: Path) -> Iterator[RawData]:
-    """The raw data at a URI, brought to this machine under `scratch` when it lies elsewhere.
+    """Bring the raw data at a URI to this machine, under `scratch` when it lies elsewhere.
 
     Raises:
         DataError: when there is no such data, or nothing in it could be read.
@@ -28,7 +28,7 @@ def fetch(uri: str, scratch: Path) -> Iterator[RawData]:
 
 
 def local_copy(uri: str, target: Path, *also: str) -> Path:
-    """The file or folder at a URI, copied below `target` when it lies elsewhere.
+    """Return the file or folder at a URI, copied below `target` when it lies elsewhere.
 
     Args:
         uri: a path, ``s3://…`` or ``hf://datasets/…``.

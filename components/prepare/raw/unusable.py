@@ -31,7 +31,7 @@ class Unusable:
             found.places.append((path, line))
 
     def rules(self) -> list[Rule]:
-        """What was left out, by reason, the most frequent first."""
+        """Return what was left out, by reason, the most frequent first."""
         return [
             Rule(
                 name="not_in_schema",

@@ -33,7 +33,7 @@ def write_held_out_collection(database: Database, parts: Path, output: Path, max
 
 
 def _passages(corpus: str, judgements: str, max_corpus: int) -> str:
-    """The passages, by id; a judged one is in whatever the limit is, since the judgements point to it."""
+    """Return the passages, by id; a judged one is in whatever the limit is, since the judgements point to it."""
     if not max_corpus:
         return f"SELECT passage_id, text FROM {corpus} ORDER BY passage_id"
     ranked = (

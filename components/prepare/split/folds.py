@@ -64,7 +64,7 @@ def deal_folds(database: Database, found: QueryGroups, folds: int, table: str = 
 
 
 def fold_of_each(found: QueryGroups, folds: int) -> NDArray[np.int32]:
-    """The fold of each query."""
+    """Return the fold of each query."""
     fold_of_group = np.zeros(found.number, dtype=np.int32)
     sizes = np.zeros(folds, dtype=np.int64)
     for group in np.lexsort((found.turns, -found.sizes)):

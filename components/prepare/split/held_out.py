@@ -40,7 +40,7 @@ def write_held_out(database: Database, output: Path, max_corpus: int, training_p
 
 
 def _further(database: Database) -> str:
-    """The columns that the user's rows carry beside the triplet, as texts."""
+    """Return the columns that the user's rows carry beside the triplet, as texts."""
     names = database.execute(
         "SELECT DISTINCT unnest(json_keys(columns)) AS name FROM judged JOIN raw USING (row) "
         "WHERE columns IS NOT NULL ORDER BY name"

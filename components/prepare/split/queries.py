@@ -61,7 +61,7 @@ class QueryGroups(NamedTuple):
 
 
 def group_queries(database: Database, *, table: str = "keys", may_share: bool = False) -> QueryGroups:
-    """The queries of a table of keys with clusters; see `split_queries` for `may_share`."""
+    """Return the queries of a table of keys with clusters; see `split_queries` for `may_share`."""
     found = database.execute(
         f"SELECT qc AS q, min(ticket) AS ticket, count(DISTINCT q) AS members FROM {table} GROUP BY qc ORDER BY qc"
     ).fetchnumpy()
@@ -150,7 +150,7 @@ def _take_smallest(sides: NDArray[np.int8], total: NDArray[np.int64], turns: NDA
 
 
 def _groups(database: Database, table: str, queries: _Hashes) -> NDArray[np.int32]:
-    """The connected component of each query, over near duplicates and over positives that more than one query has."""
+    """Return the connected component of each query, over near duplicates and over positives that queries share."""
     shared = database.execute(
         f"SELECT DISTINCT qc AS q, pc AS p FROM {table} "
         f"SEMI JOIN (SELECT pc FROM {table} GROUP BY pc HAVING min(qc) != max(qc)) USING (pc)"
@@ -173,7 +173,7 @@ def _size(queries: int, wanted: float | None, largest: float) -> int:
 def _why(
     database: Database, table: str, groups: NDArray[np.int32], members: NDArray[np.int64], needed: list[str]
 ) -> str:
-    """What keeps queries from being split, and what to do."""
+    """Return what keeps queries from being split, and what to do."""
     total = np.bincount(groups, weights=members).astype(np.int64)
     text = (
         f"{members.sum()} queries cannot be split into {', '.join(needed)} with nothing shared between them: they form "

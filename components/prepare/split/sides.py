@@ -85,7 +85,7 @@ def _deal_out(database: Database, wanted: dict[Side, float], options: PrepareOpt
 def leaks_found(
     database: Database, raw: RawData, staged: Path, options: PrepareOptions, *, is_brought: bool, folds: int = 0
 ) -> list[Rule]:
-    """What training and evaluation share in the files that were written; see `check_leaks` and `check_folds`."""
+    """Return what training and evaluation share in the files that were written; see `check_leaks` and `check_folds`."""
     if folds:
         return check_folds(database, may_share=_may_share(raw, options))
     is_dealt_apart = not (is_brought or raw.sides or raw.beir is not None)
@@ -123,7 +123,7 @@ def _take_published(database: Database, wanted: dict[Side, float], *, may_share:
 
 
 def _unwanted(wanted: dict[Side, float]) -> list[Criterion]:
-    """What the files to evaluate on and to select by have beyond what is wanted of them."""
+    """Return what the files to evaluate on and to select by have beyond what is wanted of them."""
     again = Criterion(
         "dev_query_in_training",
         "the query of a file for dev is, wholly or nearly, one of training, too",

@@ -41,13 +41,13 @@ _STOP = 2  # what outdoes the wish to save
 
 
 def digest_of_inputs(inputs: dict[str, str]) -> str:
-    """What tells one training from another: 16 hexadecimal digits."""
+    """Return what tells one training from another: 16 hexadecimal digits."""
     return records_sha256(f"{name}={inputs[name]}" for name in sorted(inputs))[:16]
 
 
 @contextmanager
 def checkpoints_of(parent: Path, inputs: dict[str, str]) -> Iterator[Path]:
-    """The folder of the checkpoints of one training, for one process at a time.
+    """Lock the checkpoint folder of one training for this process.
 
     It is removed when the training is done or can never be, and stays when it was interrupted; what nobody carried on
     with for a week is removed as well. Who trains on the same inputs at the same time gets a folder that does not stay.
@@ -77,17 +77,17 @@ def checkpoints_of(parent: Path, inputs: dict[str, str]) -> Iterator[Path]:
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step after which the trainer saved a checkpoint, from its folder's name."""
+    """Return the step after which the trainer saved a checkpoint, from its folder's name."""
     return int(checkpoint.name.rpartition("-")[2])
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that training can carry on from; see `usable_checkpoints`."""
+    """Return the newest checkpoint that training can carry on from; see `usable_checkpoints`."""
     return next(iter(usable_checkpoints(folder)), None)
 
 
 def usable_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints that training can carry on from, the newest first; those that it cannot are removed.
+    """Return the checkpoints that training can carry on from, the newest first; those that it cannot are removed.
 
     They may have been saved in another folder or on another machine: the path of the best one in them is made right.
     """

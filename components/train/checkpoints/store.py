@@ -75,7 +75,7 @@ class CheckpointPlace(NamedTuple):
 
 
 def checkpoint_setting() -> str:
-    """What the environment says of checkpoints: ``off``, ``store`` or a place.
+    """Return what the environment says of checkpoints: ``off``, ``store`` or a place.
 
     Raises:
         StoreError: when ``RANKLIFT_CHECKPOINTS`` cannot be used.
@@ -135,7 +135,7 @@ class StoredTraining:
         return [checkpoint for *_, checkpoint in sorted(found, reverse=True)]
 
     def manifest(self, checkpoint: StoredCheckpoint) -> CheckpointManifest:
-        """What a checkpoint consists of."""
+        """Return what a checkpoint consists of."""
         key = f"{self._folder}{checkpoint.name}/{MANIFEST}"
         try:
             manifest = CheckpointManifest.parse(self.store.get(key).content, f"{key} in {self.store.settings.bucket}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def token_ids(task: Task, model: "SentenceTransformer", checkpoints: Path, scratch: Path) -> "TokenisedExamples":
-    """The examples as token ids: those of an earlier training on the same data, or made now.
+    """Return the examples as token ids: those of an earlier training on the same data, or made now.
 
     Args:
         task: what is to be trained.

@@ -16,7 +16,7 @@ MARGIN = 0.05
 
 
 def mine(examples: Sequence[Example], model: "SentenceTransformer", count: int) -> Iterator[Example]:
-    """The same examples, those with fewer than `count` negatives filled up with mined ones.
+    """Yield the same examples, those with fewer than `count` negatives filled up with mined ones.
 
     Candidates are the positives and negatives of all the examples given. A candidate is no negative of a query when it
     is one of its positives, or nearly as similar to it as they are.

@@ -52,14 +52,14 @@ class TokenisedExamples:
         self._tokens, self._places = self._opened(_TOKENS), self._opened(_PLACES)
 
     def __reduce__(self) -> tuple[type["TokenisedExamples"], tuple[Path]]:
-        """A DataLoader's process opens the files anew."""
+        """Return a DataLoader's process opens the files anew."""
         return TokenisedExamples, (self._folder,)
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, row: int) -> dict[str, TokenIds]:
-        """The token ids of an example, by column.
+        """Return the token ids of an example, by column.
 
         Raises:
             IndexError: when there is no such row.
@@ -69,7 +69,7 @@ class TokenisedExamples:
         return self.__getitems__([row])[0]
 
     def __getitems__(self, rows: Sequence[int]) -> list[dict[str, TokenIds]]:
-        """The token ids of a batch, which a DataLoader asks for at once."""
+        """Return the token ids of a batch, which a DataLoader asks for at once."""
         places = self._read_places(rows)
         ends = places["lengths"].cumsum(axis=1)
         size = self._ids.itemsize
@@ -96,12 +96,12 @@ class TokenisedExamples:
 
 
 def _place(texts: int) -> np.dtype[np.void]:
-    """The record of an example with so many texts."""
+    """Return the record of an example with so many texts."""
     return np.dtype([("start", "<u8"), ("lengths", "<u4", (texts,)), ("keys", "<u8", (texts,))])
 
 
 def columns(negatives: int) -> tuple[str, ...]:
-    """The columns of examples with so many negatives."""
+    """Return the columns of examples with so many negatives."""
     return ("query", "positive", *(f"negative_{number}" for number in range(1, negatives + 1)))
 
 
@@ -159,7 +159,7 @@ def has_tokens(folder: Path) -> bool:
 
 
 def _places_of(part: Sequence[Example], found: Sequence[Sequence[list[int]]], start: int) -> NDArray[Any]:
-    """The records of examples whose token ids begin at the `start`th."""
+    """Return the records of examples whose token ids begin at the `start`th."""
     places = np.empty(len(part), _place(len(found[0])))
     places["lengths"] = [[len(text) for text in texts] for texts in found]
     places["start"] = start + places["lengths"].sum(axis=1).cumsum() - places["lengths"].sum(axis=1)
@@ -189,7 +189,7 @@ def _ids(model: "SentenceTransformer", prompt: str, texts: list[str]) -> list[li
 
 
 def _prompts(model: "SentenceTransformer", names: Sequence[str]) -> list[str]:
-    """The prompt of each column, since training must see texts as serving will."""
+    """Return the prompt of each column, since training must see texts as serving will."""
     document = next((name for name in ("document", "passage", "corpus") if name in model.prompts), "")
     return [(model.prompts.get("query" if name == "query" else document) or "") for name in names]
 

@@ -30,7 +30,7 @@ class Example(NamedTuple):
 def read_examples(
     dataset: Path, all_triplets: bool, scratch: Path, *, share: float = 1.0, least: int = 1
 ) -> Iterator[list[Example]]:
-    """The examples of a dataset version in chunks, in the order in which the dataset was drawn.
+    """Yield the examples of a dataset version in chunks, in the order in which the dataset was drawn.
 
     Triplets that share query and positive become one example: a query and a passage are encoded once for all of their
     negatives. Memory does not grow with the number of triplets: what is sorted spills to disk.
@@ -51,7 +51,7 @@ def read_examples(
 
 @contextmanager
 def _examples_database(path: Path, all_triplets: bool, scratch: Path) -> Iterator["DuckDBPyConnection"]:
-    """A database that knows which row of the file belongs to which example."""
+    """Open a database that knows which row of the file belongs to which example."""
     import duckdb
 
     settings: dict[str, str | bool | int | float | list[str]] = {
@@ -90,7 +90,7 @@ ORDER BY example, row
 
 
 def with_negatives(examples: Iterable[Example], count: int) -> Iterator[Example]:
-    """The same examples with exactly `count` negatives each: those with more become several, none is left out.
+    """Yield the same examples with exactly `count` negatives each: those with more become several, none is left out.
 
     Where an example has too few, its own are repeated: repeated passages change nothing but the weight of one.
     """

@@ -17,7 +17,7 @@ Measures = dict[str, float]
 
 
 def weights_of(model: "SentenceTransformer") -> Weights:
-    """A copy of a model's weights."""
+    """Return a copy of a model's weights."""
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
 

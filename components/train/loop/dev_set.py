@@ -41,7 +41,7 @@ class DevSlice(NamedTuple):
 
 
 def dev_slice(dataset: Path, texts: int) -> DevSlice:
-    """The first dev queries, and passages to search them in: about so many texts in all.
+    """Return the first dev queries, and passages to search them in: about so many texts in all.
 
     The passages are those that `prepare` drew of the collection; where a version of an earlier release has none, those
     of the training triplets. The evaluation files are not read: nothing that the gate judges by may steer training.

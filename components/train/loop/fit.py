@@ -248,7 +248,7 @@ def _train(trainer: Any, checkpoint: Path | None) -> None:
 
 
 def _tensorboard(folder: Path | None) -> list[Any]:
-    """What writes for TensorBoard, when a folder was given."""
+    """Return what writes for TensorBoard, when a folder was given."""
     if folder is None:
         return []
     try:
@@ -282,7 +282,7 @@ def _evaluator(task: Task, recipe: Recipe, examples: int) -> "DevEvaluator | Non
 
 
 def _measured(state: Any) -> dict[str, float]:
-    """What dev gave for the checkpoint that was kept; empty when none was."""
+    """Return what dev gave for the checkpoint that was kept; empty when none was."""
     entries = [
         entry for entry in state.log_history if entry["step"] == state.best_global_step and f"eval_{DEV_NDCG}" in entry
     ]

@@ -57,7 +57,7 @@ class LossGuard(TrainerCallback):
 
 
 def _mean(looks: list[tuple[float, int]], least: int, examples: int) -> tuple[float | None, int]:
-    """The mean loss of so many looks and examples, from the first one on, and how many looks it took."""
+    """Return the mean loss of so many looks and examples, from the first one on, and how many looks it took."""
     total, seen = 0.0, 0
     for number, (loss, count) in enumerate(looks, start=1):
         total += loss * count
@@ -68,7 +68,7 @@ def _mean(looks: list[tuple[float, int]], least: int, examples: int) -> tuple[fl
 
 
 def loss_of_guessing(model: "SentenceTransformer", recipe: Recipe) -> float:
-    """The loss of a model to which all texts are the same, in nats, for a recipe's batches."""
+    """Return the loss of a model to which all texts are the same, in nats, for a recipe's batches."""
     import torch
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
@@ -79,7 +79,7 @@ def loss_of_guessing(model: "SentenceTransformer", recipe: Recipe) -> float:
 
 
 def advice(args: Any) -> str:
-    """What to do about a loss that goes wrong, given the trainer's arguments."""
+    """Return what to do about a loss that goes wrong, given the trainer's arguments."""
     rate = args.learning_rate
     good = "5e-5 is a good start" if rate > _GOOD_RATE else f"try {rate / 10:g}"
     advice = f"lower --learning-rate ({rate:g} was used, {good})"

@@ -43,7 +43,7 @@ class PackedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
         self.examples = 0  #: that gradients were computed from, in this process
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Any) -> Tensor:
-        """The mean loss of a batch: features by column, each of shape (batch, length).
+        """Return the mean loss of a batch: features by column, each of shape (batch, length).
 
         Raises:
             LossNotFiniteError: when it is no number, or infinite.

@@ -21,7 +21,7 @@ class PlainTrainer(SentenceTransformerTrainer):
     model_card_callback_class: Any = _NoModelCard
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """The batches of the batch sampler, for this process."""
+        """Return the batches of the batch sampler, for this process."""
         arguments: Any = self.args
         accelerator: Any = self.accelerator
         examples: Any = self.train_dataset

@@ -29,7 +29,7 @@ def build_trainer(
     checkpoints: Path,
     ranks: "Ranks",
 ) -> "SentenceTransformerTrainer":
-    """A trainer that keeps the best checkpoint by what the recipe measures, or the last where there is no dev.
+    """Return a trainer that keeps the best checkpoint by what the recipe measures, or the last where there is no dev.
 
     Args:
         model: the base model.

@@ -29,14 +29,14 @@ def inputs_digest(dataset_digest: str, base_model: str, options: TrainOptions, s
 
 
 def job_name(digest: str) -> str:
-    """The name of the TrainJob of these inputs: the same inputs are the same TrainJob."""
+    """Return the name of the TrainJob of these inputs: the same inputs are the same TrainJob."""
     return f"ranklift-train-{digest}"
 
 
 def train_job(
     digest: str, options: TrainOptions, settings: TrainJobSettings, store: ObjectStoreSettings, checkpoints: str
 ) -> Manifest:
-    """The TrainJob's manifest.
+    """Return the TrainJob's manifest.
 
     Args:
         digest: `inputs_digest`.
@@ -111,7 +111,7 @@ def _keys(settings: TrainJobSettings) -> list[dict[str, Any]]:
 
 
 def _patch(settings: TrainJobSettings, processes: int) -> dict[str, Any]:
-    """What the runtime leaves open: where nodes run, and that they may harm nothing."""
+    """Return what the runtime leaves open: where nodes run, and that they may harm nothing."""
     volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {}}]
     mounts = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - the pod's own
     if processes > 1:

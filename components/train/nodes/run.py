@@ -96,7 +96,7 @@ def _store() -> ObjectStore:
 
 
 def _inputs(dataset: Path, base_model: str) -> tuple[dict[str, Path], str]:
-    """The files to hand over by name, and what tells the base model from others."""
+    """Return the files to hand over by name, and what tells the base model from others."""
     files = {f"{DATASET}/{name}": dataset / name for name in (*training_files(DatasetManifest.of(dataset)), MANIFEST)}
     if not (base_model.startswith(SCHEME) or Path(base_model).is_dir()):
         return files, base_model  # it is in the image, or every node gets it from the hub
@@ -279,7 +279,7 @@ class _Run:
 
 
 def _condition(job: Manifest, kind: str) -> Manifest | None:
-    """The condition of a kind, when it is true."""
+    """Return the condition of a kind, when it is true."""
     conditions: list[Manifest] = job.get("status", {}).get("conditions", [])
     return next((found for found in conditions if found["type"] == kind and found["status"] == "True"), None)
 

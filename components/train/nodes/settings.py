@@ -35,7 +35,7 @@ class TrainJobSettings(BaseModel):
 
     @classmethod
     def from_environment(cls) -> "TrainJobSettings":
-        """The settings that the environment has.
+        """Return the settings that the environment has.
 
         Raises:
             RankliftError: when it has none, or they cannot be used.

@@ -41,13 +41,13 @@ class Ending(Document):
 
     @classmethod
     def of(cls, error: RankliftError) -> "Ending":
-        """The record of an error."""
+        """Return the record of an error."""
         known = next(kind for kind in type(error).__mro__ if kind.__name__ in _KINDS)
         number = error.signal if isinstance(error, StoppedError) else signal.SIGTERM
         return cls(kind=known.__name__, sentence=str(error), signal=number)
 
     def error(self) -> RankliftError:
-        """The error of the record."""
+        """Return the error of the record."""
         if self.kind == StoppedError.__name__:
             return StoppedError(self.sentence, signal.Signals(self.signal))
         return _KINDS.get(self.kind, RankliftError)(self.sentence)

@@ -191,7 +191,7 @@ def _environment(nodes: Nodes) -> dict[str, str]:
 def _run(
     command: list[str], folder: Path, processes: int, nodes: Nodes
 ) -> tuple[int, signal.Signals | None, list[str]]:
-    """The launcher's status, the signal that asked to stop, and what it said at last."""
+    """Return the launcher's status, the signal that asked to stop, and what it said at last."""
     launcher = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

@@ -36,14 +36,14 @@ class RankModel(Model):
         return payload
 
     def get_input_types(self) -> list[dict[str, Any]]:
-        """The tensors of a v2 request."""
+        """Return the tensors of a v2 request."""
         return [
             {"name": "query", "datatype": "BYTES", "shape": [1]},
             {"name": "documents", "datatype": "BYTES", "shape": [-1]},
         ]
 
     def get_output_types(self) -> list[dict[str, Any]]:
-        """The tensors of a v2 response."""
+        """Return the tensors of a v2 response."""
         return [{"name": "scores", "datatype": "FP32", "shape": [-1]}]
 
     async def predict(

@@ -94,7 +94,7 @@ async def search(served: Served, settings: PredictorSettings, request: SearchReq
 
 
 def describe(served: Served, index: ServedIndex) -> dict[str, Any]:
-    """The index in service, in the shape of `IndexResponse`."""
+    """Return the index in service, in the shape of `IndexResponse`."""
     manifest = index.manifest
     return {
         "passages": manifest.count,
@@ -110,7 +110,7 @@ def describe(served: Served, index: ServedIndex) -> dict[str, Any]:
 
 
 def index_of(served: Served, demand: str | None = None) -> ServedIndex:
-    """The index that answers.
+    """Return the index that answers.
 
     Raises:
         RefusalError: 404 where the model has none, 409 when it is not the demanded one.
@@ -132,12 +132,12 @@ def index_of(served: Served, demand: str | None = None) -> ServedIndex:
 
 
 def index_headers(index: ServedIndex) -> dict[str, str]:
-    """The headers that name an index."""
+    """Return the headers that name an index."""
     return {INDEX_VERSION_HEADER: index.version, INDEX_DIGEST_HEADER: index.digest}
 
 
 def index_fields(index: ServedIndex) -> dict[str, str]:
-    """The fields that name an index in an answer's body."""
+    """Return the fields that name an index in an answer's body."""
     return {"index_version": index.version, "index_digest": index.digest}
 
 

@@ -26,13 +26,13 @@ _UNION_TAGS = {"str", "list[str]", "RerankDocument", "bytes"}
 
 
 def refusal_for(errors: Sequence[Any]) -> RefusalError:
-    """The refusal of a request with these faults: 400 where the body is no JSON or of another API, 422 elsewhere."""
+    """Return the refusal for these faults: 400 for a body that is not JSON or of another API, else 422."""
     sentence = sentence_of(errors)
     return bad_request(sentence) if errors[0]["type"] in {"json_invalid", BAD_REQUEST} else invalid(sentence)
 
 
 def sentence_of(errors: Sequence[Any]) -> str:
-    """The first fault, as field and reason."""
+    """Return the first fault, as field and reason."""
     error = errors[0]
     if error["type"] == "json_invalid":
         return f"The request body is not valid JSON: {error.get('ctx', {}).get('error', 'syntax error')}."

@@ -65,7 +65,7 @@ class TensorReader:
         return volume
 
     def from_json(self, name: str, data: Any, volume: int) -> list[str]:
-        """The texts of a list, nested or flat."""
+        """Return the texts of a list, nested or flat."""
         texts: list[str] = []
         for element in _flat(data):
             if not isinstance(element, str) or len(texts) == volume:
@@ -76,14 +76,14 @@ class TensorReader:
         return texts
 
     def from_bytes(self, name: str, data: bytes, volume: int) -> list[str]:
-        """The texts of the binary form: each one after its length in 4 bytes."""
+        """Return the texts of the binary form: each one after its length in 4 bytes."""
         elements = list(self._elements(name, data, volume))
         if len(elements) != volume:
             raise bad_request(_NOT_TEXTS.format(name))
         return self.from_elements(name, elements, volume)
 
     def from_elements(self, name: str, elements: Sequence[bytes], volume: int) -> list[str]:
-        """The texts of elements that were told apart before."""
+        """Return the texts of elements that were told apart before."""
         if len(elements) != volume:
             raise bad_request(_NOT_TEXTS.format(name))
         try:
@@ -107,7 +107,7 @@ class TensorReader:
 
 
 def checked(queries: list[str], documents: list[str], request_id: str, wanted: Wanted) -> TensorQuery:
-    """The request that the two tensors make together.
+    """Return the request that the two tensors make together.
 
     Raises:
         RefusalError: when there is not one query, or nothing to compare it with.
@@ -120,12 +120,12 @@ def checked(queries: list[str], documents: list[str], request_id: str, wanted: W
 
 
 def missing_inputs() -> Exception:
-    """The request does not have the two tensors."""
+    """Return the request does not have the two tensors."""
     return invalid("The request needs two inputs of datatype BYTES, named 'query' and 'documents'.")
 
 
 def _flat(data: Any) -> Iterator[Any]:
-    """The elements of nested lists; how many and how deep was checked when the body came."""
+    """Yield the elements of nested lists; how many and how deep was checked when the body came."""
     stack = [iter([data])]
     while stack:
         for element in stack[-1]:

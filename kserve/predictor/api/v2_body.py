@@ -12,11 +12,12 @@ OUTPUT = "scores"  #: the one tensor of an answer
 
 
 def read_query(body: bytes, json_length: int | None, settings: PredictorSettings) -> TensorQuery:
-    """What the body of a request asks.
+    """Return what the body of a request asks.
 
     Args:
         body: the whole body.
-        json_length: bytes of JSON at its begin; None when all of it is.
+        json_length: bytes of JSON at its start; None when the whole body is JSON.
+        settings: the limits of a request.
 
     Raises:
         RefusalError: when it is not well-formed, or not a request for this model.

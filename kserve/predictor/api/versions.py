@@ -17,19 +17,20 @@ _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,80}")
 
 
 def version_headers(served: "Served") -> dict[str, str]:
-    """The headers, or gRPC trailers in lower case, that name a model."""
+    """Return the headers, or gRPC trailers in lower case, that name a model."""
     return {VERSION_HEADER: served.version, DIGEST_HEADER: served.digest}
 
 
 def version_fields(served: "Served") -> dict[str, str]:
-    """The fields that name a model in an answer's body."""
+    """Return the fields that name a model in an answer's body."""
     return {"model_version": served.version, "model_digest": served.digest}
 
 
 def chosen(switchboard: "Switchboard", scope: Any, model: str | None = None) -> "Served":
-    """The model that answers a request, noted for the answer's headers.
+    """Return the model that answers a request, noted for the answer's headers.
 
     Args:
+        switchboard: the models in service.
         scope: the ASGI scope of the request.
         model: what the request names; ``ranklift@V3`` demands that version, any name without ``@`` is taken as said.
 
@@ -68,5 +69,5 @@ def check_version(served: "Served", model_name: str, version: str) -> None:
 
 
 def demanded(version: str) -> str:
-    """The version that a request demands, as a refusal may repeat it."""
+    """Return the version that a request demands, as a refusal may repeat it."""
     return version if _PLAIN.fullmatch(version) else "another version"

@@ -242,7 +242,7 @@ class Batcher:
             self._loop.call_soon_threadsafe(report)
 
     def _next_batch(self) -> list[Waiting]:
-        """The next texts to infer together; empty when the batcher is closing and nothing waits."""
+        """Return the next texts to infer together; empty when the batcher is closing and nothing waits."""
         with self._changed:
             while True:
                 batch = self._take()
@@ -268,7 +268,7 @@ class Batcher:
         return []
 
     def _budget(self, first: Waiting) -> int:
-        """The most tokens of the next batch: half as many of a large request while small ones keep coming."""
+        """Return the most tokens of the next batch: half as many of a large request while small ones keep coming."""
         if first.order.is_small or not self._queue.expects_small:
             return self._batch_tokens
         return self._batch_tokens // 2

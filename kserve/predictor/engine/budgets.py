@@ -18,7 +18,7 @@ class Budget:
         self.used = 0
 
     def share(self) -> "Share":
-        """A share that holds nothing yet."""
+        """Return a share that holds nothing yet."""
         return Share(self)
 
 

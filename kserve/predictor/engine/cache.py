@@ -35,11 +35,11 @@ class EmbeddingCache:
         return len(self._entries)
 
     def key(self, text: str) -> Key:
-        """The key of a text for this model."""
+        """Return the key of a text for this model."""
         return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16, key=self._salt).digest()
 
     def get(self, key: Key) -> Embedded | None:
-        """The embedding kept under a key, which becomes the most recently used."""
+        """Return the embedding kept under a key, which becomes the most recently used."""
         entry = self._entries.get(key)
         if entry is not None:
             self._entries.move_to_end(key)

@@ -54,7 +54,7 @@ class FairQueue(Generic[WorkT]):
         insort(self._waiting, (start // self._quantum, next(self._numbers), work))
 
     def first(self, most: int) -> list[WorkT]:
-        """The next pieces of work, which stay queued."""
+        """Return the next pieces of work, which stay queued."""
         return [work for _, _, work in self._waiting[:most]]
 
     def pop(self) -> WorkT:

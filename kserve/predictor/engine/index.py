@@ -63,7 +63,7 @@ class ServedIndex:
     async def search(
         self, queries: Embeddings, k: int, ids: Sequence[str] | None, deadline: float, timeout: float
     ) -> list[list[Found]]:
-        """The k best passages of each query, best first; fewer where there are fewer.
+        """Return the k best passages of each query, best first; fewer where there are fewer.
 
         Args:
             queries: float32 of shape (queries, dimension), from `comparable`.
@@ -113,7 +113,7 @@ def index_directory(model: Path, settings: PredictorSettings) -> Path | None:
 
 
 def index_version_of(directory: Path, manifest: IndexManifest, settings: PredictorSettings) -> str:
-    """What the index is called: as the settings say, as the registry named it, else the first digits of its digest."""
+    """Return the index's name: from the settings, else the registry's, else the first digits of its digest."""
     if settings.index_version:
         return settings.index_version
     if (directory / VERSION).is_file():

@@ -41,7 +41,7 @@ class Lanes(Generic[WorkT]):
             self._large.add(work, cost)
 
     def next(self) -> FairQueue[WorkT]:
-        """The queue whose turn it is; empty only when both are."""
+        """Return the queue whose turn it is; empty only when both are."""
         small_waits, large_waits = len(self._small) > 0, len(self._large) > 0
         if small_waits and not (large_waits and self._in_a_row >= _SMALL_IN_A_ROW):
             self._in_a_row += 1

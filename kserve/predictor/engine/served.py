@@ -132,7 +132,7 @@ class Served:
         return await self._collect([*queries, *documents], deadline)
 
     async def search(self, queries: Sequence[str], k: int, ids: Sequence[str] | None) -> list[list[Found]] | None:
-        """The passages of the index that are nearest to each query; None without an index.
+        """Return the passages of the index that are nearest to each query; None without an index.
 
         Raises:
             RefusalError: when the queue is full or the deadline passes.
@@ -197,7 +197,7 @@ class Served:
         return Answer(self.similarities(query, documents), tokens, [query, *documents])
 
     def similarities(self, query: Embedded, documents: Sequence[Embedded]) -> list[float]:
-        """The similarity of each document to a query, as the model compares them."""
+        """Return the similarity of each document to a query, as the model compares them."""
         rows: Embeddings = np.stack([query.vector, *(item.vector for item in documents)])
         vectors = comparable(rows, self.config)
         products = vectors[1:] @ vectors[0]
@@ -208,7 +208,7 @@ class Served:
 
 
 def _embedded(place: Place) -> Embedded:
-    """What became of a text that is no longer waited for."""
+    """Return what became of a text that is no longer waited for."""
     found = place.outcome if isinstance(place, Waiting) else place
     if isinstance(found, Exception):
         raise found
@@ -222,6 +222,6 @@ def _check_version(directory: Path, manifest_sha256: str) -> None:
 
 
 def version_of(directory: Path, digest: str) -> str:
-    """The registry's version where the directory is named after one (V3), else the first digits of the digest."""
+    """Return the registry's version if the directory is named after one (V3), else the digest's first digits."""
     name = directory.resolve().name
     return name if _VERSION.fullmatch(name) else digest[:12]

@@ -88,7 +88,7 @@ def slices(items: Sequence[Waiting]) -> Iterator[Slice]:
 
 
 def choose_batch(window: Sequence[Waiting], budget: int, streams: int) -> list[Waiting]:
-    """The first of the window, and those closest to it in length, within a budget of padded tokens.
+    """Return the first of the window, and those closest to it in length, within a budget of padded tokens.
 
     When little waits, the budget is one stream's share of it, so that a lone request uses every stream.
     """

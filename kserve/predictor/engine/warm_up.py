@@ -13,7 +13,7 @@ _ONE_WARMS_UP = threading.Lock()
 
 
 def warm_session(encoder: Encoder) -> Session:
-    """A session that has inferred a short batch and a long text: the graph is compiled for a stream by then.
+    """Return a session that has inferred a short batch and a long text: the graph is compiled for a stream by then.
 
     Raises:
         ModelError: when what it infers are no embeddings.

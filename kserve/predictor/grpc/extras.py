@@ -23,7 +23,7 @@ class Health(health_pb2_grpc.HealthServicer):
         self._switchboard = switchboard
 
     async def Check(self, request: Any, context: aio.ServicerContext[Any, Any]) -> Any:  # noqa: N802 - its name there
-        """The state of the server, or of the one service by its name."""
+        """Return the state of the server, or of the one service by its name."""
         if request.service not in {"", SERVICE}:
             await context.abort(StatusCode.NOT_FOUND, f"There is no such service; the one here is {SERVICE}.")
         states = health_pb2.HealthCheckResponse
@@ -58,7 +58,7 @@ def _index_message(entry: dict[str, str]) -> bytes:
 
 
 def _field(number: int, value: bytes) -> bytes:
-    """A protobuf field of strings or messages, shorter than 128 bytes or longer."""
+    """Return a protobuf field of strings or messages, shorter than 128 bytes or longer."""
     length, size = len(value), b""
     while length > 127:
         size += bytes([length & 127 | 128])

@@ -143,7 +143,7 @@ def mark_version(context: aio.ServicerContext[Any, Any], served: Any) -> None:
 
 
 def _status_of(error: BaseException, call_id: str) -> tuple[StatusCode, str]:
-    """What a call that was not answered ends with."""
+    """Return what a call that was not answered ends with."""
     if isinstance(error, RefusalError):
         return _CODES.get(error.status, StatusCode.INVALID_ARGUMENT), error.sentence
     if isinstance(error, ModelNotFound):

@@ -31,7 +31,7 @@ class RankServicer(InferenceServicer):
         self._switchboard = switchboard
 
     async def ModelInfer(self, request: Any, context: Context) -> Any:  # noqa: N802 - as the protocol names it
-        """The similarity of each document to the query."""
+        """Compute the similarity of each document to the query."""
         model: Any = self._data_plane.get_model_from_registry(request.model_name)
         served = self._served(request.model_name, request.model_version)
         mark_version(context, served)
@@ -41,7 +41,7 @@ class RankServicer(InferenceServicer):
         return _written(request, query, answer, served)
 
     async def ModelMetadata(self, request: Any, context: Context) -> Any:  # noqa: N802
-        """The tensors that go in and out, and the version in service."""
+        """Describe the input and output tensors, and the version in service."""
         found = await self._data_plane.model_metadata(model_name=request.name)
         served = self._served(request.name, request.version)
         return pb.ModelMetadataResponse(**found, versions=[served.version])
@@ -115,7 +115,7 @@ def _written(request: Any, query: TensorQuery, answer: TensorAnswer, served: Ser
 
 
 def _named(request: Any) -> str:
-    """The model that a repository request names, in KServe's dialect or in Triton's."""
+    """Return the model that a repository request names, in KServe's dialect or in Triton's."""
     for field in UnknownFieldSet(request):
         if field.field_number == _TRITONS_MODEL_NAME and isinstance(field.data, bytes):
             return field.data.decode("utf-8", "replace")

@@ -75,7 +75,7 @@ class WireScan:
         raise _malformed()
 
     def _varint(self, start: int, end: int) -> tuple[int, int]:
-        """A number of up to 10 bytes, and where it ends."""
+        """Return a number of up to 10 bytes, and where it ends."""
         number = 0
         for position in range(start, min(start + 10, end)):
             byte = self._message[position]

@@ -14,7 +14,7 @@ class Inflation:
     """Makes the pieces of one compressed body plain."""
 
     def __init__(self, encoding: bytes) -> None:
-        """`encoding` is the value of a Content-Encoding header.
+        """Choose the decoder for `encoding`, the value of a Content-Encoding header.
 
         Raises:
             RefusalError: 415 for an encoding that is not accepted.

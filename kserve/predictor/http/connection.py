@@ -136,7 +136,7 @@ class Connection(HttpToolsProtocol):
         self.others.hold_unread(self, self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
-        """The client has read."""
+        """Note that the client has read."""
         super().resume_writing()
         self._flushed()
         self.others.release_unread(self)
@@ -226,5 +226,5 @@ class Connection(HttpToolsProtocol):
 
 
 def connection_of(scope: Any) -> Connection:
-    """The connection that a request came on."""
+    """Return the connection that a request came on."""
     return cast(Connection, scope[_KEY])

@@ -18,7 +18,7 @@ class Connections:
         self._unread: OrderedDict[Connection, int] = OrderedDict()
 
     def protocol(self, connection_class: "type[Connection]", **deadlines: float) -> Any:
-        """The protocol class of this server."""
+        """Return the protocol class of this server."""
         return type("Protocol", (connection_class,), {"others": self, **deadlines})
 
     def admit(self, connection: "Connection") -> bool:
@@ -34,28 +34,28 @@ class Connections:
         return True
 
     def forget(self, connection: "Connection") -> None:
-        """A connection has ended."""
+        """Forget a connection that has ended."""
         self._all.discard(connection)
         self._waiting_for_client.pop(connection, None)
         self._unread.pop(connection, None)
 
     def waits_for_client(self, connection: "Connection") -> None:
-        """It is the client's turn: to send, or to read."""
+        """Note that it is the client's turn: to send, or to read."""
         if connection in self._all:
             self._waiting_for_client[connection] = None
             self._waiting_for_client.move_to_end(connection)
 
     def waits_for_server(self, connection: "Connection") -> None:
-        """It is the server's turn: a request is whole and not answered."""
+        """Note that it is the server's turn: a request is whole and not answered."""
         self._waiting_for_client.pop(connection, None)
 
     def hold_unread(self, connection: "Connection", size: int) -> None:
-        """An answer waits to be read; beyond the limit the one that waits longest is given up."""
+        """Count an answer that waits to be read; beyond the limit, drop the answer that has waited longest."""
         self._unread[connection] = size
         while sum(self._unread.values()) > self._max_unread_bytes:
             slowest, _ = self._unread.popitem(last=False)
             slowest.abort()
 
     def release_unread(self, connection: "Connection") -> None:
-        """An answer was read."""
+        """Note that an answer was read."""
         self._unread.pop(connection, None)

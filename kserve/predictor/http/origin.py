@@ -59,12 +59,12 @@ class OriginCheck:
 
 
 def names_of(setting: str) -> list[str]:
-    """The names in a setting that separates them by commas."""
+    """Return the names in a setting that separates them by commas."""
     return [name.strip() for name in setting.split(",") if name.strip()]
 
 
 def _name_of(host: str) -> str:
-    """The name of a Host header, without its port."""
+    """Return the name of a Host header, without its port."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0].rstrip(".")

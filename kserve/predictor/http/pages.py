@@ -43,7 +43,7 @@ async def alive() -> Response:
 
 @router.get("/")
 async def page(request: Request, switchboard: Board) -> Response:
-    """The page for a browser; for everything else kserve's answer, which its v1 client reads as a sign of life."""
+    """Return the page to a browser, and to every other client kserve's sign of life."""
     if "text/html" not in request.headers.get("accept", ""):
         return await alive()
     content = (_PAGE / "index.html").read_text(encoding="utf-8")

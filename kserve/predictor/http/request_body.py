@@ -32,7 +32,7 @@ class RequestBody:
         self._size = 0
 
     async def read(self, receive: Receive) -> bytes:
-        """The plain bytes; empty as well when the client has left.
+        """Return the plain bytes; empty as well when the client has left.
 
         Raises:
             RefusalError: when the body is too large, late, not of an accepted type, or too deep or large as JSON.
@@ -85,7 +85,7 @@ class RequestBody:
         return int(stated[:12]) if is_stated else self._settings.max_body_bytes
 
     def _scan(self) -> JsonScan:
-        """What looks at the JSON, once there is a body and its type is one that is read."""
+        """Return what looks at the JSON, once there is a body and its type is one that is read."""
         kind = media_type(self._headers.get(b"content-type", b""))
         takes_binary = self._path.endswith("/infer")
         if not kind.is_json and not (takes_binary and kind.is_binary):

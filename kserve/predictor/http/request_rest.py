@@ -22,7 +22,7 @@ class NotingEnd:
         self.has_ended = False
 
     async def __call__(self) -> Message:
-        """The next message."""
+        """Return the next message."""
         message = await self._receive()
         self.has_ended = message["type"] != "http.request" or not message.get("more_body", False)
         return message

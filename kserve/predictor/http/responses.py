@@ -50,12 +50,12 @@ class JsonResponse(Response):
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        """The bytes of the answer."""
+        """Return the bytes of the answer."""
         return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 async def rendered(items: Sequence[Any]) -> orjson.Fragment:
-    """The JSON of a long list, made piece by piece, so that the event loop has others' turns in between."""
+    """Return the JSON of a long list, made piece by piece, so that the event loop has others' turns in between."""
     parts = []
     for start in range(0, len(items), _ITEMS_AT_ONCE):
         part = orjson.dumps(items[start : start + _ITEMS_AT_ONCE], option=orjson.OPT_SERIALIZE_NUMPY)
@@ -67,7 +67,7 @@ async def rendered(items: Sequence[Any]) -> orjson.Fragment:
 def refuse(
     request_id: str, path: str, status: int, sentence: str, headers: Mapping[str, str] | None = None
 ) -> JsonResponse:
-    """A refusal: OpenAI's shape on its own path, one sentence under ``error`` elsewhere."""
+    """Return a refusal: OpenAI's shape on its own path, one sentence under ``error`` elsewhere."""
     error: Any = sentence
     if path == "/v1/embeddings":  # KServe's clients read /v1/models/… too, and OpenAI's take either shape there
         kind = "invalid_request_error" if status < 500 else "server_error"

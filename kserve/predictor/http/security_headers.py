@@ -18,6 +18,6 @@ SECURITY_HEADERS: tuple[Header, ...] = (
 
 
 def missing_from(headers: Iterable[Header]) -> list[Header]:
-    """The security headers that an answer with these headers does not set itself."""
+    """Return the security headers that an answer with these headers does not set itself."""
     names = {name.lower() for name, _ in headers}
     return [header for header in SECURITY_HEADERS if header[0] not in names]

@@ -124,7 +124,7 @@ class RestServer(RESTServer):
 
 
 def gated(application: ASGIApp, switchboard: Switchboard) -> ASGIApp:
-    """The application behind its gate, and behind CORS where the settings name sites."""
+    """Return the application behind its gate, and behind CORS where the settings name sites."""
     gate = Gate(application, switchboard)
     origins = names_of(switchboard.settings.cors_origins)
     if not origins:
@@ -146,7 +146,7 @@ def gated(application: ASGIApp, switchboard: Switchboard) -> ASGIApp:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket bound to the address and not listening yet: clients are refused until the model is warm.
+    """Return a socket bound to the address and not listening yet: clients are refused until the model is warm.
 
     Raises:
         OSError: when the address is taken or is not this machine's.

@@ -13,7 +13,7 @@ _ASKING = {b"upgrade", b"http2-settings"}
 
 
 def head_without_upgrade(method: bytes, url: bytes, version: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The head of a request, as it was parsed, without the headers that ask for another protocol."""
+    """Return the head of a request, as it was parsed, without the headers that ask for another protocol."""
     lines = [b"%s %s HTTP/%s" % (method, url, version.encode("ascii"))]
     for name, value in headers:
         if name in _ASKING:
@@ -25,7 +25,7 @@ def head_without_upgrade(method: bytes, url: bytes, version: str, headers: Itera
 
 
 def new_parser(protocol: Any) -> httptools.HttpRequestParser:
-    """A parser set up as uvicorn sets up its own."""
+    """Return a parser set up as uvicorn sets up its own."""
     parser = httptools.HttpRequestParser(protocol)
     parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser

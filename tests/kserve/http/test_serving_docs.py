@@ -39,9 +39,9 @@ def test_a_route_of_the_table_is_there(client, paths, route):
         assert client.get(path).status_code == 200
 
 
-def test_every_setting_of_the_predictor_that_limits_is_in_the_readme():
+def test_every_setting_of_the_predictor_that_limits_is_in_the_page():
     from predictor.settings import PredictorSettings
 
-    readme = (DOCUMENT.parents[1] / "README.md").read_text(encoding="utf-8")
+    page = DOCUMENT.read_text(encoding="utf-8")
     limits = [name for name in PredictorSettings.model_fields if name.startswith("max_") or name.endswith("_timeout")]
-    assert [name for name in limits if f"`{name}`" not in readme] == []
+    assert [name for name in limits if f"`{name}`" not in page] == []

@@ -106,7 +106,7 @@ def test_the_keys_are_mounted_where_they_are_needed_and_nowhere_else(example):
     pipeline, platform = example
     volumes = {stage: platform[f"exec-{stage}"].get("secretAsVolume", []) for stage in STAGES}
     mounted = {stage for stage in STAGES if "ranklift-object-store" in {item["secretName"] for item in volumes[stage]}}
-    assert mounted == {"source", "prepare", "train", "champion", "promote", "deploy"}
+    assert mounted == {"source", "prepare", "train", "champion", "promote", "index", "deploy"}
     (volume,) = volumes["promote"]
     assert volume["secretName"] == "ranklift-object-store"
     assert environment(pipeline, "promote")["RANKLIFT_S3_SECRETS_DIR"] == volume["mountPath"]

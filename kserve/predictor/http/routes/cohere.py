@@ -31,7 +31,7 @@ async def rerank_v1(body: RerankRequest, switchboard: Board, request: Request) -
 
 @router.post("/v2/rerank", response_model=RerankResponse, responses=faults())
 async def rerank_v2(body: RerankRequest, switchboard: Board, request: Request) -> Response:
-    """The same for Cohere's ClientV2."""
+    """Rerank documents for Cohere's ClientV2."""
     return await _rerank(body, switchboard, request, "2")
 
 
@@ -80,7 +80,7 @@ async def _rerank(body: RerankRequest, switchboard: Switchboard, request: Reques
 async def _embed(
     body: EmbedRequest, switchboard: Switchboard, request: Request, api: str
 ) -> tuple[list[str], list[Any], dict[str, Any]]:
-    """The texts, an embedding of each, and what is the same in every shape of the answer."""
+    """Return the texts, an embedding of each, and what is the same in every shape of the answer."""
     texts = _texts_of(body)
     check_inputs(switchboard.settings, texts)
     served = chosen(switchboard, request.scope, body.model)

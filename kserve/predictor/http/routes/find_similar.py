@@ -14,7 +14,7 @@ router = APIRouter()
 
 @router.post("/find_similar", response_model=FindSimilarResponse, responses=faults(), tags=["ranklift"])
 async def find_similar_documents(body: FindSimilarRequest, switchboard: Board, request: Request) -> Response:
-    """The document most similar to a query, and the ranking of all of them."""
+    """Find the document most similar to a query, and rank all of them."""
     served = chosen(switchboard, request.scope, body.model)
     (answer,) = await find_similar(served, switchboard.settings, [body])
     return JsonResponse(answer)

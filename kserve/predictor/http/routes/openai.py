@@ -57,7 +57,7 @@ async def create_embeddings(body: EmbeddingsRequest, switchboard: Board, request
 
 @router.get("/v1/models", response_model=ServedModels, responses=faults(401, 403, 421, 503), tags=["OpenAI", "V1"])
 async def list_models(switchboard: Board) -> dict[str, Any]:
-    """The one model here, for OpenAI's clients and for KServe's."""
+    """List the model in service, for OpenAI's clients and for KServe's."""
     name = switchboard.settings.model_name
     return {"data": [_described(switchboard, switchboard.current)], "models": [name]}
 
@@ -80,7 +80,7 @@ async def get_model(model_name: str, switchboard: Board, request: Request) -> di
 
 
 def usage(embedded: Sequence[Embedded]) -> dict[str, int]:
-    """The tokens that were read, as OpenAI's clients expect them."""
+    """Return the tokens that were read, as OpenAI's clients expect them."""
     tokens = tokens_of(embedded)
     return {"prompt_tokens": tokens, "total_tokens": tokens}
 

@@ -28,7 +28,7 @@ class ModelIndex(BaseModel):
 
 @router.post("/v2/repository/index", response_model=list[ModelIndex], responses=faults())
 async def index(switchboard: Board) -> list[dict[str, str]]:
-    """The models here: one."""
+    """List the models of the repository: one."""
     return [entry_of(switchboard)]
 
 
@@ -46,7 +46,7 @@ async def load(model_name: str, switchboard: Board, request: Request) -> dict[st
 
 
 def entry_of(switchboard: Switchboard) -> dict[str, str]:
-    """The entry of the one model in the repository's index."""
+    """Return the entry of the one model in the repository's index."""
     served = switchboard.served
     version = "" if served is None else served.version
     state, reason = (READY, "") if switchboard.ready else ("UNAVAILABLE", "loading or draining")

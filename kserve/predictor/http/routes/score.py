@@ -52,7 +52,7 @@ class ScoreResponse(Versioned):
 @router.post("/score", response_model=ScoreResponse, responses=faults())
 @router.post("/v1/score", response_model=ScoreResponse, responses=faults(), include_in_schema=False)
 async def score(body: ScoreRequest, switchboard: Board, request: Request) -> Response:
-    """The similarity of each document to its query."""
+    """Score the similarity of each document to its query."""
     queries = [body.text_1] if isinstance(body.text_1, str) else body.text_1
     documents = [body.text_2] if isinstance(body.text_2, str) else body.text_2
     check_limits(switchboard.settings, [*queries, *documents], queries=len(queries))

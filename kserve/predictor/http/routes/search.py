@@ -23,7 +23,7 @@ router = APIRouter(tags=["ranklift"])
 
 @router.post("/search", response_model=SearchResponse, responses=faults())
 async def search_passages(body: SearchRequest, switchboard: Board, request: Request) -> Response:
-    """The passages of the index that are nearest to a query, or to each of several."""
+    """Find the passages of the index that are nearest to a query, or to each of several."""
     served = chosen(switchboard, request.scope, body.model)
     answer = await search(served, switchboard.settings, body)
     return JsonResponse(answer, headers=index_headers(index_of(served)))
@@ -31,6 +31,6 @@ async def search_passages(body: SearchRequest, switchboard: Board, request: Requ
 
 @router.get("/index", response_model=IndexResponse, responses=faults(401, 403, 404, 421, 503))
 async def index(switchboard: Board, request: Request) -> dict[str, Any]:
-    """The index that `POST /search` searches."""
+    """Describe the index that `POST /search` searches."""
     served = chosen(switchboard, request.scope)
     return describe(served, index_of(served))

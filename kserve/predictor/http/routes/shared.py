@@ -33,12 +33,12 @@ STATUSES = (400, 401, 403, 404, 408, 409, 413, 415, 421, 422, 429, 503)
 
 
 def faults(*statuses: int, model: type[BaseModel] = ErrorResponse) -> dict[int | str, dict[str, Any]]:
-    """The answers that a route documents beside its own; all that a route with a body may give when none is named."""
+    """Return the answers that a route documents besides its own; by default, those of a route with a body."""
     return {status: {"model": model, "description": _REASONS[status]} for status in statuses or STATUSES}
 
 
 def switchboard_of(request: Request) -> Switchboard:
-    """The application's switchboard."""
+    """Return the application's switchboard."""
     switchboard: Switchboard = request.app.state.switchboard
     return switchboard
 
@@ -47,12 +47,12 @@ Board = Annotated[Switchboard, Depends(switchboard_of)]
 
 
 def new_id() -> str:
-    """An id for an answer whose shape has one."""
+    """Return an id for an answer whose shape has one."""
     return uuid.uuid4().hex
 
 
 def shortened(served: Served, embedded: Sequence[Embedded], dimensions: int | None) -> list[Vector]:
-    """The embeddings, at the length that a request asks for.
+    """Return the embeddings, at the length that a request asks for.
 
     Raises:
         RefusalError: 400 for a length that the model was not trained for.
@@ -85,6 +85,6 @@ def tokens_of(embedded: Sequence[Embedded]) -> int:
 
 
 def to_length_1(vector: Vector) -> Vector:
-    """The vector, scaled; zeros stay zeros."""
+    """Return the vector, scaled; zeros stay zeros."""
     length = np.float32(np.linalg.norm(vector))
     return vector / length if length > 0 else vector

@@ -19,7 +19,7 @@ router = APIRouter(tags=["text-embeddings-inference"])
 
 @router.post("/embed", response_model=list[list[float]], responses=faults())
 async def embed(body: TeiEmbedRequest, switchboard: Board, request: Request) -> Response:
-    """An embedding of each text."""
+    """Embed each text."""
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     check_inputs(switchboard.settings, texts)
     served = chosen(switchboard, request.scope)
@@ -35,7 +35,7 @@ async def embed(body: TeiEmbedRequest, switchboard: Board, request: Request) -> 
 
 @router.post("/rerank", response_model=list[TeiRank], response_model_exclude_none=True, responses=faults())
 async def rerank(body: TeiRerankRequest, switchboard: Board, request: Request) -> Response:
-    """The texts in the order of their similarity to the query."""
+    """Rank the texts by their similarity to the query."""
     scores, headers = await _compare(switchboard, request, body.query, body.texts, cut=body.truncate is not False)
     ranks: list[dict[str, Any]] = [{"index": position, "score": scores[position]} for position in best_first(scores)]
     if body.return_text:
@@ -46,7 +46,7 @@ async def rerank(body: TeiRerankRequest, switchboard: Board, request: Request) -
 
 @router.post("/similarity", response_model=list[float], responses=faults())
 async def similarity(body: SimilarityRequest, switchboard: Board, request: Request) -> Response:
-    """The similarity of each sentence to the first, all of them embedded as documents."""
+    """Compare each sentence with the first, all of them embedded as documents."""
     inputs, cut = body.inputs, (body.parameters or {}).get("truncate") is not False
     texts = [inputs.source_sentence, *inputs.sentences]
     check_limits(switchboard.settings, texts)
@@ -60,7 +60,7 @@ async def similarity(body: SimilarityRequest, switchboard: Board, request: Reque
 
 @router.get("/info", response_model=TeiInfo, responses=faults(401, 403, 421, 503))
 async def info(switchboard: Board, request: Request) -> dict[str, Any]:
-    """What serves here, and within which limits."""
+    """Describe the model in service and its limits."""
     served, settings = chosen(switchboard, request.scope), switchboard.settings
     return {
         "model_id": f"{settings.model_name}@{served.version}",

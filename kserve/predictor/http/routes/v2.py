@@ -32,7 +32,7 @@ _EXAMPLE = {
 
 @router.get("/v2/models", response_model=v2.ListModelsResponse, responses=faults(401, 403, 421))
 async def models(switchboard: Board) -> dict[str, Any]:
-    """The names of the models here."""
+    """List the names of the models."""
     return {"models": [switchboard.settings.model_name]}
 
 
@@ -41,7 +41,7 @@ async def models(switchboard: Board) -> dict[str, Any]:
 async def metadata(
     model_name: str, switchboard: Board, request: Request, model_version: str | None = None
 ) -> dict[str, Any]:
-    """The tensors that go in and out, and the version in service."""
+    """Describe the input and output tensors, and the version in service."""
     served = _served(request, switchboard, model_name, model_version)
     found: dict[str, Any] = await request.app.state.data_plane.model_metadata(model_name)
     return {**found, "versions": [served.version]}
@@ -73,7 +73,7 @@ async def ready(
 )
 @router.post(f"{_PATH}{_VERSION}/infer", response_model=None, include_in_schema=False)
 async def infer(model_name: str, switchboard: Board, request: Request, model_version: str | None = None) -> Response:
-    """The similarity of each document to the query."""
+    """Compute the similarity of each document to the query."""
     model = request.app.state.data_plane.get_model_from_registry(model_name)
     query = read_query(await request.body(), _json_length(request), switchboard.settings)
     served = _served(request, switchboard, model_name, model_version)

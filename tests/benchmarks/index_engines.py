@@ -1,0 +1,311 @@
+"""USearch, FAISS and hnswlib beside each other on vectors of the real encoder: what `docs/index.md` chooses by.
+
+    python tests/benchmarks/index_engines.py vectors MODEL vectors.npy --count 100000
+    python tests/benchmarks/index_engines.py widen vectors.npy wide.npy --count 1000000
+    python tests/benchmarks/index_engines.py compare vectors.npy [--queries 500] [--engines usearch-int8,hnswlib,…]
+
+`vectors` embeds paragraphs of the docstrings of installed packages with an exported model. `widen` makes more of them
+where embedding as many would take hours: each is a vector moved towards one of its nearest neighbours by a random
+share of the way, with noise of the size of a rounding, so that neighbourhoods stay as dense as real ones are. `compare`
+needs `pip install faiss-cpu hnswlib usearch`; each engine runs in a process of its own and is asked by one thread. The
+last 10,000 vectors are not in any index: the queries are drawn from them.
+
+Every engine has the same graph (HNSW, 16 neighbours, 128 candidates while it is built) and is asked with the fewest
+candidates of 32, 64, 128, 256, 512 that find 98 % of the ten best. `+ rescored`: twenty candidates, scored again with
+float16 vectors from a mapped file.
+"""
+
+import argparse
+import ast
+import json
+import multiprocessing
+import os
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+CONNECTIVITY, EXPANSION_ADD = 16, 128
+SEARCHES = (32, 64, 128, 256, 512)
+HELD_OUT = 10_000
+THREADS = os.cpu_count() or 1
+K = 10
+
+
+class Engine(NamedTuple):
+    """One library with one storage: how it is built, saved, opened and asked."""
+
+    build: Callable[[Any], Any]
+    save: Callable[[Any, str], None]
+    open: Callable[[str], Any]
+    ask: Callable[[Any, Any, int, int], Any]  #: (index, queries, k, candidates) → positions
+    mapped: bool = True
+
+
+def usearch(storage: str) -> Engine:
+    """USearch, whose file is mapped."""
+    from usearch.index import Index
+
+    def new(dimension: int) -> Any:
+        return Index(
+            ndim=dimension, metric="cos", dtype=storage, connectivity=CONNECTIVITY, expansion_add=EXPANSION_ADD
+        )
+
+    def kind(vectors: Any) -> Any:
+        if storage == "i8":
+            return np.rint(vectors * (127 / np.abs(vectors).max(axis=1, keepdims=True))).astype(np.int8)
+        return vectors.astype(np.float16) if storage == "f16" else vectors
+
+    def build(vectors: Any) -> Any:
+        index = new(vectors.shape[1])
+        for start in range(0, len(vectors), 8192):
+            block = np.asarray(vectors[start : start + 8192])
+            index.add(np.arange(start, start + len(block)), kind(block), threads=THREADS)
+        return index
+
+    def opened(path: str) -> Any:
+        index = new(384)
+        index.view(path)
+        return index
+
+    def ask(index: Any, queries: Any, k: int, candidates: int) -> Any:
+        index.expansion_search = candidates
+        return index.search(kind(queries), k, threads=1).keys
+
+    return Engine(build, lambda index, path: index.save(path), opened, ask)
+
+
+def faiss(storage: str) -> Engine:
+    """FAISS: the same graph, over floats or over eight bits a component; its graph is read, its vectors are mapped."""
+    import faiss
+
+    def build(vectors: Any) -> Any:
+        faiss.omp_set_num_threads(THREADS)
+        dimension, metric = vectors.shape[1], faiss.METRIC_INNER_PRODUCT
+        kinds = {"i8": faiss.ScalarQuantizer.QT_8bit, "f16": faiss.ScalarQuantizer.QT_fp16}
+        if storage == "f32":
+            index = faiss.IndexHNSWFlat(dimension, CONNECTIVITY, metric)
+        else:
+            index = faiss.IndexHNSWSQ(dimension, kinds[storage], CONNECTIVITY, metric)
+            index.train(np.array(vectors[:20_000]))
+        index.hnsw.efConstruction = EXPANSION_ADD
+        for start in range(0, len(vectors), 8192):
+            index.add(np.array(vectors[start : start + 8192]))
+        return index
+
+    def ask(index: Any, queries: Any, k: int, candidates: int) -> Any:
+        faiss.omp_set_num_threads(1)
+        index.hnsw.efSearch = candidates
+        return index.search(np.array(queries), k)[1]
+
+    def opened(path: str) -> Any:
+        return faiss.read_index(path, faiss.IO_FLAG_MMAP_IFC)
+
+    return Engine(build, faiss.write_index, opened, ask)
+
+
+def hnswlib() -> Engine:
+    """hnswlib: floats alone, and the file is read whole."""
+    import hnswlib as library
+
+    def build(vectors: Any) -> Any:
+        index = library.Index(space="ip", dim=vectors.shape[1])
+        index.init_index(max_elements=len(vectors), ef_construction=EXPANSION_ADD, M=CONNECTIVITY)
+        index.set_num_threads(THREADS)
+        for start in range(0, len(vectors), 8192):
+            index.add_items(np.array(vectors[start : start + 8192]))
+        return index
+
+    def opened(path: str) -> Any:
+        index = library.Index(space="ip", dim=384)
+        index.load_index(path)
+        return index
+
+    def ask(index: Any, queries: Any, k: int, candidates: int) -> Any:
+        index.set_num_threads(1)
+        index.set_ef(max(k, candidates))
+        return index.knn_query(queries, k)[0]
+
+    return Engine(build, lambda index, path: index.save_index(path), opened, ask, mapped=False)
+
+
+ENGINES: dict[str, Callable[[], Engine]] = {
+    "usearch-i8": lambda: usearch("i8"),
+    "usearch-f16": lambda: usearch("f16"),
+    "faiss-i8": lambda: faiss("i8"),
+    "faiss-f16": lambda: faiss("f16"),
+    "hnswlib-f32": hnswlib,
+}
+
+
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    embed = commands.add_parser("vectors")
+    embed.add_argument("model", type=Path)
+    embed.add_argument("output", type=Path)
+    embed.add_argument("--count", type=int, default=100_000)
+    embed.set_defaults(run=lambda given: _embed(given.model, given.output, given.count))
+    more = commands.add_parser("widen")
+    more.add_argument("vectors", type=Path)
+    more.add_argument("output", type=Path)
+    more.add_argument("--count", type=int, default=1_000_000)
+    more.set_defaults(run=lambda given: _widen(given.vectors, given.output, given.count))
+    compare = commands.add_parser("compare")
+    compare.add_argument("vectors", type=Path)
+    compare.add_argument("--queries", type=int, default=500)
+    compare.add_argument("--engines", default=",".join(ENGINES))
+    compare.set_defaults(run=lambda given: _compare(given.vectors, given.queries, given.engines.split(",")))
+    given = parser.parse_args()
+    given.run(given)
+
+
+def paragraphs() -> Iterator[str]:
+    """Paragraphs of the docstrings of this Python and of what is installed in it."""
+    places = sysconfig.get_paths()
+    for root in (Path(places["purelib"]), Path(places["stdlib"])):
+        for path in sorted(root.rglob("*.py")):
+            try:
+                tree = ast.parse(path.read_text(encoding="utf-8"))
+            except (SyntaxError, ValueError, RecursionError):
+                continue
+            kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
+            texts = [ast.get_docstring(node) or "" for node in ast.walk(tree) if isinstance(node, kinds)]
+            for paragraph in (" ".join(part.split()) for text in texts for part in text.split("\n\n")):
+                if 20 <= len(paragraph) <= 160:
+                    yield paragraph
+
+
+def _embed(model: Path, output: Path, count: int) -> None:
+    from itertools import islice
+
+    from components.model.encoder import Encoder
+
+    seen: set[str] = set()
+    texts = list(islice((text for text in paragraphs() if not (text in seen or seen.add(text))), count))
+    np.random.default_rng(13).shuffle(texts)
+    encoder = Encoder.open(model)
+    shape = (len(texts), encoder.config.dimension)
+    vectors = np.lib.format.open_memmap(output, mode="w+", dtype=np.float32, shape=shape)
+    for start in range(0, len(texts), 8192):
+        vectors[start : start + 8192] = encoder.encode_documents(texts[start : start + 8192])
+    print(f"{len(texts):,} vectors at {output}")
+
+
+def _widen(source: Path, output: Path, count: int) -> None:
+    real = np.load(source, mmap_mode="r")
+    last = np.array(real[-HELD_OUT:])
+    base = np.array(real[:-HELD_OUT])
+    rng = np.random.default_rng(13)
+    wide = np.lib.format.open_memmap(output, mode="w+", dtype=np.float32, shape=(count + HELD_OUT, base.shape[1]))
+    wide[: len(base)] = base[:count]
+    for start in range(len(base), count, 8192):
+        rows = rng.integers(len(base), size=min(8192, count - start))
+        others = base[rng.integers(len(base), size=20_000)]
+        near = others[
+            np.argpartition(-(base[rows] @ others.T), 8, axis=1)[np.arange(len(rows)), rng.integers(8, size=len(rows))]
+        ]
+        share = rng.uniform(0.1, 0.5, size=(len(rows), 1)).astype(np.float32)
+        mixed = (1 - share) * base[rows] + share * near + rng.normal(0, 0.01, near.shape).astype(np.float32)
+        wide[start : start + len(rows)] = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
+    wide[count:] = last
+    print(f"{count:,} vectors and {len(last):,} queries at {output}")
+
+
+def _compare(path: Path, queries: int, engines: list[str]) -> None:
+    vectors = np.load(path, mmap_mode="r")
+    count = len(vectors) - HELD_OUT
+    asked = np.array(vectors[count : count + queries])
+    best = _exact(vectors, count, asked)
+    context = multiprocessing.get_context("spawn")
+    print(f"{count:,} vectors, {queries} queries, {THREADS} threads build, 1 asks")
+    for name in engines:
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder, context.Pool(1) as pool:
+            built = pool.apply(_build, (name, str(path), count, f"{folder}/index"))
+            with context.Pool(1) as other:
+                rows = other.apply(_ask, (name, str(path), f"{folder}/index", asked, best))
+        for row in rows:
+            print(json.dumps({"engine": name, **built, **row}), flush=True)
+
+
+def _exact(vectors: Any, count: int, queries: Any) -> Any:
+    scores = np.full((len(queries), K), -np.inf, dtype=np.float32)
+    places = np.zeros((len(queries), K), dtype=np.int64)
+    for start in range(0, count, 16_384):
+        block = queries @ np.array(vectors[start : min(count, start + 16_384)]).T
+        merged = np.concatenate([scores, block], axis=1)
+        at = np.concatenate([places, np.broadcast_to(np.arange(start, start + block.shape[1]), block.shape)], axis=1)
+        order = np.argpartition(-merged, K, axis=1)[:, :K]
+        scores, places = np.take_along_axis(merged, order, axis=1), np.take_along_axis(at, order, axis=1)
+    return places
+
+
+def _build(name: str, vectors: str, count: int, path: str) -> dict[str, float]:
+    engine = ENGINES[name]()
+    before = _held()
+    started, cpu = time.perf_counter(), time.process_time()
+    index = engine.build(np.load(vectors, mmap_mode="r")[:count])
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    engine.save(index, path)
+    return {
+        "build_s": round(seconds, 1),
+        "build_cpu_s": round(cpu, 1),
+        "build_mb": round((_held() - before) / 1e3),
+        "file_mb": round(Path(path).stat().st_size / 1e6),
+    }
+
+
+def _ask(name: str, vectors: str, path: str, queries: Any, best: Any) -> list[dict[str, Any]]:
+    engine = ENGINES[name]()
+    stored = np.load(vectors, mmap_mode="r")
+    before = _held()
+    started = time.perf_counter()
+    index = engine.open(path)
+    opened = time.perf_counter() - started
+    engine.ask(index, queries[:20], K, 32)
+    rows = []
+    for rescored in (False, True):
+        for candidates in SEARCHES:
+            row = _measured(engine, index, queries, best, candidates, stored if rescored else None)
+            if row["recall@10"] >= 0.98 or candidates == SEARCHES[-1]:
+                rows.append({"rescored": rescored, "open_ms": round(opened * 1000, 1), **row})
+                break
+    private = round((_held() - before) / 1e3)
+    return [{**row, "search_mb": private} for row in rows]
+
+
+def _measured(engine: Engine, index: Any, queries: Any, best: Any, candidates: int, stored: Any) -> dict[str, Any]:
+    found, seconds = [], []
+    for query in queries:
+        started, cpu = time.perf_counter(), time.thread_time()
+        keys = np.ravel(engine.ask(index, query[None, :], 2 * K if stored is not None else K, candidates)).astype(
+            np.int64
+        )
+        if stored is not None:
+            keys = keys[np.argsort(-(stored[keys].astype(np.float16).astype(np.float32) @ query))[:K]]
+        seconds.append((time.perf_counter() - started, time.thread_time() - cpu))
+        found.append(len(set(keys.tolist()) & set(best[len(found)].tolist())) / K)
+    wall, cpu_time = zip(*seconds, strict=True)
+    return {
+        "candidates": candidates,
+        "recall@10": round(float(np.mean(found)), 4),
+        "queries_per_s": round(len(wall) / sum(wall)),
+        "queries_per_cpu_s": round(len(wall) / sum(cpu_time)),
+        "p50_ms": round(float(np.median(wall)) * 1000, 2),
+        "p99_ms": round(float(np.quantile(wall, 0.99)) * 1000, 2),
+    }
+
+
+def _held() -> float:
+    """Kilobytes of this process that no file backs."""
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith("Anonymous:")))
+
+
+if __name__ == "__main__":
+    main()
