@@ -21,11 +21,12 @@ AUDIT_EXCUSED :=
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*( [a-z-]+)*:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("ranklift needs Python 3.11 or newer; this is %s. Try: make PYTHON=python3.11" % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing ranklift into $(VENV); the first time takes some minutes."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	@touch $@
 
 .PHONY: install venv
@@ -99,6 +100,13 @@ docker-build: ## Build an image for each stage and the predictor, tagged with th
 docker-sbom: $(INSTALLED) ## List what each image contains, as CycloneDX, in dist/sbom
 	$(BIN)/python -m pipeline.containers.sbom dist/sbom
 
+.PHONY: docker-push sign-images
+docker-push: ## Push the images to RANKLIFT_IMAGE_REGISTRY and write their digests into dist/images.json
+	$(PYTHON) -m pipeline.containers.runner.push dist/images.json
+
+sign-images: ## Sign the pushed images by digest, without a key (needs cosign)
+	$(PYTHON) .ci/release.py sign-images dist/images.json
+
 docker-up: $(INSTALLED) ## Start object store and predictor in containers; the predictor serves the champion
 	$(BIN)/python -m pipeline.containers.compose up
 
@@ -107,21 +115,71 @@ docker-down: $(INSTALLED) ## Stop them; versions and champion stay
 
 deploy: docker-build docker-up ## Build the images and serve the champion with them
 
-.PHONY: docs
+.PHONY: docs docs-parameters
 docs: $(INSTALLED) ## Build the documentation as a site in dist/docs, which opens without a network
 	$(BIN)/mkdocs build --quiet
 
-.PHONY: lint format
+docs-parameters: $(INSTALLED) ## Write docs/parameters.md anew from the options that the stages declare
+	$(BIN)/python -m pipeline.parameters_page docs/parameters.md
+
+.PHONY: lint lint-workflows format
 lint: $(INSTALLED) ## Check style, types and what bandit knows of security
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive components pipeline kserve/predictor
 	$(BIN)/hadolint components/Dockerfile kserve/Dockerfile tests/containers/Dockerfile
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yaml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions .github/actions/*/action.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
+
+lint-workflows: ## Check the workflows with actionlint, and the shell in them with shellcheck where it is (needs Go)
+	go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 format: $(INSTALLED) ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+.PHONY: lock lock-images
+lock: ## Pin every package with its hashes, where pyproject.toml changed (UPGRADE=1: the newest of all; needs the network)
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9'
+	$(VENV)-lock/bin/python .ci/lock.py packages
+
+lock-images: ## Pin the base images by their digests (needs Docker and the registry)
+	$(PYTHON) .ci/lock.py images
+
+.PHONY: wheel test-wheel sbom release-check release-notes sign-files publish
+wheel: $(INSTALLED) ## Build wheel and source archive into dist
+	rm -f dist/ranklift-*
+	$(BIN)/hatchling build -d dist
+
+test-wheel: wheel ## Install the wheel as users do and see that the command, the types and the reports' templates are in it
+	$(PYTHON) -m venv --clear $(VENV)-wheel
+	$(VENV)-wheel/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt "$$(ls dist/ranklift-*.whl)"
+	cd $(VENV)-wheel && bin/python -I $(CURDIR)/.ci/check_wheel.py
+
+sbom: $(INSTALLED) ## List every pinned package, as CycloneDX, in dist/sbom/ranklift.cdx.json
+	mkdir -p dist/sbom
+	$(BIN)/cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml -o dist/sbom/ranklift.cdx.json requirements.lock
+
+release-check: ## See that TAG=vX.Y.Z and every file that names the version agree
+	$(PYTHON) .ci/release.py check "$(TAG)"
+
+release-notes: ## Write the version's section of CHANGELOG.md to dist/notes.md
+	mkdir -p dist
+	$(PYTHON) .ci/release.py notes >dist/notes.md
+
+sign-files: ## Sign what is in dist, without a key (needs cosign)
+	$(PYTHON) .ci/release.py sign-files dist
+
+publish: ## Upload wheel and source archive to the package index that trusts the workflow (needs the network)
+	$(PYTHON) -m venv $(VENV)-publish
+	$(VENV)-publish/bin/pip install --quiet --disable-pip-version-check 'twine>=6.1'
+	$(VENV)-publish/bin/twine upload --non-interactive dist/ranklift-*.whl dist/ranklift-*.tar.gz
 
 .PHONY: audit
 audit: $(INSTALLED) ## Compare the pinned dependencies with the advisory database (needs the network)
@@ -131,5 +189,5 @@ audit: $(INSTALLED) ## Compare the pinned dependencies with the advisory databas
 
 .PHONY: clean
 clean: ## Remove the environment, caches and built stages; versions and champion in .ranklift stay
-	rm -rf $(VENV) $(VENV)-audit $(WORK) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-audit $(VENV)-lock $(VENV)-wheel $(VENV)-publish $(WORK) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -101,7 +101,11 @@ def _keep_in_status(sentence: str) -> None:
         # Cut between two letters: a status is text, and half of one is none.
         TERMINATION_LOG.write_bytes(sentence.encode()[:_TERMINATION_BYTES].decode(errors="ignore").encode())
     except OSError as refusal:
-        print(f"ranklift: the pod's status does not get the error ({refusal.strerror})", file=sys.stderr, flush=True)
+        print(
+            f"ranklift: the error cannot be written to the pod's status ({refusal.strerror})",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 @contextmanager
@@ -118,6 +122,6 @@ def _quiet() -> Iterator[None]:
 
 
 def invalid_value(error: ValidationError) -> str:
-    """Return the first of the values that will not do, as a sentence."""
+    """Return the first of the values that is invalid, as a sentence."""
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))} = {first['input']!r} will not do: {first['msg']}."
+    return f"{'.'.join(map(str, first['loc']))} = {first['input']!r} is invalid: {first['msg']}."

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from components.errors import RankliftError
 from components.machine.system_faults import system_sentence
 from components.stage import invalid_value
-from pipeline.commands import cluster, indexes, registry, run, serving, stages
+from pipeline.commands import cluster, datasets, indexes, models, release, run, search, serving, stages, upkeep
 
 _OURS = {"components", "pipeline", "predictor"}
 
@@ -32,12 +32,15 @@ app.command()(stages.evaluate)
 app.command()(stages.gate)
 app.command()(stages.index)
 app.command()(serving.serve)
-app.command()(registry.deploy)
-app.command()(registry.rollback)
-app.command()(registry.prune)
-app.command()(registry.verify)
-app.add_typer(registry.models, name="models")
-app.add_typer(registry.datasets, name="datasets")
+app.command()(search.search)
+app.command()(search.compare)
+app.command()(release.deploy)
+app.command()(release.rollback)
+app.command()(upkeep.prune)
+app.command()(upkeep.verify)
+app.add_typer(models.models, name="models")
+app.add_typer(datasets.datasets, name="datasets")
+indexes.indexes.command("publish")(search.publish)
 app.add_typer(indexes.indexes, name="indexes")
 
 
@@ -89,7 +92,7 @@ def _check_working_folder() -> None:
     try:
         Path.cwd()
     except FileNotFoundError as error:
-        raise RankliftError("The working folder was removed; change to one that exists and try again.") from error
+        raise RankliftError("The working folder was removed; change to an existing folder and retry.") from error
 
 
 def _fail(sentence: str) -> int:

@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from components.errors import RankliftError
+from pipeline.parameters import check_parameters
 from pipeline.settings.file import PipelineSettings
 
 
 def compile_pipeline(
-    path: Path, images: Mapping[str, str] | None = None, settings: PipelineSettings | None = None
+    path: Path,
+    images: Mapping[str, str] | None = None,
+    settings: PipelineSettings | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the compiled pipeline; the same code gives the same bytes.
 
@@ -16,9 +21,10 @@ def compile_pipeline(
         path: a file that ends in ``.yaml`` or ``.yml``.
         images: the container image of each stage, by stage.
         settings: what each stage needs on a cluster.
+        defaults: of the pipeline's parameters, in place of those that the stages declare.
 
     Raises:
-        RankliftError: when the file's name has another ending.
+        RankliftError: when the file's name has another ending, or a default is invalid.
     """
     from kfp import compiler
 
@@ -26,5 +32,6 @@ def compile_pipeline(
 
     if path.suffix not in (".yaml", ".yml"):
         raise RankliftError(f"A compiled pipeline is YAML: {path} must end in .yaml, such as pipeline.yaml.")
+    check_parameters(defaults or {})
     path.parent.mkdir(parents=True, exist_ok=True)
-    compiler.Compiler().compile(build_pipeline(images, settings), str(path))
+    compiler.Compiler().compile(build_pipeline(images, settings, defaults), str(path))

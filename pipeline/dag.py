@@ -1,6 +1,7 @@
 """The walk: every stage, and how they connect. Read it from top to bottom."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from kfp import dsl
@@ -16,6 +17,7 @@ from components.prepare.component import prepare
 from components.promote.component import promote
 from components.source.component import source
 from components.train.component import train
+from pipeline.parameters import with_defaults
 from pipeline.settings.file import STAGES, PipelineSettings
 from pipeline.settings.tasks import apply_settings
 
@@ -31,8 +33,18 @@ class Outcome(NamedTuple):
     champion_scores: dsl.Artifact
 
 
-def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSettings | None = None) -> Any:
-    """Return the pipeline, with `images` as the stages' container images and `settings` applied to the tasks."""
+def build_pipeline(
+    images: Mapping[str, str] | None = None,
+    settings: PipelineSettings | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> Any:
+    """Return the pipeline; its parameters' types and defaults are declared by the stages, see `pipeline.parameters`.
+
+    Args:
+        images: the container image of each stage, where it is not in the settings.
+        settings: what each stage needs on a cluster.
+        defaults: of parameters, in place of those declared.
+    """
     images = images or {}
 
     def staged(task: Any, stage: str, caching: bool = True) -> Any:
@@ -46,36 +58,37 @@ def build_pipeline(images: Mapping[str, str] | None = None, settings: PipelineSe
         name="ranklift",
         description="Fine-tune a retrieval model, measure NDCG@10 against the champion, promote a real improvement.",
     )
+    @partial(with_defaults, defaults=defaults)
     def ranklift(
-        data: str = "demo://docstrings",
-        base_model: str = "auto",
-        max_triplets: int = 0,
-        triplets_per_query: int = 1,
-        max_seq_length: int = 0,
-        evaluation_queries: float = 1000,
-        dev_queries: float = 200,
-        folds: int = 0,
-        max_corpus: int = 10_000,
-        evaluation_data: str = "",
-        evaluation_split: str = "test",
-        on_leak: str = "error",
-        strict_passages: bool = False,
-        languages: str = "",
-        false_negatives: int = 0,
-        recipe: str = "seed",
-        epochs: float = 0.0,
-        batch_size: int = 0,
-        learning_rate: float = 0.0,
-        processes: int = 0,
-        num_nodes: int = 1,
-        precision: str = "auto",
-        min_gain: float = 0.005,
-        alpha: float = 0.05,
-        guards: dict = {},  # noqa: B006 - KFP reads it as the parameter's default; nobody changes it
-        index_corpus: str = "",
-        index_min_recall: float = 0.98,
-        index_max_ndcg_drop: float = 0.005,
-        seed: int = 42,
+        data: str,
+        base_model: str,
+        max_triplets: int,
+        triplets_per_query: int,
+        max_seq_length: int,
+        evaluation_queries: float,
+        dev_queries: float,
+        folds: int,
+        max_corpus: int,
+        evaluation_data: str,
+        evaluation_split: str,
+        on_leak: str,
+        strict_passages: bool,
+        languages: str,
+        false_negatives: int,
+        recipe: str,
+        epochs: float,
+        batch_size: int,
+        learning_rate: float,
+        processes: int,
+        num_nodes: int,
+        precision: str,
+        min_gain: float,
+        alpha: float,
+        guards: dict,
+        index_corpus: str,
+        index_min_recall: float,
+        index_max_ndcg_drop: float,
+        seed: int,
     ) -> Outcome:
         # Data at the same place may be new: the look-up is never cached; `prepare` is while it finds the same.
         raw = staged(source(data=data, evaluation_data=evaluation_data, base_model=base_model), "source", caching=False)

@@ -1,70 +1,148 @@
-"""The pipeline's parameters, held against every stage's own rules before the first stage begins.
+"""The pipeline's parameters: each is a field of one stage's options, which declares its type, default and bounds.
 
-`gate` comes last, and a limit that is no number would otherwise be told after the training.
+The command line, the pipeline's signature and ``docs/parameters.md`` are made of this list. All values are checked
+before the first stage starts: the gate comes last, and what is wrong there would otherwise show after the training.
+
+    python -m pipeline.parameters_page docs/parameters.md
 """
 
-from collections.abc import Mapping
-from typing import Any
+import functools
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
-#: What `prepare` calls otherwise than the pipeline does.
-_PREPARE_NAMES = {"evaluation_data": "evaluation_source"}
+from pydantic import TypeAdapter, ValidationError
+
+from components.errors import RankliftError
+from components.export.options import ExportOptions
+from components.gate.options import GateParameters
+from components.index.options import CorpusOptions, IndexOptions
+from components.options import Options
+from components.prepare.options import PrepareOptions, RawDataOptions
+from components.train.nodes.settings import TrainJobSettings
+from components.train.options import TrainOptions, check_shares
+from pipeline.declaration import Parameter, declared, public_fields
+
+
+def _same(names: Iterable[str]) -> dict[str, str]:
+    return {name: name for name in names}
+
+
+#: By the options that declare them: the name of each parameter, and of the field. `seed` is one parameter for all.
+STAGE_PARAMETERS: Mapping[type[Options], Mapping[str, str]] = {
+    RawDataOptions: _same(public_fields(RawDataOptions)),
+    PrepareOptions: _same(public_fields(PrepareOptions)),
+    TrainOptions: _same(["recipe", "epochs", "batch_size", "learning_rate", "processes", "num_nodes", "seed"]),
+    ExportOptions: _same(["precision"]),
+    GateParameters: _same(public_fields(GateParameters)),
+    CorpusOptions: {"index_corpus": "corpus"},
+    IndexOptions: {"index_min_recall": "min_recall", "index_max_ndcg_drop": "max_ndcg_drop"},
+}
+
+
+def _parameters() -> dict[str, Parameter]:
+    found: dict[str, Parameter] = {}
+    for options, names in STAGE_PARAMETERS.items():
+        for name, field in names.items():
+            parameter = declared(options, field)
+            before = found[name].stages if name in found else ()
+            found[name] = parameter._replace(name=name, stages=(*before, *parameter.stages))
+    return found
+
+
+PARAMETERS: Mapping[str, Parameter] = _parameters()
+#: Those that may name a file or folder of this machine.
+LOCAL_PATHS = ("data", "base_model", "evaluation_data", "index_corpus")
+_Some = TypeVar("_Some", bound=Options)
+
+
+def with_defaults(walk: Callable[..., Any], defaults: Mapping[str, Any] | None = None) -> Callable[..., Any]:
+    """Return the pipeline's function as KFP is to see it: each parameter with the default and meaning declared here.
+
+    Args:
+        walk: has every parameter by name, and no default.
+        defaults: that this pipeline has in place of those declared.
+    """
+    chosen = defaults or {}
+
+    @functools.wraps(walk)
+    def declared_walk(*values: Any) -> Any:
+        return walk(*values)
+
+    signature = inspect.signature(walk)
+    parameters = [
+        parameter.replace(default=chosen.get(name, PARAMETERS[name].default))
+        for name, parameter in signature.parameters.items()
+    ]
+    declared_walk.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    lines = [f"    {name}: {PARAMETERS[name].description}" for name in signature.parameters]
+    declared_walk.__doc__ = "\n".join(["The pipeline.\n", "Args:", *lines])  # KFP keeps the lines in the YAML
+    return declared_walk
+
+
+def read_parameters(texts: Sequence[str]) -> dict[str, Any]:
+    """Return ``["epochs=2"]`` as ``{"epochs": 2.0}``, by the declared types.
+
+    Raises:
+        RankliftError: with the parameter, its value and one that works.
+    """
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise RankliftError(f"--param {text} is not NAME=VALUE; give for example --param epochs=2.")
+        if name not in PARAMETERS:
+            raise RankliftError(f"The pipeline has no parameter {name}; it has {', '.join(sorted(PARAMETERS))}.")
+        values[name] = _read(PARAMETERS[name], value)
+    return values
+
+
+def _read(parameter: Parameter, value: str) -> Any:
+    try:
+        content = json.loads(value) if parameter.kind in (dict, list) else value
+        return TypeAdapter(parameter.kind).validate_python(content)
+    except (ValueError, ValidationError) as error:
+        example = '{"max_recall_drop": 0.05}' if parameter.kind is dict else parameter.default_text().strip("`")
+        raise RankliftError(
+            f"--param {parameter.name}={value} is invalid, its type is {parameter.type_text()}; give for example "
+            f"--param {parameter.name}={example}."
+        ) from error
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
-    """Raise the error that a stage would raise for its own parameters; those that are left out have good defaults.
+    """Raise the error that a stage would raise for its options; parameters that are left out have their defaults.
 
     Raises:
-        RankliftError: when a stage refuses a value; the sentence names it.
-        pydantic.ValidationError: when a value of `train` is out of range.
+        RankliftError: with the parameter, its value and one that works.
     """
-    _check_prepare(parameters)
-    _check_train(parameters)
-    _check_export(parameters)
-    _check_gate(parameters)
-    _check_index(parameters)
+    for options in STAGE_PARAMETERS:
+        _options(options, parameters)
+    training = _options(TrainOptions, parameters)
+    check_shares(training, max(1, training.processes) * training.num_nodes)
 
 
-def _check_prepare(parameters: Mapping[str, Any]) -> None:
-    from components.prepare.options import PrepareOptions, prepare_options
+def check_here(parameters: Mapping[str, Any], *, in_processes: bool) -> None:
+    """Raise a RankliftError where a run on this machine cannot do what the parameters ask for.
 
-    named = {_PREPARE_NAMES.get(name, name): value for name, value in parameters.items()}
-    prepare_options(**{name: value for name, value in named.items() if name in PrepareOptions.model_fields})
+    Args:
+        parameters: of the pipeline.
+        in_processes: whether the stages run in this installation, and not in containers.
+    """
+    if corpus := _options(CorpusOptions, parameters).corpus:
+        from components.index.sources import check_corpus
 
+        check_corpus(corpus)
+    if not in_processes:
+        return
+    if _options(ExportOptions, parameters).precision == "bf16":
+        from components.export.model import choose_precision
 
-def _check_train(parameters: Mapping[str, Any]) -> None:
-    from components.train.report import TrainOptions
-
-    shared = {"base_model", "max_seq_length", "precision"}  # of other stages, by the same names
-    known = TrainOptions.model_fields.keys() - shared
-    TrainOptions.model_validate({name: value for name, value in parameters.items() if name in known}).resolved()
-
-
-def _check_export(parameters: Mapping[str, Any]) -> None:
-    from components.export.model import choose_precision
-    from components.export.stage import checked_precision
-
-    precision = checked_precision(str(parameters.get("precision", "auto")))
-    if precision == "bf16":
-        choose_precision(precision)  # asks the processor
+        choose_precision("bf16")  # asks the processor
+    if _options(TrainOptions, parameters).num_nodes > 1:
+        TrainJobSettings.from_environment()
 
 
-def _check_gate(parameters: Mapping[str, Any]) -> None:
-    from components.gate.options import GateOptions
-    from components.gate.switches import options_with_guards
-
-    defaults = GateOptions()
-    options_with_guards(
-        parameters.get("min_gain", defaults.min_gain),
-        parameters.get("alpha", defaults.alpha),
-        parameters.get("guards", {}),
-    )
-
-
-def _check_index(parameters: Mapping[str, Any]) -> None:
-    from components.index.options import IndexOptions, index_options
-    from components.index.sources import check_corpus
-
-    named = {name.removeprefix("index_"): value for name, value in parameters.items() if name.startswith("index_")}
-    index_options(**{name: value for name, value in named.items() if name in IndexOptions.model_fields})
-    if corpus := named.get("corpus"):
-        check_corpus(str(corpus))
+def _options(options: type[_Some], parameters: Mapping[str, Any]) -> _Some:
+    named = STAGE_PARAMETERS[options]
+    return options.of(**{field: parameters[name] for name, field in named.items() if name in parameters})

@@ -1,7 +1,7 @@
 """The champion: what serves today, or what would serve if nobody had ever fine-tuned anything.
 
 A promotion moves the champion, and a deploy that fails moves it back to what serves (`components.deploy.champion`), so
-the champion is the model in service, or the one that is being put there.
+the champion is the model in service, or being deployed.
 """
 
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from components.champion.fetch import fetch_champion
 from components.dataset.manifest import DatasetManifest
+from components.export.options import ExportOptions
 from components.export.stage import export_for_dataset
 from components.model.base import base_model_directory
 from components.model.folds import OutOfFoldScores
@@ -23,7 +24,9 @@ class ChampionModel(NamedTuple):
     digest: str
 
 
-def champion_model(registry: Registry, dataset: Path, output: Path, precision: str = "auto") -> ChampionModel:
+def champion_model(
+    registry: Registry, dataset: Path, output: Path, options: ExportOptions | None = None
+) -> ChampionModel:
     """Put the champion's served files into a folder.
 
     While nothing has been promoted that is the dataset's base model, exported exactly as a candidate is.
@@ -32,7 +35,7 @@ def champion_model(registry: Registry, dataset: Path, output: Path, precision: s
         registry: where promoted versions live.
         dataset: the dataset version of this run; it names the base model and the length.
         output: the folder to make.
-        precision: of the exported base model; a promoted champion keeps its own.
+        options: how to export the base model; a promoted champion is as it is.
 
     Raises:
         StoreError: when the registry cannot be read, or the champion in it is damaged.
@@ -43,9 +46,7 @@ def champion_model(registry: Registry, dataset: Path, output: Path, precision: s
         _add_out_of_fold(registry, version, output)
         return ChampionModel(_named(version, registry), EncoderConfig.of(output).digest)
     base_model = DatasetManifest.of(dataset).base_model
-    config = export_for_dataset(
-        base_model_directory(base_model), dataset, output, precision=precision, base_model=base_model
-    )
+    config = export_for_dataset(base_model_directory(base_model), dataset, output, options, base_model=base_model)
     return ChampionModel(f"the base model ({base_model})", config.digest)
 
 

@@ -18,7 +18,9 @@ def champion(
         from pathlib import Path
 
         from components.champion.champion import champion_model
+        from components.export.options import ExportOptions
         from components.registry.registry import open_registry
 
-        found = champion_model(open_registry(), Path(dataset.path), Path(served_model.path), precision)
+        options = ExportOptions.of(precision=precision)
+        found = champion_model(open_registry(), Path(dataset.path), Path(served_model.path), options)
         served_model.metadata.update(name=found.name, digest=found.digest)

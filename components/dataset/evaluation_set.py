@@ -170,7 +170,9 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
     try:
         schema = pq.read_schema(path)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} is not a readable Parquet file ({error}); make it again or get it again.") from error
+        raise DataError(
+            f"{path} is not a readable Parquet file ({error}); write it again or download it again."
+        ) from error
     for column in columns:
         if column not in schema.names:
             raise DataError(f"{path} has no column {column!r}; it has {', '.join(schema.names)}: add it or rename one.")

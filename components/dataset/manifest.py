@@ -58,7 +58,7 @@ class Percentiles(BaseModel):
 
 
 class DatasetManifest(Document):
-    """``manifest.json``: all that a reader of a dataset version needs to trust it and to make it again."""
+    """``manifest.json``: everything a reader needs to trust a dataset version and to make it again."""
 
     noun: ClassVar[str] = "dataset manifest"
     remedy: ClassVar[str] = "make a dataset version with `ranklift prepare URI -o DIR`"

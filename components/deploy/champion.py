@@ -10,10 +10,10 @@ from pathlib import Path
 
 from components.deploy.deploy import deploy, number_that_wins
 from components.deploy.outcome import DeployStoppedError, NotDeployedError
+from components.deploy.settings import ServingSettings
 from components.deploy.standing import deploy_command
 from components.errors import RankliftError, StoreError
 from components.kubernetes.api import KubernetesError
-from components.machine.settings import ServingSettings
 from components.registry.champion import Action
 from components.registry.registry import Champion, Registry
 
@@ -23,11 +23,11 @@ def deploy_champion(
 ) -> str:
     """Put a champion into service and note in its history that it serves; returns the version that is in service now.
 
-    When that fails, what served before serves again and is champion again. An attempt that comes after one that failed
+    When that fails, what served before serves again and is champion again. An attempt that follows a failed one
     or was killed goes on with the version, which is champion again once it answers.
 
     Args:
-        version: such as "V3"; one that is or was champion.
+        version: such as "V3"; a current or previous champion.
         registry: where versions and champion are kept.
         home: ranklift's data folder, for a deploy on this machine.
         settings: whether this machine or a cluster serves.
@@ -141,7 +141,7 @@ def _serve_the_champion(
             deploy(now.version, registry, home, settings, max(now.current.number, len(before.history)))
     except RankliftError as error:
         return (
-            f"{version} may still serve, as the champion could not be put back ({error}); "
+            f"{version} may still serve, as the champion could not be restored ({error}); "
             f"`{_command('', settings)}` does that, `{_command(version, settings)}` makes {version} champion."
         )
     return ""

@@ -12,7 +12,8 @@ def deploy(version: str) -> str:
 
     with Stage("deploy"):
         from components.deploy.champion import deploy_champion
-        from components.machine.settings import ServingSettings, home_directory
+        from components.deploy.settings import ServingSettings
+        from components.machine.settings import home_directory
         from components.registry.registry import open_registry
 
         return deploy_champion(version, open_registry(), home_directory(), ServingSettings())

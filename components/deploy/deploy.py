@@ -8,8 +8,8 @@ from components.deploy.cluster.rollout import Rollout
 from components.deploy.machine.deploy import deploy_local
 from components.deploy.machine.folder import current_version
 from components.deploy.outcome import Deployed
+from components.deploy.settings import ServingSettings
 from components.kubernetes.api import KubernetesApi
-from components.machine.settings import ServingSettings
 from components.registry.registry import Champion, Registry
 
 
@@ -23,10 +23,10 @@ def deploy(
         registry: where versions and champion are kept.
         home: ranklift's data folder, for a deploy on this machine.
         settings: which of the two it is.
-        number: of the entry that the version is to have in the champion's history; the one that it has when None.
+        number: of the entry that the version is to have in the champion's history; by default, its current entry.
 
     Raises:
-        NotDeployedError: with the reason, after what served before was put back.
+        NotDeployedError: with the reason, after what served before was restored.
         RankliftError: when it could not even begin.
     """
     if settings.on_cluster:

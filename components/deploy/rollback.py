@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from components.deploy.champion import check_was_champion, serve_and_move
+from components.deploy.settings import ServingSettings
 from components.errors import StoreError
-from components.machine.settings import ServingSettings
 from components.registry.registry import Champion, Registry
 
 _MACHINE = ServingSettings(serving="machine")
@@ -38,8 +38,8 @@ def rollback(
     version = version or _before(registry, champion)
     if version == champion.version:
         raise StoreError(
-            f"{version} is champion already; name another version, or none for the one before it. `ranklift deploy` "
-            "puts the champion into service again."
+            f"{version} is champion already; name another version, or none for the previous champion. "
+            "`ranklift deploy` puts the champion into service again."
         )
     check_was_champion(version, champion, "rolled back to")
     said = reason or f"Rolled back from {champion.version}."
@@ -51,7 +51,7 @@ def _before(registry: Registry, champion: Champion) -> str:
     for version in _earlier(champion):
         if registry.has("model", version):
             return version
-    raise StoreError(f"{champion.version} has no predecessor in the registry to roll back to.")
+    raise StoreError(f"{champion.version} has no previous champion in the registry to roll back to.")
 
 
 def _earlier(champion: Champion) -> list[str]:

@@ -16,7 +16,7 @@ DOCUMENTS = ["Arrange the elements of a sequence in ascending order.", "The weat
 
 
 class NotAnsweredError(RankliftError):
-    """A predictor gave no answer, or one that cannot be used."""
+    """A predictor gave no answer, or an unusable one."""
 
 
 def check_answer(score: object, index: object, where: str) -> None:
@@ -36,7 +36,7 @@ def ask(url: str, timeout: float, proxies: bool) -> str:
     """Ask a predictor the smoke query; returns the model version that answered.
 
     Raises:
-        NotAnsweredError: when there is no answer, or one that cannot be used.
+        NotAnsweredError: when there is no usable answer.
     """
     return version_that_answers(lambda path, document: post(url, path, document, timeout, proxies), url)
 
@@ -63,7 +63,7 @@ def index_that_answers(post_to: Callable[[str, Mapping[str, Any]], Mapping[str, 
 
 
 def post(url: str, path: str, document: Mapping[str, Any], timeout: float, proxies: bool) -> dict[str, Any]:
-    """Send a predictor a JSON document on a connection of its own, with the token that the environment has.
+    """Send a predictor a JSON document on a new connection, with the token that the environment has.
 
     Args:
         url: the predictor's, http or https.

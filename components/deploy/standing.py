@@ -1,4 +1,4 @@
-"""What was promoted and what is in service: they differ while a deploy runs, and after one that was killed."""
+"""What was promoted and what is in service: they differ while a deploy runs, and after a killed deploy."""
 
 from typing import NamedTuple
 

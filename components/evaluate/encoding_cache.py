@@ -130,7 +130,7 @@ class EncodingCache:
         try:
             writer.directory.rename(self._entry(config, dataset_digest))
         except OSError:
-            # The name is taken: by an equal entry, since the name is the digest of all that it was made from.
+            # The name is taken: by an equal entry, since the name is the digest of all its inputs.
             self.discard(writer)
         self._make_room(self._entry(config, dataset_digest))
 

@@ -94,7 +94,7 @@ class _FreshEncodings:
         if len(unusable):
             raise ModelError(
                 f"The model gives NaN or infinity for {len(unusable)} of {len(ids)} texts, the first with id "
-                f"{ids[int(unusable[0])]!r}: it cannot be ranked with; train it again with a lower learning rate, or "
+                f"{ids[int(unusable[0])]!r}: it cannot rank texts; train it again with a lower learning rate, or "
                 "export it with `--precision fp32`."
             )
         return vectors

@@ -18,13 +18,14 @@ def export(
     with Stage("export"):
         from pathlib import Path
 
+        from components.export.options import ExportOptions
         from components.export.stage import export_for_dataset
 
         config = export_for_dataset(
             Path(model.path),
             Path(dataset.path),
             Path(served_model.path),
-            precision=precision,
+            ExportOptions.of(precision=precision),
             base_model=model.metadata["base_model"],
         )
         served_model.metadata.update(name="candidate", digest=config.digest, precision=config.precision)

@@ -3,12 +3,13 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.errors import ModelError
+from components.export.options import PrecisionChoice
 from components.machine.digest import file_sha256
 from components.machine.scratch_folder import scratch_folder
 from components.model.base import check_length, open_model, positions_of
@@ -27,8 +28,6 @@ from components.model.served import (
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-PrecisionChoice = Literal["auto", "fp32", "bf16", "int8"]
 
 #: The smallest cosine to `SentenceTransformer.encode` that each precision may show on any text. fp32 differs by
 #: rounding alone; bf16 keeps 8 bits of mantissa; int8 was measured at 0.992 (worst of 300 texts).
@@ -61,9 +60,7 @@ def export_model(
     if output.exists() and any(output.iterdir()):
         raise ModelError(f"{output} exists and is not empty; choose another output folder or remove it.")
     if not texts:
-        raise ModelError(
-            "Export needs real texts for its parity check and was given none; pass a dataset with `--data`."
-        )
+        raise ModelError("Export needs real texts for its parity check and got none; pass a dataset with `--data`.")
     source = _open(model)
     chosen = choose_precision(precision)
     length = _length(source, max_seq_length, model)
@@ -93,9 +90,7 @@ def choose_precision(choice: PrecisionChoice) -> Precision:
     if choice == "auto":
         return "bf16" if has_bf16 else "fp32"
     if choice == "bf16" and not has_bf16:
-        raise ModelError(
-            "Precision 'bf16' was asked for and this processor does not compute in it; use 'fp32' or 'auto'."
-        )
+        raise ModelError("Precision 'bf16' was requested and this processor does not support it; use 'fp32' or 'auto'.")
     return choice
 
 

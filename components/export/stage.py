@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import get_args
 
 from components.dataset.manifest import MANIFEST, TRAIN, DatasetManifest
 from components.errors import ModelError
-from components.export.model import PrecisionChoice, export_model
+from components.export.model import export_model
+from components.export.options import ExportOptions
 from components.export.sample_texts import SAMPLE_TEXTS
 from components.model.folds import FoldModels
 from components.model.served import EncoderConfig
@@ -20,10 +20,9 @@ def export_for_dataset(
     model: Path,
     dataset: Path | None,
     output: Path,
+    options: ExportOptions | None = None,
     *,
-    precision: str = "auto",
     base_model: str = "",
-    max_seq_length: int = 0,
 ) -> EncoderConfig:
     """Export a model at the dataset's sequence length, checked (and calibrated) on the dataset's training texts.
 
@@ -34,25 +33,22 @@ def export_for_dataset(
         dataset: a dataset version; or a BEIR folder, whose passages are the texts and which says nothing of the length;
             or None, which takes texts that come with ranklift.
         output: the folder to make.
-        precision: "auto", "fp32", "bf16" or "int8".
+        options: see `ExportOptions`.
         base_model: the name to record.
-        max_seq_length: tokens; when 0 the dataset's, or the model's own where there is no dataset version.
 
     Raises:
         DataError: when the dataset is none.
         ModelError: when the model cannot be exported, or its graph does not reproduce it; also for int8 without data.
     """
-    choice = checked_precision(precision)
-    if dataset is None and choice == "int8":
-        raise ModelError(
-            "int8 is calibrated on texts of your own; give a dataset version or a BEIR folder with --data."
-        )
+    chosen = options or ExportOptions()
+    if dataset is None and chosen.precision == "int8":
+        raise ModelError("int8 is calibrated on your own texts; give a dataset version or a BEIR folder with --data.")
     manifest = DatasetManifest.of(dataset) if dataset is not None and (dataset / MANIFEST).is_file() else None
     export_one = partial(
         export_model,
         texts=_texts(dataset, is_version=manifest is not None),
-        max_seq_length=max_seq_length or (manifest.max_seq_length if manifest else 0),
-        precision=choice,
+        max_seq_length=chosen.max_seq_length or (manifest.max_seq_length if manifest else 0),
+        precision=chosen.precision,
         base_model=base_model,
     )
     config = export_one(model, output)
@@ -67,19 +63,6 @@ def _texts(dataset: Path | None, *, is_version: bool) -> Sequence[str]:
     if dataset is None:
         return SAMPLE_TEXTS
     return training_texts(dataset) if is_version else _passages(dataset)
-
-
-def checked_precision(precision: str) -> PrecisionChoice:
-    """Return the precision by its name.
-
-    Raises:
-        ModelError: when there is no such precision.
-    """
-    choices: tuple[PrecisionChoice, ...] = get_args(PrecisionChoice)
-    for choice in choices:
-        if choice == precision:
-            return choice
-    raise ModelError(f"There is no precision {precision!r}; use one of {', '.join(choices)}.")
 
 
 def training_texts(dataset: Path) -> list[str]:

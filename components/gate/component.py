@@ -24,12 +24,12 @@ def gate(
         from pathlib import Path
 
         from components.gate.decide import decide
+        from components.gate.options import GateParameters
         from components.gate.report import write_report
-        from components.gate.switches import options_with_guards
         from components.records.scores import ScoreFile
 
         ours, theirs = ScoreFile.read(Path(candidate.path)), ScoreFile.read(Path(champion.path))
-        record = decide(ours, theirs, options_with_guards(min_gain, alpha, guards))
+        record = decide(ours, theirs, GateParameters.of(min_gain=min_gain, alpha=alpha, guards=guards).options())
         record.write(Path(decision.path))
         write_report(record, ours, theirs, Path(report.path), Path(dataset.path))
         for name in ("candidate", "champion", "delta", "p_value"):

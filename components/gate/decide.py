@@ -1,7 +1,6 @@
 """The gate: the only judge, which reads nothing but two score files."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from math import isfinite
 from statistics import fmean
 
@@ -69,7 +68,7 @@ def decide(candidate: ScoreFile, champion: ScoreFile, options: GateOptions | Non
         champion_digest=champion.model_digest,
         dataset_digest=candidate.dataset_digest,
         minimum_detectable_effect=effect,
-        settings={**asdict(options), "exact_p_value": test.exact},
+        settings={**options.model_dump(), "exact_p_value": test.exact},
     )
     decision.reason = _same_model(candidate) if same else _reason(decision, failed)
     return decision
@@ -78,7 +77,7 @@ def decide(candidate: ScoreFile, champion: ScoreFile, options: GateOptions | Non
 def _statistics(
     differences: Values, folds: Values | None, options: GateOptions
 ) -> tuple[Randomisation, tuple[float, float], float | None]:
-    """Return the gain's test, its interval, and the smallest gain that could be seen; over folds where there are any."""
+    """Return the gain's test, its interval and the smallest gain that could be seen, over folds where there are any."""
     gate = (options.min_gain, options.alpha, options.power)
     if folds is None:
         return (
@@ -131,10 +130,10 @@ def _sensitivity(decision: Decision, failed: Sequence[Guard]) -> str:
     power = decision.settings["power"]
     if effect is None:
         which = "no query tells the two apart" if decision.delta == 0 else "one query shows no spread"
-        return f"{which}, so the smallest gain that could have been seen is not known"
+        return f"{which}, so the smallest detectable gain is unknown"
     seen = f"{_queries(decision.queries)} show a true gain of {effect:.4f} or more with {power:.0%} power"
     if "significance" in {guard.name for guard in failed} and decision.min_gain <= decision.delta < effect:
-        return f"{seen}, so a gain of this size could not be told from chance: evaluate on more queries"
+        return f"{seen}, so a gain of this size cannot be told from chance: evaluate on more queries"
     return seen
 
 

@@ -123,7 +123,7 @@ def _at_most(name: str, value: float | None, limit: float | None, show: Callable
     if limit is None:
         return _off(name)
     if value is None:
-        reason = "the score file does not say; make it again with `ranklift evaluate`, or switch this guard off"
+        reason = "the score file does not say; write it again with `ranklift evaluate`, or switch this guard off"
         return Guard(name=name, value=None, limit=limit, passed=False, reason=reason)
     passed = value <= limit
     relation = "within" if passed else "over"

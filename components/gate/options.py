@@ -1,74 +1,103 @@
-"""What the gate asks of a candidate."""
+"""What the gate asks of a candidate: thresholds, and guards that are set or switched off by name."""
 
 import math
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from components.errors import RankliftError
+from components.options import Options
 
-_WHOLE = ("min_slice_queries", "max_model_bytes", "resamples", "seed")
-_PROBABILITIES = ("alpha", "power", "confidence")
+OFF = "off"
+#: The guards that have a limit to set or to switch off.
+GUARDS = ("min_score", "max_recall_drop", "max_slice_drop", "max_latency_ms", "max_model_bytes")
 
 
-@dataclass(frozen=True)
-class GateOptions:
+class _Thresholds(Options):
+    """What the headline must show."""
+
+    stage: ClassVar[str] = "gate"
+
+    # A new model costs a new encoding of every stored document, and half a point of NDCG@10 is one relevant passage in
+    # 75 queries that moves from rank 2 to rank 1: below that nobody notices, however significant it is.
+    min_gain: float = Field(0.005, ge=0, le=1, description="Smallest gain in mean NDCG@10 that is worth a promotion.")
+    alpha: float = Field(0.05, gt=0, lt=1, description="Promote only when the p-value of the gain is below this.")
+
+
+class GateOptions(_Thresholds):
     """The gate's limits, with defaults for a catalogue or documentation search of ordinary size.
 
     A guard whose limit is None is switched off; the decision record says so.
-
-    Attributes:
-        min_gain: smallest gain in mean NDCG@10 that is worth a new model. A new model costs a new encoding of every
-            stored document, and half a point of NDCG@10 is one relevant passage in 75 queries that moves from rank 2 to
-            rank 1: below that nobody notices, however significant it is.
-        alpha: largest p-value of the one-sided paired randomisation test.
-        min_score: floor on the candidate's own NDCG@10: a model below it ranks next to nothing, also when the champion
-            is worse.
-        max_recall_drop: how far mean Recall@100 may fall: what a re-ranker behind this model never sees is lost.
-        max_slice_drop: how far mean NDCG@10 may fall in a slice, when the fall is significant (Holm over all slices).
-        min_slice_queries: slices with fewer queries are not judged.
-        max_latency_ms: longest median time to encode one query alone, milliseconds.
-        max_model_bytes: largest size of the served files, bytes.
-        resamples: of the randomisation test and of the bootstrap.
-        confidence: of the bootstrap interval.
-        power: at which the minimum detectable effect is stated.
-        seed: of both; the same score files and options give the same decision, bit for bit.
     """
 
-    min_gain: float = 0.005
-    alpha: float = 0.05
-    min_score: float | None = 0.05
-    max_recall_drop: float | None = 0.02
-    max_slice_drop: float | None = 0.02
-    min_slice_queries: int = 30
-    max_latency_ms: float | None = 200.0
-    max_model_bytes: int | None = 2 << 30
-    resamples: int = 10_000
-    confidence: float = 0.95
-    power: float = 0.8
-    seed: int = 0
+    # A model below it ranks next to nothing, also when the champion is worse.
+    min_score: float | None = Field(0.05, ge=0, le=1, description="Floor on the candidate's own NDCG@10.")
+    # What a re-ranker behind this model never sees is lost.
+    max_recall_drop: float | None = Field(0.02, ge=0, le=1, description="How far mean Recall@100 may fall.")
+    max_slice_drop: float | None = Field(
+        0.02, ge=0, le=1, description="How far mean NDCG@10 may fall in a slice, when the fall is significant (Holm)."
+    )
+    min_slice_queries: int = Field(30, ge=0, description="Slices with fewer queries are not judged.")
+    max_latency_ms: float | None = Field(200.0, ge=0, description="Longest median time to encode one query, in ms.")
+    max_model_bytes: int | None = Field(2 << 30, ge=0, description="Largest size of the served files, in bytes.")
+    resamples: int = Field(10_000, ge=1, description="Resamples of the randomisation test and of the bootstrap.")
+    confidence: float = Field(0.95, gt=0, lt=1, description="Confidence of the bootstrap interval.")
+    power: float = Field(0.8, gt=0, lt=1, description="Power at which the smallest detectable gain is stated.")
+    #: The same score files and options give the same decision, bit for bit.
+    seed: int = Field(0, ge=0, description="Seed of the randomisation test and of the bootstrap.")
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            self._check(field.name, getattr(self, field.name))
+    @classmethod
+    def _complaint(cls, fault: ErrorDetails) -> str:
+        sentence = super()._complaint(fault)
+        can_be_off = bool(fault["loc"]) and fault["loc"][0] in GUARDS
+        return f"{sentence.removesuffix('.')}, or {OFF} to switch the guard off." if can_be_off else sentence
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_truth_value(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError("it must be a number")
+        return value
+
+    @model_validator(mode="after")
+    def _can_be_significant(self) -> Self:
         # The smallest p-value that can be drawn is 1 / (resamples + 1).
         if self.resamples * self.alpha < 1:
-            raise RankliftError(
-                f"resamples is {self.resamples}, too few for a p-value below alpha = {self.alpha:g}; "
-                f"give at least {math.ceil(1 / self.alpha):g}, or a larger alpha."
+            raise ValueError(
+                f"resamples = {self.resamples} is too few for a p-value below alpha = {self.alpha:g}; "
+                f"give at least {math.ceil(1 / self.alpha):g}, or a larger alpha"
             )
-
-    def _check(self, name: str, value: Any) -> None:
-        if value is None and GateOptions.__annotations__[name] in (float | None, int | None):
-            return
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise RankliftError(f"{name} is {value!r}, which is no number; {_example(name)}.")
-        if name in _WHOLE and not isinstance(value, int):
-            raise RankliftError(f"{name} is {value!r}, which is no whole number; {_example(name)}.")
-        if name in _PROBABILITIES and not 0 < value < 1:
-            raise RankliftError(f"{name} is {value!r}, which is not between 0 and 1; {_example(name)}.")
-        if not 0 <= value < float("inf"):
-            raise RankliftError(f"{name} is {value!r}, which is negative or not finite; {_example(name)}.")
+        return self
 
 
-def _example(name: str) -> str:
-    return f"give for example {getattr(GateOptions, name)}"
+#: What `guards` may name.
+GUARD_NAMES = [name for name in GateOptions.model_fields if name not in _Thresholds.model_fields]
+
+
+class GateParameters(_Thresholds):
+    """The gate's options as a command line and a pipeline's parameters give them."""
+
+    guards: dict[str, float | str] = Field(
+        default_factory=dict,
+        description="NAME=LIMIT or NAME=off of a guard, such as max_recall_drop=0.05.",
+    )
+
+    @model_validator(mode="after")
+    def _are_options(self) -> Self:
+        self.options()
+        return self
+
+    def options(self) -> GateOptions:
+        """Return all options of the gate.
+
+        Raises:
+            RankliftError: when there is no such guard, or its limit is invalid.
+        """
+        for name, limit in self.guards.items():
+            if name not in GUARD_NAMES:
+                raise RankliftError(f"There is no guard {name!r}; use one of {', '.join(sorted(GUARD_NAMES))}.")
+            if limit == OFF and name not in GUARDS:
+                raise RankliftError(f"{name} cannot be switched off; give it a number.")
+        limits = {name: None if limit == OFF else limit for name, limit in self.guards.items()}
+        return GateOptions.of(min_gain=self.min_gain, alpha=self.alpha, **limits)

@@ -39,7 +39,7 @@ def write_report(
         split: which qrels of a BEIR folder.
 
     Raises:
-        DataError: when the data is another evaluation set than the one that was scored.
+        DataError: when the data is not the evaluation set that was scored.
     """
     evaluation_set = None if data is None else _opened(data, split, decision)
     sections = [
@@ -62,7 +62,7 @@ def _opened(data: Path, split: str, decision: Decision) -> EvaluationSet:
     evaluation_set = open_evaluation_set(data, split)
     if evaluation_set.digest != decision.dataset_digest:
         raise DataError(
-            f"{data} is not what the models were scored on: its evaluation set has the digest "
+            f"{data} is not the data that the models were scored on: its evaluation set has the digest "
             f"{evaluation_set.digest[:12]}… and the decision {decision.dataset_digest[:12]}…; give the dataset that "
             "`ranklift evaluate` was given."
         )
@@ -99,7 +99,7 @@ def _headline(decision: Decision) -> str:
         ("judged", decision.method, f"{decision.folds} folds" if decision.folds else ""),
         ("queries", f"evaluation set {decision.dataset_digest[:12]}", f"{decision.queries:,}"),
         (
-            "smallest gain that this set shows",
+            "smallest gain that this set can detect",
             f"with {decision.settings.get('power', 0.8):.0%} power",
             "not known" if effect is None else f"{effect:.4f}",
         ),

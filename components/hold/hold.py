@@ -5,4 +5,4 @@ from components.records.decision import Decision
 
 def hold(decision: Decision) -> str:
     """Return the sentence that tells a person why the champion stays."""
-    return f"{decision.reason} {decision.champion_model} stays champion."
+    return f"{decision.reason} {decision.champion_model} remains champion."

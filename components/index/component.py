@@ -22,7 +22,7 @@ def index(
     with Stage("index"):
         from pathlib import Path
 
-        from components.index.options import index_options
+        from components.index.options import IndexOptions
         from components.index.promote import index_and_promote
         from components.index.stage import Given
         from components.machine.settings import home_directory
@@ -37,5 +37,5 @@ def index(
             model_version=version,
             judged_ndcg=record.candidate,
         )
-        options = index_options(min_recall=min_recall, max_ndcg_drop=max_ndcg_drop)
+        options = IndexOptions.of(min_recall=min_recall, max_ndcg_drop=max_ndcg_drop)
         return index_and_promote(given, record, open_registry(), options, home=home_directory(), pipeline_run=run)

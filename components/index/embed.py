@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from components.errors import ModelError, StoreError
 from components.evaluate.progress import Progress, silent
@@ -17,6 +18,8 @@ from components.index.version import ShardEntry, shard_name
 from components.machine.digest import file_sha256
 from components.model.encoder import Encoder
 from components.similarity import comparable
+
+Held = NDArray[np.int32]
 
 _AT_ONCE = 4096  # texts that are handed to the encoder, which sorts them by length and packs them
 
@@ -36,6 +39,7 @@ class Embedded(NamedTuple):
     embedded: int  #: by this attempt
     copied: int  #: from the former index
     found: int  #: in shards that an earlier attempt finished
+    held: Held  #: position of each passage in the former index, -1 where that has not its text
 
 
 class ShardMaker:
@@ -63,19 +67,20 @@ class ShardMaker:
             ModelError: when the model gives NaN or infinity.
             StoreError: when a shard could not be kept.
         """
-        entries = []
+        entries, held = [], []
         for number, batch in enumerate(self._corpus.batches(self._options.shard_size)):
-            entries.append(self._make(number, batch))
+            held.append(np.array([-1 if place is None else place for place in batch.held], dtype=np.int32))
+            entries.append(self._make(number, batch, held[-1]))
             self._told(self._embedded + self._copied + self._found)
-        return Embedded(entries, self._embedded, self._copied, self._found)
+        return Embedded(entries, self._embedded, self._copied, self._found, np.concatenate(held))
 
-    def _make(self, number: int, batch: Batch) -> ShardEntry:
+    def _make(self, number: int, batch: Batch, held: Held) -> ShardEntry:
         path = self._folder / shard_name(number)
         content = hashlib.sha256(content_of(batch.ids, batch.digests)).hexdigest()
         if self._keeper.fetch(shard_name(number), path) and self._fits(path, content):
             self._found += len(batch.ids)
         else:
-            self._write(path, batch, content)
+            self._write(path, batch, held, content)
             self._keeper.keep(shard_name(number), path)
             if not self._fits(path, content):
                 raise StoreError(f"{path} does not hold what was written to it; remove the unfinished index.")
@@ -94,8 +99,8 @@ class ShardMaker:
             self._options.texts > 0,
         )
 
-    def _write(self, path: Path, batch: Batch, content: str) -> None:
-        vectors = self._vectors(batch)
+    def _write(self, path: Path, batch: Batch, held: Held, content: str) -> None:
+        vectors = self._vectors(batch, held)
         hashes = np.frombuffer(b"".join(digest[:HASH_BYTES] for digest in batch.digests), np.uint8)
         kept = [text[: self._options.texts] for text in batch.texts] if self._options.texts else None
         passages = Passages(batch.ids, hashes.reshape(-1, HASH_BYTES), kept)
@@ -109,12 +114,11 @@ class ShardMaker:
         fresh.write_bytes(data)
         fresh.replace(path)
 
-    def _vectors(self, batch: Batch) -> Vectors:
+    def _vectors(self, batch: Batch, held: Held) -> Vectors:
         vectors = np.empty((len(batch.ids), self._encoder.config.dimension), dtype=np.float32)
-        held = np.array([-1 if place is None else place for place in batch.held], dtype=np.int64)
         known = np.flatnonzero(held >= 0)
         if self._former is not None and len(known):
-            vectors[known] = self._former.vectors(held[known])
+            vectors[known] = self._former.vectors(held[known].astype(np.int64))
             self._copied += len(known)
         new = np.flatnonzero(held < 0) if self._former is not None else np.arange(len(held))
         for start in range(0, len(new), _AT_ONCE):

@@ -6,7 +6,7 @@ shards' vectors. A key in a graph is a passage's position, counted from the grap
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,23 @@ from components.model.served import Similarity
 _KINDS = {"float32": "f32", "float16": "f16", "int8": "i8"}
 _LARGEST = 127
 _ROWS = 8192  # vectors that are added at once
+_MOSTLY = 0.7  # of the passages must be in a former graph: beyond that many changes a new one is better and as fast
+_ASIDE = 1 << 40
+
+Positions = NDArray[np.int64]
+
+
+class Former(NamedTuple):
+    """A graph of the former index, to go on from."""
+
+    path: Path
+    held: Positions  #: for each passage of the new graph its key in this one, -1 where it is not there
 
 
 def new_graph(dimension: int, similarity: Similarity, settings: Graph) -> Any:
     """Return an empty graph.
 
-    In int8 every vector has a scale of its own, which cosine does not see and an inner product would: only models that
+    In int8 every vector has its own scale, which cosine does not see and an inner product would: only models that
     compare by cosine have such graphs.
     """
     from usearch.compiled import MetricKind
@@ -73,14 +84,41 @@ def for_graph(vectors: Vectors, storage: Storage) -> NDArray[Any]:
     return np.rint(vectors * (_LARGEST / np.where(largest > 0, largest, 1))).astype(np.int8)
 
 
-def build_graph(shards: Sequence[Shard], similarity: Similarity, settings: Graph, threads: int) -> Any:
-    """Return a graph of the passages of some shards that follow each other; its memory is that of these shards."""
+def build_graph(
+    shards: Sequence[Shard], similarity: Similarity, settings: Graph, threads: int, former: Former | None = None
+) -> Any:
+    """Return a graph of the passages of some shards that follow each other; its memory is that of these shards.
+
+    Args:
+        shards: whose passages it holds.
+        similarity: how vectors are compared.
+        settings: see `Graph`.
+        threads: that build it.
+        former: a graph to go on from, where most of the passages are in it.
+    """
+    count = sum(len(shard) for shard in shards)
     graph = new_graph(shards[0].dimension, similarity, settings)
+    missing = _taken_over(graph, former, count) if former is not None else np.arange(count)
     first = 0
     for shard in shards:
-        for start in range(0, len(shard), _ROWS):
-            vectors = shard.vectors(slice(start, start + _ROWS))
-            keys = np.arange(first + start, first + start + len(vectors))
-            graph.add(keys, for_graph(vectors, settings.storage), copy=True, threads=threads)
+        places = missing[(missing >= first) & (missing < first + len(shard))] - first
+        for start in range(0, len(places), _ROWS):
+            rows = places[start : start + _ROWS]
+            vectors = for_graph(shard.vectors(rows), settings.storage)
+            graph.add(first + rows, vectors, copy=True, threads=threads)
         first += len(shard)
     return graph
+
+
+def _taken_over(graph: Any, former: Former, count: int) -> Positions:
+    """Make a former graph the beginning of a new one; returns the passages that it lacks."""
+    inside = np.flatnonzero(former.held >= 0)
+    keys, first = np.unique(former.held[inside], return_index=True)  # two equal texts are in the former graph once
+    places = inside[first]
+    if len(places) < _MOSTLY * count:
+        return np.arange(count)
+    graph.load(str(former.path))
+    graph.remove(np.setdiff1d(np.arange(len(graph)), keys))
+    graph.rename(keys, keys + _ASIDE)  # in two steps: a new key may still be the old one of another passage
+    graph.rename(keys + _ASIDE, places)
+    return np.setdiff1d(np.arange(count), places)

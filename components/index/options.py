@@ -1,38 +1,47 @@
-"""What shapes an index: every setting of the stage, with its default."""
+"""What shapes an index: every option of the stage, with its default."""
 
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from components.errors import DataError
+from components.options import Options
 
-
-class IndexOptions(BaseModel):
-    """The settings of `index`; those that change the result are part of the plan by which it is resumed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    min_recall: float = Field(0.98, ge=0, le=1)  #: of the ten best by exact search, the share that must be found
-    max_ndcg_drop: float = Field(0.005, ge=0, le=1)  #: of NDCG@10 through the index below the exact value
-    texts: int = Field(2000, ge=0)  #: characters of every text that the index keeps; 0 for none
-    storage: Literal["float16", "float32"] = "float16"  #: of the vectors
-    exact_up_to: int = Field(20_000, ge=0)  #: passages that are searched without a graph
-    shard_size: int = Field(16_384, ge=1)  #: passages in a shard: what a killed stage loses at most
-    graph_shards: int = Field(8, ge=1)  #: shards that one graph covers: the memory that building takes
-    connectivity: int = Field(16, ge=2)
-    expansion_add: int = Field(128, ge=1)
-    queries: int = Field(1000, ge=1)  #: of the dataset, to verify with
+#: As a corpus: that of the dataset version that the model was judged on.
+DATASET = "dataset"
 
 
-def index_options(**values: Any) -> IndexOptions:
-    """Options from what a command line or a pipeline's parameters give.
+class CorpusOptions(Options):
+    """Which passages are embedded."""
 
-    Raises:
-        DataError: when a value is invalid; the sentence names it.
-    """
-    try:
-        return IndexOptions(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        raise DataError(f"{name} = {first['input']!r} is invalid for `index`: {first['msg']}.") from error
+    stage: ClassVar[str] = "index"
+
+    corpus: str = Field(
+        "",
+        description="Passages to embed with the promoted model: dataset, a file, a folder, s3://… or hf://datasets/….",
+    )
+
+
+class IndexOptions(Options):
+    """The options of `index`; those that change the result are part of the plan by which it is resumed."""
+
+    stage: ClassVar[str] = "index"
+    internal: ClassVar[frozenset[str]] = frozenset(
+        {"exact_up_to", "shard_size", "graph_shards", "connectivity", "expansion_add", "queries"}
+    )
+
+    min_recall: float = Field(
+        0.98, ge=0, le=1, description="Of the ten best passages by exact search, the share that the index must find."
+    )
+    max_ndcg_drop: float = Field(
+        0.005, ge=0, le=1, description="How far NDCG@10 through the index may be below the exact one."
+    )
+    texts: int = Field(2000, ge=0, description="Characters of every text that the index keeps; 0 for none.")
+    storage: Literal["float16", "float32"] = Field("float16", description="How the vectors are stored.")
+    exact_up_to: int = Field(20_000, ge=0, description="Passages that are searched without a graph.")
+    #: What a stage that is killed loses at most.
+    shard_size: int = Field(16_384, ge=1, description="Passages in a shard.")
+    #: The memory that building takes.
+    graph_shards: int = Field(8, ge=1, description="Shards that one graph covers.")
+    connectivity: int = Field(16, ge=2, description="Neighbours of a passage in the graph.")
+    expansion_add: int = Field(128, ge=1, description="Candidates that are looked at for each passage of the graph.")
+    queries: int = Field(1000, ge=1, description="Queries of the dataset to verify with.")

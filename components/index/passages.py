@@ -1,7 +1,7 @@
 """Passages as people have them: files in Parquet, JSON Lines, CSV or TSV, a BEIR folder, or a dataset's own corpus.
 
 A row has a text and an id, under one of the usual names; a title goes before the text, as in BEIR. A text without an id
-gets one that is made of it.
+gets an id made from it.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from components.dataset.beir import BeirFolder, read_corpus
 from components.dataset.manifest import CORPUS
 from components.dataset.text_file import bare_suffix
 from components.errors import DataError
+from components.index.options import DATASET
 from components.prepare.raw.readers import SUFFIXES, records_of
 
-DATASET = "dataset"  #: as a corpus: that of the dataset version that the model was judged on
 ID_NAMES = ("passage_id", "_id", "id", "doc_id", "docid", "document_id", "pid", "corpus_id")
 TEXT_NAMES = ("text", "passage", "contents", "content", "document", "body")
 LONGEST = 100_000  #: characters; a longer text is a document, of which the model would read next to nothing

@@ -1,7 +1,6 @@
 """From a promoted model to a champion that can be searched: the index is kept first, then one write names both."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from components.errors import StoreError
 from components.index.keeper import StoreKeeper
@@ -9,10 +8,11 @@ from components.index.options import IndexOptions
 from components.index.reader import Index, open_index
 from components.index.stage import Given, Opened, make_index, plan_of, read_corpus, tell
 from components.index.verification import MissedBoundError
+from components.machine.scratch_folder import scratch_folder
 from components.records.decision import Decision
 from components.registry.registry import Lineage, Registry, Version
 from components.registry.succession import check_succession, succeed
-from components.registry.version import code_version, key_of, number_of
+from components.registry.version import VERSION, code_version, key_of, number_of
 
 
 def index_and_promote(
@@ -62,28 +62,37 @@ def index_and_promote(
 
 
 def publish(given: Given, registry: Registry, options: IndexOptions, home: Path, lineage: Lineage) -> Version:
-    """Make an index and keep it as a version; one that was kept already is not made again."""
+    """Make an index and keep it as a version; skip an index that is stored already."""
     opened = Opened.of(given, options)
     work = home / "indexing"
     work.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=work, prefix=".ranklift-") as scratch:
-        former = former_index(registry, opened.encoder.digest, home)
-        corpus = read_corpus(opened, Path(scratch), former)
+    with scratch_folder(work, ".ranklift-") as scratch:
+        former = former_index(registry, opened.encoder.digest, home, scratch / "former")
+        corpus = read_corpus(opened, scratch, former)
         plan = plan_of(opened, corpus)
         name = registry.claim_index(plan)
-        folder = Path(scratch) / "index"
+        folder = scratch / "index"
         folder.mkdir()
         tell(f"{corpus.count:,} passages become index {name}")
         make_index(opened, corpus, folder, StoreKeeper(registry.store, key_of("index", name, "")), former)
         return registry.publish_index(folder, plan, lineage.model_copy(update={"model_digest": opened.encoder.digest}))
 
 
-def former_index(registry: Registry, model_digest: str, home: Path) -> Index | None:
-    """Return the newest index of a model, fetched; None where there is none."""
+def former_index(registry: Registry, model_digest: str, home: Path, folder: Path) -> Index | None:
+    """Return the newest index of a model; None where there is none.
+
+    Args:
+        registry: where it is kept.
+        model_digest: of the model.
+        home: ranklift's data folder; what this machine serves is not fetched again.
+        folder: where it is fetched to otherwise.
+    """
     same = [it for it in registry.list_versions("index") if it.lineage.model_digest == model_digest]
     if not same:
         return None
-    newest = max(same, key=lambda it: number_of(it.version)).version
-    folder = home / "serving" / "indexes" / newest
-    registry.download("index", newest, folder)
+    newest = max(same, key=lambda it: number_of(it.version))
+    served = home / "serving" / "indexes" / newest.version
+    if (served / VERSION).is_file() and (served / VERSION).read_bytes() == newest.stored():
+        folder = served
+    registry.download("index", newest.version, folder)
     return open_index(folder, model_digest)

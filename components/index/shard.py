@@ -156,7 +156,7 @@ def _safetensors(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> by
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
     blocks: list[bytes] = []
     offset = 0
-    # The widest first: every array then begins at a multiple of its own width.
+    # The widest first: every array then starts at a multiple of its width.
     for name, array in sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])):
         block = np.ascontiguousarray(array).tobytes()
         place = [offset, offset + len(block)]

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.errors import DataError
-from components.index.passages import DATASET, Passage, corpus_files, passages_of
+from components.index.options import DATASET
+from components.index.passages import Passage, corpus_files, passages_of
 from components.prepare.raw.sources import local_copy
 
 

@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from components.errors import DataError
 from components.evaluate.progress import ProgressLog
 from components.index.corpus import SortedCorpus, sort_corpus
-from components.index.embed import Embedded, ShardMaker, Sources
-from components.index.graph import build_graph
+from components.index.embed import Embedded, Held, ShardMaker, Sources
+from components.index.graph import Former, build_graph
 from components.index.keeper import FolderKeeper, Keeper
-from components.index.options import IndexOptions
-from components.index.passages import DATASET
+from components.index.options import DATASET, IndexOptions
 from components.index.reader import Index, open_index
 from components.index.shard import Hashes, Shard
 from components.index.sources import corpus_passages
@@ -125,7 +126,7 @@ def make_index(
             seconds=round(time.perf_counter() - started, 3),
             code_version=code_version() or "",
         )
-        manifest = _verified(_manifest(opened, corpus, made, build), opened, folder)
+        manifest = _verified(_manifest(opened, corpus, made, build), opened, folder, _Start(former, made.held))
         for name in manifest.files:
             if not name.startswith("shards/"):
                 keeper.keep(name, folder / name)
@@ -134,7 +135,7 @@ def make_index(
 
 
 def index_into(given: Given, folder: Path, options: IndexOptions, former: Path | None = None) -> IndexManifest:
-    """Make an index in a folder; one that was left unfinished there is gone on with.
+    """Make an index in a folder; resume an unfinished index there.
 
     Args:
         given: model, corpus and dataset.
@@ -181,14 +182,37 @@ def _manifest(opened: Opened, corpus: SortedCorpus, made: Embedded, build: Build
     )
 
 
-def _verified(manifest: IndexManifest, opened: Opened, folder: Path) -> IndexManifest:
+class _Start(NamedTuple):
+    """What graphs may go on from."""
+
+    former: Index | None
+    held: Held
+
+    def graph(self, number: int, settings: Graph, options: IndexOptions) -> Former | None:
+        """Return the former index's graph of the same place, where it was built in the same way."""
+        if self.former is None or self.former.manifest.graph is None:
+            return None
+        manifest = self.former.manifest
+        same = ("storage", "shards", "connectivity", "expansion_add")
+        theirs = self.former.manifest.graph
+        alike = [getattr(theirs, name) == getattr(settings, name) for name in same]
+        if not all(alike) or manifest.shard_size != options.shard_size or number >= len(theirs.sha256):
+            return None
+        size = options.shard_size * settings.shards
+        held = self.held[number * size : (number + 1) * size].astype(np.int64) - number * size
+        return Former(self.former.directory / graph_name(number), np.where((held >= 0) & (held < size), held, -1))
+
+
+def _verified(manifest: IndexManifest, opened: Opened, folder: Path, start: _Start) -> IndexManifest:
     """Write the first manifest that passes: the smallest storage of the graphs, and the least effort of a search."""
     if manifest.count <= opened.options.exact_up_to:
         return _tried(manifest, opened, folder)
     kinds: tuple[Storage, ...] = ("int8", "float16") if manifest.similarity == "cosine" else ("float16", "float32")
+    theirs = start.former.manifest.graph if start.former is not None else None
+    going_on = [(theirs.storage, start)] if theirs is not None and theirs.storage in kinds else []
     missed = []
-    for storage in kinds:
-        graphs = _built(manifest, opened.options, storage, folder)
+    for storage, source in [*going_on, *((kind, None) for kind in kinds)]:
+        graphs = _built(manifest, opened.options, storage, folder, source)
         for expansion in _SEARCHES:
             searched = graphs.model_copy(update={"expansion_search": expansion})
             try:
@@ -215,8 +239,10 @@ def _tried(manifest: IndexManifest, opened: Opened, folder: Path) -> IndexManife
     return manifest
 
 
-def _built(manifest: IndexManifest, options: IndexOptions, storage: Storage, folder: Path) -> Graph:
-    """Return the graphs of all shards, in files, one after the other."""
+def _built(
+    manifest: IndexManifest, options: IndexOptions, storage: Storage, folder: Path, start: _Start | None
+) -> Graph:
+    """Build the graphs of all shards, in files, one after the other."""
     settings = Graph(
         storage=storage,
         shards=options.graph_shards,
@@ -232,7 +258,8 @@ def _built(manifest: IndexManifest, options: IndexOptions, storage: Storage, fol
         shards = [Shard(folder / shard_name(place)) for place in range(first, last)]
         path = folder / graph_name(number)
         path.parent.mkdir(exist_ok=True)
-        build_graph(shards, manifest.similarity, settings, available_cpus()).save(str(path))
+        former = start.graph(number, settings, options) if start is not None else None
+        build_graph(shards, manifest.similarity, settings, available_cpus(), former).save(str(path))
         digests.append(file_sha256(path))
     tell(f"{len(digests)} {storage} graphs built in {time.perf_counter() - started:.0f} s")
     return settings.model_copy(update={"sha256": digests})

@@ -40,7 +40,7 @@ class IndexedModel(_Part):
 class IndexedCorpus(_Part):
     """What was embedded."""
 
-    source: str  #: the URI that was given
+    source: str  #: the URI of the corpus
     digest: Sha256  #: over the ids and texts, in order of the ids
     passages: int = Field(ge=1)
     dropped: dict[str, int] = Field(default_factory=dict)  #: rows left out, by reason

@@ -1,7 +1,7 @@
 """As whom a pod speaks to its cluster: as the account of the pod, or as one whose token was mounted for it alone.
 
 Kubeflow Pipelines gives all pods of a run one account. A stage that needs more than the others gets the token of an
-account of its own: a Secret of the type ``kubernetes.io/service-account-token``, mounted as files.
+dedicated account: a Secret of the type ``kubernetes.io/service-account-token``, mounted as files.
 """
 
 import os
@@ -24,6 +24,17 @@ def in_a_pod() -> bool:
         return False
     # An account that was named and is not there is a fault to tell, not a reason to look for kubectl's.
     return bool(os.environ.get(VARIABLE)) or (_OWN / "token").is_file()
+
+
+def is_pod() -> bool:
+    """Whether this process runs in a pod, whatever the pod may do."""
+    return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and _OWN.is_dir()
+
+
+def pod_namespace() -> str:
+    """Return the namespace of the pod that this process runs in; empty where it runs in none."""
+    own = _OWN / "namespace"
+    return own.read_text(encoding="utf-8").strip() if own.is_file() else ""
 
 
 def load_account(configuration: Any) -> None:

@@ -62,7 +62,7 @@ class KubernetesApi:
     @classmethod
     def connect(cls, context: str | None = None) -> Self:
         """Return the cluster of a context, as `kubectl --context` means it; without one, the cluster that this process
-        runs in, else the one that `kubectl` speaks to.
+        runs in, else kubectl's.
 
         Raises:
             KubernetesError: when there is none.
@@ -233,7 +233,7 @@ class KubernetesApi:
     def _body(self, method: str, path: str, query: Any, body: Manifest | None) -> Manifest:
         response = self._send(method, path, query, body)
         with closing(response):
-            # A field that is null is one that is not there: so Kubernetes means it, and so everybody here may read it.
+            # Kubernetes treats a null field as missing, and so does every reader here.
             found: Manifest = json.loads(response.read(), object_hook=_without_nulls)
             return found
 
@@ -275,10 +275,12 @@ class KubernetesApi:
 
     def _refusal(self, status: int, message: str, verb: str, kind: Kind, place: str) -> str:
         if status == 403 and not any(word in message for word in _ADMISSION):
-            return f"The cluster does not allow to {verb} {place}; its Role needs the rule {kind.rule(verb)}."
+            return (
+                f"The cluster does not allow this account to {verb} {place}; its Role needs the rule {kind.rule(verb)}."
+            )
         if status == 401:
             return (
-                f"The cluster's API at {self.host} does not know who asks (401); log in to it again until "
+                f"The cluster's API at {self.host} does not accept your login (401); log in again until "
                 "`kubectl auth whoami` answers."
             )
         if status == 404:

@@ -238,7 +238,7 @@ def _refusal(error: Any, namespace: str, pod: str, port: int) -> str:
     what = f"forward port {port} of pod {pod} in namespace {namespace}"
     if error.status_code == 403:
         return (
-            f"The cluster does not allow to {what}; your Role needs the rule {_FORWARDS.rule('get, create')} there "
+            f"The cluster does not allow you to {what}; your Role needs the rule {_FORWARDS.rule('get, create')} there "
             "(Kubernetes 1.35 asks for create, older ones for get)."
         )
     return f"The cluster answered {error.status_code} when asked to {what}: {message_of(error.resp_body)}."

@@ -60,5 +60,5 @@ def process_age() -> float:
 
 
 def tell_wait(sentence: str, wait: float) -> None:
-    """Tell on standard error what is away, and when it is tried again."""
-    print(f"ranklift: {sentence} Trying again in {wait:.0f} s.", file=sys.stderr, flush=True)
+    """Tell on standard error what is away, and when it is retried."""
+    print(f"ranklift: {sentence} Retrying in {wait:.0f} s.", file=sys.stderr, flush=True)

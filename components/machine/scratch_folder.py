@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 _LOCK = ".lock"
-_YOUNG = 24 * 3600.0  # seconds: without a lock it may be one that is being made, or one of an earlier release at work
+_YOUNG = 24 * 3600.0  # seconds: without a lock it may be new, or in use by an earlier release
 
 
 @contextmanager

@@ -16,7 +16,7 @@ _REMEDIES = {
     errno.EMFILE: "raise the limit on open files (`ulimit -n`)",
     errno.EIO: "check the disk",
 }
-#: How libraries that raise errors of their own pass on what the system said.
+#: How libraries with their own errors pass on the system's message.
 _TOLD = {
     "No space left on device": errno.ENOSPC,
     "Disk quota exceeded": errno.EDQUOT,

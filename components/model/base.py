@@ -47,7 +47,7 @@ def resolve_base_model(name: str, tell: Callable[[str], None], *, fallback: bool
     except ModelError as error:
         if not fallback:
             raise ModelError(f"{error} {HOW_TO_NAME}") from error
-        tell(f"{error} The base model is {PACKAGED_DEFAULT} instead, which is trained for texts of one kind.")
+        tell(f"{error} The base model is {PACKAGED_DEFAULT} instead, which is trained for symmetric search.")
         return PACKAGED_DEFAULT
     tell(f"The base model is {HUB_DEFAULT}.")
     return HUB_DEFAULT
@@ -123,7 +123,7 @@ def open_model(directory: Path, **options: Any) -> "SentenceTransformer":
         options: further arguments of its constructor.
 
     Raises:
-        ModelError: when it cannot be opened, or names code of its own to run.
+        ModelError: when it cannot be opened, or names custom code to run.
     """
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
@@ -134,10 +134,10 @@ def open_model(directory: Path, **options: Any) -> "SentenceTransformer":
         model = SentenceTransformer(str(directory), local_files_only=True, **options)
     except Exception as error:
         # A damaged folder, a pickle that is more than tensors, modules that are code in the folder: each of the five
-        # libraries below has exceptions of its own for these.
+        # libraries below has its own exceptions for these.
         raise ModelError(
             f"{directory} cannot be opened ({first_line(error)}); give a model of sentence-transformers that has whole "
-            "weights and no code of its own."
+            "weights and no custom code."
         ) from error
     _apply_passage_prompt(model)
     return model

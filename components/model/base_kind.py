@@ -92,7 +92,7 @@ def tokenizer_file(directory: Path) -> Path:
     """Return the tokenizer of a model, which lies with its transformer: in older layouts in ``0_Transformer``.
 
     Raises:
-        ModelError: when it has none that is fast.
+        ModelError: when it has no fast tokenizer.
     """
     modules = modules_of(directory)
     path = (modules[0].folder if modules else directory) / _TOKENIZER
@@ -130,7 +130,7 @@ def _kind_of(directory: Path) -> str | None:
     if not modules:
         return _without_modules(directory, architecture)
     if not all(module.is_of_the_library for module in modules):
-        return "a model whose modules are code of its own, which is never run"
+        return "a model whose modules are custom code, which is never run"
     kinds = [module.kind for module in modules]
     known = next((_MODULES[kind] for kind in kinds if kind in _MODULES), None)
     if known is not None:
@@ -180,7 +180,7 @@ def _read(path: Path, default: Any = None) -> Any:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ModelError(f"{path} is not JSON ({error}); get the model again.") from error
+        raise ModelError(f"{path} is not JSON ({error}); download the model again.") from error
     if default is None and not isinstance(content, dict):
-        raise ModelError(f"{path} is not a JSON object; get the model again.")
+        raise ModelError(f"{path} is not a JSON object; download the model again.")
     return content

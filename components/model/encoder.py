@@ -51,7 +51,7 @@ NO_TOKENS = Tokens(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int8), Fals
 class Encoder:
     """Turns texts into embeddings exactly as the exported model in a directory says.
 
-    Safe to share between threads: every call uses inference requests of its own.
+    Safe to share between threads: every call uses its own inference requests.
     """
 
     def __init__(self, config: EncoderConfig, tokenizer: Any, compiled: Any) -> None:
@@ -143,7 +143,7 @@ class Encoder:
         return Tokens(ids, types, len(ids) >= self.config.max_seq_length and bool(encoding.overflowing))
 
     def session(self) -> "Session":
-        """Return an inference request of its own, for one thread that infers batch after batch."""
+        """Return a new inference request, for one thread that infers batch after batch."""
         return Session(self._compiled.create_infer_request(), self._pad)
 
     def count_tokens(self, texts: Sequence[str]) -> int:
@@ -192,7 +192,7 @@ def _finish(running: deque[tuple[Any, list[int]]], result: Embeddings, progress:
 def group_by_length(lengths: NDArray[np.int64], token_budget: int) -> Iterator[list[int]]:
     """Positions in groups, longest texts first; a group's count times its longest length stays in the budget.
 
-    A text longer than the budget is a group of its own.
+    A text longer than the budget forms its own group.
     """
     order = np.argsort(-lengths, kind="stable")
     start = 0
@@ -221,7 +221,7 @@ def _check_files(directory: Path, config: EncoderConfig, verify: bool) -> None:
     for name, expected in config.files.items():
         path = directory / name
         if not path.is_file():
-            raise ModelError(f"{directory} is not a whole model: {name} is missing; export or download it again.")
+            raise ModelError(f"{directory} is not a complete model: {name} is missing; export or download it again.")
         if verify and (found := file_sha256(path)) != expected:
             raise ModelError(
                 f"{path} is damaged: its SHA-256 is {found[:12]}… where encoder.json says {expected[:12]}…; "

@@ -57,7 +57,7 @@ def download_model(name: str, *, patient: bool = True) -> Path:
 
 
 def ask_hub(ask: Callable[[], _T], sentence: str) -> _T:
-    """Return what the hub answers; one that is away is asked again, as long as the stage's patience allows.
+    """Return what the hub answers; retry a hub that is away, as long as the stage's patience allows.
 
     Args:
         ask: sends the question, once.

@@ -30,7 +30,7 @@ class Parity(Document):
 
 
 class EncoderConfig(Document):
-    """``encoder.json``: all that turns text into the vectors that were judged, and the files it needs."""
+    """``encoder.json``: everything that turns text into the judged vectors, and the files for it."""
 
     noun: ClassVar[str] = "encoder.json"
     remedy: ClassVar[str] = "export the model with `ranklift export MODEL -o DIR --data DATASET`"

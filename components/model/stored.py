@@ -42,4 +42,4 @@ def _keep(copied: Path, kept: Path) -> None:
     except OSError:
         if not kept.is_dir():
             raise
-        # Another process was faster, with the same files: the name is made of all that is listed.
+        # Another process was faster, with the same files: the name is made from the whole listing.

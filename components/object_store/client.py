@@ -141,7 +141,7 @@ class ObjectStore:
     def put_if_match(self, key: str, content: bytes, etag: str) -> str | None:
         """Replace the object that has this entity tag: its new tag, or None when it was replaced by another writer.
 
-        `content` must be one that no other writer would write, for the same reason as in `put_if_absent`.
+        `content` must be unique to this writer, for the same reason as in `put_if_absent`.
         """
         return self._put_if(key, content, {"If-Match": f'"{etag}"'})
 
@@ -307,7 +307,7 @@ def _credentials(settings: ObjectStoreSettings) -> Provider:
     if shared.is_file():
         return AWSConfigProvider(str(shared))
     raise StoreError(
-        f"There are no keys for the object store at {settings.endpoint}; "
+        f"No keys are set for the object store at {settings.endpoint}; "
         "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment."
     )
 

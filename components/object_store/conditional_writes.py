@@ -42,7 +42,7 @@ def check_conditional_writes(store: ObjectStore, key: str, content: bytes) -> No
         if not _is_refused(store, key, content, condition):
             raise StoreError(
                 f"The object store at {store.settings.endpoint} ignores {next(iter(condition))} (it wrote {key} though "
-                "it was there), so that two runs at once would lose an update; use a store with conditional writes, "
+                "it was there), so two concurrent runs would lose an update; use a store with conditional writes, "
                 "such as MinIO, SeaweedFS 4 or Amazon S3."
             )
 

@@ -1,4 +1,4 @@
-"""An S3 object store of our own, for machines where none is configured: SeaweedFS's `weed mini`, on loopback only.
+"""An embedded S3 object store, for machines where none is configured: SeaweedFS's `weed mini`, on loopback only.
 
 Every process that uses the same folder shares one store; see `supervisor` for how it is started and
 stopped. Ports are random, keys are random and lie in a file that only its owner can read.
@@ -123,7 +123,7 @@ def _start(directory: Path) -> ObjectStoreSettings:
         settings = _when_ready(directory, deadline)
         if settings is not None:
             return settings
-    raise StoreError(f"The embedded object store in {directory} did not start; its log is {directory / LOG}.")
+    raise StoreError(f"The embedded object store in {directory} did not start; read its log {directory / LOG}.")
 
 
 def _is_supervised(directory: Path) -> bool:
@@ -207,7 +207,7 @@ def _when_ready(directory: Path, deadline: float) -> ObjectStoreSettings | None:
         if time.monotonic() > deadline:
             raise StoreError(
                 f"The embedded object store in {directory} did not answer within {_PATIENCE:.0f} s; "
-                f"its log is {directory / LOG}."
+                f"read its log {directory / LOG}."
             )
         time.sleep(0.05)
     return None

@@ -22,7 +22,7 @@ _CONNECT = 10.0  # seconds
 
 
 def http_client(settings: ObjectStoreSettings, dial: Dial | None) -> urllib3.PoolManager:
-    """Return a pool of connections to the store; made by `dial` when it is given."""
+    """Return a pool of connections to the store; made by `dial` if set."""
     pool = urllib3.PoolManager(
         timeout=urllib3.Timeout(connect=min(_CONNECT, settings.timeout), read=settings.timeout),
         maxsize=_CONNECTIONS,

@@ -10,6 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from components.errors import StoreError
 
+BUCKET = "ranklift"
+REGION = "us-east-1"
 _EXAMPLE = "RANKLIFT_S3_ENDPOINT=http://127.0.0.1:9000"
 
 
@@ -29,11 +31,11 @@ class ObjectStoreSettings(BaseSettings):
     )
 
     endpoint: Annotated[str, _named("RANKLIFT_S3_ENDPOINT", "endpoint")]  #: http(s)://host[:port]
-    bucket: Annotated[str, _named("RANKLIFT_S3_BUCKET", "bucket")] = "ranklift"
+    bucket: Annotated[str, _named("RANKLIFT_S3_BUCKET", "bucket")] = BUCKET
     access_key: Annotated[SecretStr | None, _named("AWS_ACCESS_KEY_ID", "access_key")] = None
     secret_key: Annotated[SecretStr | None, _named("AWS_SECRET_ACCESS_KEY", "secret_key")] = None
     session_token: Annotated[SecretStr | None, _named("AWS_SESSION_TOKEN", "session_token")] = None
-    region: Annotated[str, _named("AWS_REGION", "AWS_DEFAULT_REGION", "region")] = "us-east-1"
+    region: Annotated[str, _named("AWS_REGION", "AWS_DEFAULT_REGION", "region")] = REGION
     ca_file: Annotated[Path | None, _named("RANKLIFT_S3_CA_FILE", "AWS_CA_BUNDLE", "SSL_CERT_FILE", "ca_file")] = None
     virtual_host: Annotated[bool, _named("RANKLIFT_S3_VIRTUAL_HOST", "virtual_host")] = False
     keys_from: Annotated[str, _named("RANKLIFT_S3_KEYS_FROM", "keys_from")] = ""  #: such as "Secret kubeflow/mine"
@@ -129,7 +131,7 @@ class ObjectStoreSettings(BaseSettings):
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_SESSION_TOKEN": self.session_token,
         }
-        # An empty value hides one that the child would otherwise inherit.
+        # An empty value hides the value that the child would otherwise inherit.
         values |= {name: secret.get_secret_value() if secret else "" for name, secret in secrets.items()}
         if self.ca_file is not None:
             values["RANKLIFT_S3_CA_FILE"] = str(self.ca_file)

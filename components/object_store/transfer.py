@@ -85,7 +85,7 @@ def upload(store: ObjectStore, key: str, path: Path, sha256: str) -> None:
     _upload_parts(store, key, path, parts, tags)
     found = store.stat(key)
     if found is None or found.size != size:
-        raise StoreError(f"{key} was uploaded and is not there whole; run the command again.")
+        raise StoreError(f"{key} was uploaded and is not complete; run the command again.")
 
 
 def download(store: ObjectStore, key: str, path: Path, sha256: str, size: int) -> None:

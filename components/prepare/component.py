@@ -35,12 +35,12 @@ def prepare(
         from pathlib import Path
 
         from components.dataset.manifest import PROFILE
-        from components.prepare.options import prepare_options
+        from components.prepare.options import PrepareOptions
         from components.prepare.stage import prepare as prepare_dataset
         from components.registry.registry import open_registry
 
         directory = Path(dataset.path)
-        options = prepare_options(
+        options = PrepareOptions.of(
             base_model=base_model,
             max_triplets=max_triplets,
             triplets_per_query=triplets_per_query,
@@ -49,7 +49,7 @@ def prepare(
             dev_queries=dev_queries,
             folds=folds,
             max_corpus=max_corpus,
-            evaluation_source=evaluation_data,
+            evaluation_data=evaluation_data,
             evaluation_split=evaluation_split,
             on_leak=on_leak,
             strict_passages=strict_passages,

@@ -1,40 +1,80 @@
-"""What shapes a dataset version: every parameter of `prepare`, with its default."""
+"""What shapes a dataset version: every option of `prepare`, with its default."""
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from components.errors import DataError
+from components.options import SEED, Options
 
+DEMO_SOURCE = "demo://docstrings"
 #: With fewer folds, not even a gain in every one of them would be significant at 5 %.
 LEAST_FOLDS = 5
 
 
-class PrepareOptions(BaseModel):
-    """The parameters of `prepare`; all of them go into the manifest."""
+class RawDataOptions(Options):
+    """Where the raw data is."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    stage: ClassVar[str] = "prepare"
 
-    base_model: str = "auto"  #: folder, hub id or packaged model whose tokenizer measures the lengths
-    seed: int = 42
-    max_triplets: int = Field(default=0, ge=0)  #: upper limit of training triplets; 0 for all
-    triplets_per_query: int = Field(default=1, ge=1)  #: at most so many training triplets for one query_id
-    max_seq_length: int = Field(default=0, ge=0)  #: tokens; 0 takes the 99th percentile of the token lengths
-    max_seq_length_cap: int = Field(default=256, ge=8)  #: the longest that the 99th percentile may ask for
-    evaluation_queries: float = Field(default=1000, gt=0)  #: held out to evaluate on: a count, or a share when below 1
-    dev_queries: float = Field(default=200, gt=0)  #: held out for the evaluator during training: a count, or a share
-    folds: int = Field(default=0, ge=0, le=50)  #: cross-validate in so many; 1: never, 0: ten where queries are few
-    strict_passages: bool = False  #: whether a relevant passage that training and evaluation share is a leak
-    max_corpus: int = Field(default=10_000, ge=0)  #: passages in the evaluation corpus; 0 for all
-    training_passages_in_corpus: bool = False  #: whether positives of training may be distractors of the evaluation
-    evaluation_source: str = ""  #: a BEIR folder or dataset version to evaluate on, in place of held-out queries
-    evaluation_split: str = "test"  #: which qrels of a BEIR folder
-    on_leak: Literal["error", "drop"] = "error"  #: what to do with training rows that the evaluation set shares
-    max_characters: int = Field(default=50_000, ge=1)  #: longer texts are dropped
-    near_duplicates: float = Field(default=0.8, ge=0, le=1)  #: Jaccard similarity of words from which on; 0 is off
-    languages: tuple[str, ...] = ()  #: ISO 639-1 codes to keep; empty keeps all and detects nothing
-    false_negatives: int = Field(default=0, ge=0)  #: triplets to score with the base model for the report on them
-    memory_limit: str = "750MB"  #: for DuckDB, which spills to disk beyond it
+    data: str = Field(DEMO_SOURCE, description=f"A file, a folder, s3://…, hf://datasets/… or {DEMO_SOURCE}.")
+
+
+class PrepareOptions(Options):
+    """The options of `prepare`; all of them go into the manifest."""
+
+    stage: ClassVar[str] = "prepare"
+    internal: ClassVar[frozenset[str]] = frozenset(
+        {"max_seq_length_cap", "training_passages_in_corpus", "max_characters", "near_duplicates", "memory_limit"}
+    )
+
+    base_model: str = Field(
+        "auto", description="Folder, hub id, s3://… or package://…; auto is the default model of the hub."
+    )
+    max_triplets: int = Field(0, ge=0, description="Train on at most so many triplets; 0 keeps all.")
+    triplets_per_query: int = Field(1, ge=1, description="Train on at most so many triplets of one query_id.")
+    max_seq_length: int = Field(0, ge=0, description="Tokens; 0 is the 99th percentile of the data.")
+    max_seq_length_cap: int = Field(256, ge=8, description="The longest that the 99th percentile may ask for.")
+    evaluation_queries: float = Field(
+        1000, gt=0, description="Queries held out for the gate: a count, or a share below 1."
+    )
+    dev_queries: float = Field(
+        200, gt=0, description="Queries held out to choose checkpoints by: a count, or a share below 1."
+    )
+    folds: int = Field(
+        0, ge=0, le=50, description="Cross-validate in so many folds; 0: in 10 below 200 judged queries, 1: never."
+    )
+    strict_passages: bool = Field(
+        False, description="Whether a relevant passage that training and evaluation share is a leak, too."
+    )
+    max_corpus: int = Field(10_000, ge=0, description="Passages in the evaluation corpus; 0 keeps all.")
+    training_passages_in_corpus: bool = Field(
+        False, description="Whether positives of training may be distractors of the evaluation."
+    )
+    evaluation_data: str = Field(
+        "", description="A BEIR folder or dataset version to judge on, in place of held-out queries."
+    )
+    evaluation_split: str = Field("test", description="Which qrels of a BEIR folder.")
+    on_leak: Literal["error", "drop"] = Field(
+        "error", description="When training and evaluation share texts: error, or drop them from training."
+    )
+    max_characters: int = Field(50_000, ge=1, description="Longer texts are dropped.")
+    near_duplicates: float = Field(
+        0.8, ge=0, le=1, description="Jaccard similarity of words from which on texts are near duplicates; 0 is off."
+    )
+    languages: tuple[str, ...] = Field(
+        (), description="Keep only texts of these languages, such as en,de (ISO 639-1); empty keeps all."
+    )
+    false_negatives: int = Field(
+        0, ge=0, description="Score so many triplets with the base model and report negatives that look right."
+    )
+    memory_limit: str = Field("750MB", description="For DuckDB, which spills to disk beyond it.")
+
+    seed: int = SEED
+
+    @field_validator("languages", mode="before")
+    @classmethod
+    def _between_commas(cls, value: Any) -> Any:
+        return tuple(code.strip() for code in value.split(",") if code.strip()) if isinstance(value, str) else value
 
     @field_validator("folds")
     @classmethod
@@ -52,19 +92,3 @@ class PrepareOptions(BaseModel):
                 "train on; give shares that sum to less than 1"
             )
         return self
-
-
-def prepare_options(*, languages: str = "", **values: Any) -> PrepareOptions:
-    """Options from what a command line or a pipeline's parameters give; `languages` are codes between commas.
-
-    Raises:
-        DataError: when a value will not do; the sentence names it.
-    """
-    codes = tuple(code.strip() for code in languages.split(",") if code.strip())
-    try:
-        return PrepareOptions(languages=codes, **values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        given = f"{name} = {first['input']!r} is invalid" if name else "The options are invalid"
-        raise DataError(f"{given} for `prepare`: {first['msg']}.") from error

@@ -39,7 +39,7 @@ from components.prepare.filters.rules import (
     make_keys,
     row_criteria,
 )
-from components.prepare.options import PrepareOptions
+from components.prepare.options import DEMO_SOURCE, PrepareOptions
 from components.prepare.parquet import write_parquet
 from components.prepare.profile.base_encoder import base_encoders
 from components.prepare.profile.data import profile_data
@@ -54,7 +54,6 @@ from components.prepare.profile.lengths import (
 )
 from components.prepare.profile.page import write_profile
 from components.prepare.raw.data import RawData, load, local_data
-from components.prepare.raw.docstrings import DEMO_SOURCE
 from components.prepare.raw.sources import fetch
 from components.prepare.split.dev_corpus import write_dev_corpus
 from components.prepare.split.given import write_evaluation_set
@@ -106,11 +105,11 @@ def _tell(line: str) -> None:
 
 def _evaluation_brought(raw: RawData, options: PrepareOptions, scratch: Path) -> Path | None:
     """Return the evaluation set that the user brings: named in the options, or a split of the BEIR folder itself."""
-    if "://" in options.evaluation_source:
-        with fetch(options.evaluation_source, scratch / "evaluation") as evaluation:
+    if "://" in options.evaluation_data:
+        with fetch(options.evaluation_data, scratch / "evaluation") as evaluation:
             return evaluation.directory
-    if options.evaluation_source:
-        return Path(options.evaluation_source).expanduser()
+    if options.evaluation_data:
+        return Path(options.evaluation_data).expanduser()
     return raw.directory if raw.beir is not None and raw.beir.brings_evaluation(options.evaluation_split) else None
 
 

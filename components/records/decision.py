@@ -63,7 +63,7 @@ class Decision(Document):
         """Return the record that a log tells last; None where it tells none.
 
         Raises:
-            DataError: when it tells one that this ranklift cannot read.
+            DataError: when this ranklift cannot read its format.
         """
         lines = [line.split(_LINE, 1)[1] for line in log.splitlines() if _LINE in line]
         return cls.parse(lines[-1].encode(), "the stage's log") if lines else None

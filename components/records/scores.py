@@ -11,7 +11,7 @@ HEADLINE = "ndcg@10"
 
 
 class ScoreFile(Document):
-    """The result of `evaluate`, and all that `gate` ever reads.
+    """The result of `evaluate`, and the only input of `gate`.
 
     ``per_query[metric][query_id]`` is a number in [0, 1]. The headline also stands at the top of the JSON document
     under ``"ndcg@10"``.

@@ -53,8 +53,8 @@ def _intended_use() -> list[str]:
     return [
         "## Intended use",
         "",
-        "Ranking passages for a query, on data like that which it was trained and judged on. Its scores order "
-        "passages; they are no probabilities. Judge it on your own queries before you use it for anything else.",
+        "Ranking passages for a query, on data like its training and evaluation data. Its scores order "
+        "passages; they are not probabilities. Evaluate it on your own queries before you use it for anything else.",
         "",
     ]
 
@@ -73,7 +73,7 @@ def _results(decision: Decision | None) -> list[str]:
         "| | NDCG@10 |",
         "|---|---|",
         f"| this model | {decision.candidate:.4f} |",
-        f"| champion before ({_cell(decision.champion_model)}) | {decision.champion:.4f} |",
+        f"| previous champion ({_cell(decision.champion_model)}) | {decision.champion:.4f} |",
         f"| gain ({decision.confidence:.0%} interval) | {decision.delta:+.4f} ({low:+.4f} to {high:+.4f}) |",
         "",
         f"Judged {decision.method}.",

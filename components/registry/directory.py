@@ -19,7 +19,7 @@ def check_directory(directory: Path, manifest_sha256: str | None = None) -> Vers
     """
     path = directory / VERSION
     if not path.is_file():
-        raise StoreError(f"{directory} is no version of the registry: it has no {VERSION}; download it again.")
+        raise StoreError(f"{directory} is not a version of the registry: it has no {VERSION}; download it again.")
     content = path.read_bytes()
     found = sha256_of(content)
     if manifest_sha256 not in {None, found}:

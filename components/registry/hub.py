@@ -20,7 +20,7 @@ def push_model(registry: Registry, version: str, uri: str) -> str:
     """
     name = uri.removeprefix(_SCHEME)
     if not uri.startswith(_SCHEME) or name.count("/") != 1 or not all(name.split("/")):
-        raise StoreError(f"{uri!r} is no place on the model hub; give one such as hf://acme/docs-search.")
+        raise StoreError(f"{uri!r} is not a place on the model hub; give one such as hf://acme/docs-search.")
     try:
         from huggingface_hub import HfApi
 

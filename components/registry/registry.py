@@ -129,7 +129,7 @@ class Registry:
                 return version
 
     def _claim(self, kind: Kind, content: str) -> str:
-        """Return the number of this content: the one that it has, or the next free one."""
+        """Return the number of this content: its number, or the next free one."""
         taken = self.survey(kind)
         open_ = [name for name, files in taken.items() if TOMBSTONE not in files]
         claims = self._parallel(lambda name: self._claimed_by(kind, name), open_)
@@ -279,7 +279,7 @@ class Registry:
     ) -> Champion:
         """Make a model version champion, or note that it serves, provided that the champion is still `expected`.
 
-        Its index moves with it, in the same write: the one that is named, else the one that it had last.
+        Its index moves with it, in the same write: the named index, else its latest.
 
         Raises:
             StoreError: when another run moved it meanwhile, there is no such version, or the index is of another model.
@@ -336,7 +336,7 @@ class Registry:
         if stored.manifest.lineage.model_digest != model.digest:
             raise StoreError(
                 f"index {index} was made with model {str(stored.manifest.lineage.model_digest)[:12]}…, and "
-                f"{model.version} is {model.digest[:12]}…: the two cannot be named together; make an index of "
+                f"{model.version} is {model.digest[:12]}…: the two do not belong together; make an index of "
                 f"{model.version}."
             )
         return stored
@@ -344,7 +344,7 @@ class Registry:
     # How
 
     def survey(self, kind: Kind) -> dict[str, dict[str, ObjectInfo]]:
-        """``{version: {file: object}}`` of all that lies under numbers, whole versions or not, in number order."""
+        """``{version: {file: object}}`` of everything under version numbers, complete or not, in number order."""
         found: dict[str, dict[str, ObjectInfo]] = {}
         folder = f"{folder_of(kind)}/"
         for item in self.store.list(folder):

@@ -48,10 +48,10 @@ def succeed(
 
 
 def check_succession(decision: Decision, champion: Champion | None, version: str) -> None:
-    """Raise a StoreError when a model was judged against one that is no longer champion."""
+    """Raise a StoreError when a model was judged against a former champion."""
     if champion is not None and champion.digest not in {decision.champion_digest, decision.candidate_digest}:
         raise StoreError(
-            f"{version} is kept and was not made champion: it was judged against {decision.champion_model} "
+            f"{version} is stored and did not become champion: it was judged against {decision.champion_model} "
             f"({decision.champion_digest[:12]}…), and {champion.version} ({champion.digest[:12]}…) is champion since "
             f"{champion.current.moved:%Y-%m-%d %H:%M} UTC; run the pipeline again to judge it against that."
         )

@@ -86,7 +86,7 @@ def _verify_version(registry: Registry, kind: Kind, name: str, there: dict[str, 
         sentence = f"{folder} was pruned and {len(left)} of its objects are still there; run `ranklift prune`."
         return [Finding(fault="unfinished", key=folder, sentence=sentence)] if left else []
     if VERSION not in there:
-        sentence = f"{folder} was begun and never finished: it is no version; `ranklift prune` removes it."
+        sentence = f"{folder} was started and never finished: it is not a version; `ranklift prune` removes it."
         return [Finding(fault="unfinished", key=folder, sentence=sentence)]
     try:
         manifest = registry.manifest(kind, name)
@@ -97,7 +97,7 @@ def _verify_version(registry: Registry, kind: Kind, name: str, there: dict[str, 
     findings = [finding for finding in results if finding is not None]
     findings += _verify_own(registry, manifest, there)
     for file in sorted(there.keys() - manifest.files.keys() - _OWN):
-        sentence = f"{folder}/{file} is not of this version; remove it."
+        sentence = f"{folder}/{file} does not belong to this version; remove it."
         findings.append(Finding(fault="foreign", key=f"{folder}/{file}", sentence=sentence))
     return findings
 
@@ -130,7 +130,7 @@ def _verify_own(registry: Registry, manifest: VersionManifest, there: dict[str, 
     except DataError:
         claimed = None
     if claimed != manifest.claimed:
-        sentence = f"{claim} does not claim the content that {manifest.version} has; restore it from a copy."
+        sentence = f"{claim} does not match the content of {manifest.version}; restore it from a copy."
         findings.append(Finding(fault="damaged" if blob else "missing", key=claim, sentence=sentence))
     card = key_of(manifest.kind, manifest.version, CARD)
     if manifest.card and CARD not in there:
@@ -144,7 +144,10 @@ def _verify_own(registry: Registry, manifest: VersionManifest, there: dict[str, 
 def _foreign_folders(registry: Registry, kind: Kind) -> list[Finding]:
     keys = [item.key for item in registry.store.list(f"{folder_of(kind)}/")]
     foreign = [key for key in keys if not is_version_name(key.split("/")[1])]
-    return [Finding(fault="foreign", key=key, sentence=f"{key} is not of the registry; remove it.") for key in foreign]
+    return [
+        Finding(fault="foreign", key=key, sentence=f"{key} does not belong to the registry; remove it.")
+        for key in foreign
+    ]
 
 
 def _verify_champion(registry: Registry) -> list[Finding]:

@@ -180,7 +180,7 @@ def _check_name(name: str) -> None:
     ):
         raise ValueError(f"{name!r} is not a plain relative path such as 1_Pooling/config.json")
     if name in _OWN:
-        raise ValueError(f"{name!r} is a name of the registry's own")
+        raise ValueError(f"{name!r} is reserved for the registry")
     if PurePosixPath(name).suffix.lower() not in _HARMLESS and parts[-1] not in _HARMLESS_NAMES:
         raise ValueError(f"{name!r} is not a kind of file that a version may hold (it may hold {_kinds()})")
 
@@ -245,7 +245,7 @@ def digest_of(kind: Kind, directory: Path, files: dict[str, FileEntry]) -> str:
     config = EncoderConfig.of(directory)
     for name, sha256 in config.files.items():
         if name not in files or files[name].sha256 != sha256:
-            raise ModelError(f"{directory / name} is not the file that encoder.json describes; export the model again.")
+            raise ModelError(f"{directory / name} is not the file in encoder.json; export the model again.")
     return config.digest
 
 

@@ -26,10 +26,10 @@ def train(
         from pathlib import Path
 
         from components.train.curve import write_curve
+        from components.train.options import TrainOptions
         from components.train.processes.launch import train as train_here_or_on_nodes
-        from components.train.report import TrainOptions
 
-        options = TrainOptions(
+        options = TrainOptions.of(
             recipe=recipe,
             epochs=epochs,
             batch_size=batch_size,

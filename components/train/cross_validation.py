@@ -18,7 +18,8 @@ from components.errors import DataError
 from components.machine.scratch_folder import scratch_folder
 from components.model.folds import FoldModels
 from components.train.inputs import check, look_up
-from components.train.report import REPORT, TrainingReport, TrainOptions
+from components.train.options import TrainOptions
+from components.train.report import REPORT, TrainingReport
 from components.train.tell import tell
 
 #: Triplets below which pairs of the collection's own texts are added to the labelled ones: with 452 labelled pairs of

@@ -16,8 +16,8 @@ from components.train.examples.hard_negatives import MARGIN
 from components.train.examples.triplets import CHUNK
 from components.train.little_data import count_examples, fitted
 from components.train.loop.trainer import uses_bf16
+from components.train.options import TrainOptions
 from components.train.recipes import Recipe
-from components.train.report import TrainOptions
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -42,14 +42,14 @@ class Ranks:
         from accelerate import PartialState
 
         if not torch.cuda.is_available():
-            os.environ["ACCELERATE_USE_CPU"] = "true"  # the trainer would take itself for one that is alone
+            os.environ["ACCELERATE_USE_CPU"] = "true"  # the trainer would think that it is alone
         PartialState(cpu=not torch.cuda.is_available(), timeout=_PATIENCE)
         group = torch.distributed.new_group(backend="gloo", timeout=_PATIENCE)
         return cls(torch.distributed.get_rank(), count, group)
 
     @property
     def is_first(self) -> bool:
-        """Whether this process is the one that tells and writes."""
+        """Whether this process prints and writes."""
         return self.index == 0
 
     def largest(self, value: int) -> int:

@@ -1,41 +1,13 @@
-"""What training is asked for, and what it tells afterwards."""
+"""What training tells afterwards."""
 
-from typing import ClassVar, Literal
-
-from pydantic import Field
+from typing import ClassVar
 
 from components.records.document import Document
-from components.train.recipes import Recipe, recipe_named
+from components.train.options import TrainOptions
 
 REPORT = "training.json"
-RECIPE_OPTIONS = ("epochs", "batch_size", "learning_rate", "evaluations")  #: what can be set in place of the recipe's
 #: What the evaluators call the share of triplets whose positive is nearer to the query than the negative, and NDCG@10.
 DEV_ACCURACY, DEV_NDCG = "dev_cosine_accuracy", "dev_cosine_ndcg@10"
-
-
-class TrainOptions(Document):
-    """How to train; the defaults are the pipeline's."""
-
-    base_model: str = ""  #: folder, hub id or ``package://…``; the dataset's own when empty
-    recipe: str = "seed"  #: by name; 0 below stands for what the recipe says
-    epochs: float = Field(default=0, ge=0, le=100)
-    batch_size: int = Field(default=0, ge=0)  #: examples; the other positives and negatives in it are negatives
-    learning_rate: float = Field(default=0, ge=0, le=1)
-    evaluations: int = Field(default=0, ge=0)  #: how often dev is measured and a checkpoint kept
-    max_seq_length: int = Field(default=0, ge=0)  #: tokens that the model reads; the dataset's when 0
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  #: auto is bf16 where the processor computes in it
-    seed: int = Field(default=42, ge=0, lt=2**32)
-    processes: int = Field(default=0, ge=0, le=64)  #: on each node; 0 is one for each GPU there, at least one
-    num_nodes: int = Field(default=1, ge=1, le=64)  #: machines; more than one are a TrainJob of Kubeflow Trainer
-
-    def resolved(self) -> Recipe:
-        """Return the recipe, with what was set in place of what it says.
-
-        Raises:
-            RankliftError: when there is no recipe of that name.
-        """
-        set_here = {name: value for name in RECIPE_OPTIONS if (value := getattr(self, name))}
-        return recipe_named(self.recipe)._replace(**set_here)
 
 
 class TrainingReport(Document):

@@ -25,7 +25,7 @@ def check_environment(environment: Collection[str], settings: Collection[str]) -
         settings: the names of the settings.
 
     Raises:
-        RankliftError: naming the variable, and the one that was meant.
+        RankliftError: naming the variable, and a likely correction.
     """
     known = [PREFIX + name.upper() for name in settings]
     for name in sorted(environment):
@@ -34,7 +34,7 @@ def check_environment(environment: Collection[str], settings: Collection[str]) -
             close = get_close_matches(upper, known, 1)
             meant = f"; {close[0]} is one" if close else ""
             raise RankliftError(
-                f"The environment has {name}, which is no setting of the predictor{meant}. Correct or remove it."
+                f"The environment has {name}, which is not a setting of the predictor{meant}. Correct or remove it."
             )
 
 

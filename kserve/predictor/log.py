@@ -29,7 +29,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def _without_messages(error: BaseException) -> str:
-    """Where an exception came from, through all that it follows from: kinds and places.
+    """Where an exception came from, with its causes: kinds and places.
 
     Not the messages: an exception may quote the text that it could not digest, and whose it is nobody can tell.
     """

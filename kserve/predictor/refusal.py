@@ -30,7 +30,7 @@ class RefusalError(Exception):
 
 
 def invalid(sentence: str) -> RefusalError:
-    """Return the request is well-formed JSON and still not one that can be answered."""
+    """Return the refusal of well-formed JSON that cannot be answered."""
     return RefusalError(422, sentence)
 
 

@@ -19,20 +19,20 @@ class PredictorSettings(BaseSettings):
 
     model_dir: Path = Field(Path("/mnt/models"), description="Exported model to serve; a link to it may be moved.")
     model_name: str = Field("ranklift", pattern=r"^[A-Za-z0-9._-]+$", description="Name in the protocol's paths.")
-    model_version: str = Field("", description="Version to report; from the directory's name (V3) when empty.")
+    model_version: str = Field("", description="Version to report; default: the directory's name (V3).")
     manifest_sha256: str = Field(
         "",
         pattern=r"^([0-9a-f]{64})?$",
-        description="SHA-256 that the version's manifest must have (the champion's record says it); empty asks none.",
+        description="SHA-256 that the version's manifest must have (from the champion's record); empty: no check.",
     )
-    index_dir: Path | None = Field(None, description="Index to search; the one beside the model when not set.")
-    index_version: str = Field("", description="Its version to report; the one that the registry gave it when empty.")
+    index_dir: Path | None = Field(None, description="Index to search; default: the index beside the model.")
+    index_version: str = Field("", description="The index version to report; default: the registry's.")
     index_manifest_sha256: str = Field(
-        "", pattern=r"^([0-9a-f]{64})?$", description="SHA-256 that its manifest must have; empty asks none."
+        "", pattern=r"^([0-9a-f]{64})?$", description="SHA-256 that its manifest must have; empty: no check."
     )
     host: str = Field("0.0.0.0", description="Address to listen on; 127.0.0.1 for this machine only.")  # noqa: S104 - in a pod
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of /metrics alone; 0: it is on the HTTP port.")
-    pages: bool = Field(True, description="Serve people too: / in a browser, /docs and /openapi.json.")
+    pages: bool = Field(True, description="Serve pages for people: /, /docs and /openapi.json.")
     threads: int = Field(0, ge=0, description="CPU threads for inference; 0: what this process may use.")
 
     max_body_bytes: int = Field(4 << 20, gt=0, description="Largest request body, bytes, after it was decompressed.")
@@ -42,11 +42,13 @@ class PredictorSettings(BaseSettings):
     max_inputs: int = Field(2048, gt=0, description="Most texts to embed in one request.")
     max_hits: int = Field(10_000, gt=0, description="Most passages that one search gives, over all of its queries.")
     max_characters: int = Field(100_000, gt=0, description="Longest text, characters.")
-    body_timeout: float = Field(10.0, gt=0, description="Seconds within which a request must have arrived whole.")
+    body_timeout: float = Field(10.0, gt=0, description="Seconds within which a request must have arrived completely.")
     write_timeout: float = Field(10.0, gt=0, description="Seconds within which a client must have read an answer.")
-    request_timeout: float = Field(30.0, gt=0, description="Seconds within which a request is answered or given up.")
+    request_timeout: float = Field(30.0, gt=0, description="Seconds within which a request is answered or dropped.")
 
-    max_connections: int = Field(1000, gt=0, description="Most HTTP connections; the idlest makes room for another.")
+    max_connections: int = Field(
+        1000, gt=0, description="Most HTTP connections; a new one replaces the connection that is idle longest."
+    )
     max_buffered_bytes: int = Field(32 << 20, gt=0, description="Bodies of all HTTP requests in progress, bytes.")
     max_unread_bytes: int = Field(64 << 20, gt=0, description="Answers that clients have not read yet, bytes.")
     max_waiting_texts: int = Field(8192, gt=0, description="Texts that may wait for inference; beyond: status 429.")
@@ -56,7 +58,7 @@ class PredictorSettings(BaseSettings):
     batch_tokens: int = Field(TOKEN_BUDGET, gt=0, description="Most tokens in one inference, padding included.")
     cache_megabytes: int = Field(64, ge=0, description="Size of the document embedding cache; 0 turns it off.")
     drain_delay: float = Field(0.0, ge=0, description="Seconds to keep accepting after SIGTERM, while not ready.")
-    drain_timeout: int = Field(30, ge=1, description="Seconds for requests in flight to end after SIGTERM.")
+    drain_timeout: int = Field(30, ge=1, description="Seconds for requests in progress to end after SIGTERM.")
     allowed_hosts: str = Field("", description="Host names to answer for on loopback, beside localhost; * for any.")
     cors_origins: str = Field("", description="Sites whose pages may ask (https://a.example, …); * for any.")
     api_token: SecretStr | None = Field(None, description="Bearer token that requests must carry, when set.")

@@ -55,7 +55,7 @@ def follow(
     poll: float = 5.0,
     patience: float = 20.0,
 ) -> Followed:
-    """Tell each stage as it starts, waits, is tried again and ends, and return the decision.
+    """Tell each stage as it starts, waits, is retried and ends, and return the decision.
 
     Args:
         api: where it runs.
@@ -81,7 +81,7 @@ def follow(
         if found.state in _OVER:
             return _ended(found, stages, run, sources, place)
         if time.monotonic() > end:
-            raise RankliftError(f"The run was not over after {timeout / 3600:g} hours; it goes on, see {run.url}.")
+            raise RankliftError(f"The run did not end within {timeout / 3600:g} hours; it continues at {run.url}.")
         time.sleep(poll)
 
 
@@ -94,7 +94,7 @@ def _look(api: PipelinesApi, run: Submitted, tell: Tell, poll: float) -> Any:
         except UnavailableError as error:
             transient = error.status in {0, 429} or error.status >= 500
             if not transient or time.monotonic() > give_up:
-                raise RankliftError(f"{error} The run itself goes on, see {run.url}.") from error
+                raise RankliftError(f"{error} The run itself continues at {run.url}.") from error
             if not told:
                 tell(f"  {error} Trying again.")
                 told = True

@@ -59,7 +59,7 @@ class PipelinesApi:
         return f"{self._ui}/#/recurringrun/details/{recurring_run_id}"
 
     def upload(self, package: Path, name: str) -> PipelineVersion:
-        """Keep a compiled pipeline as a version of this name; one that is there already is used again.
+        """Keep a compiled pipeline as a version of this name; reuse it if it is there.
 
         The pipeline itself is made when there is none.
         """
@@ -206,7 +206,7 @@ class PipelinesApi:
         except ApiException as error:
             raise UnavailableError(self._refusal(error, what), int(error.status or 0)) from None
         except json.JSONDecodeError:
-            raise UnavailableError(f"What answers at {self.endpoint} when asked to {what} is no JSON.", 404) from None
+            raise UnavailableError(f"What answers at {self.endpoint} when asked to {what} is not JSON.", 404) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             reason = getattr(error, "reason", error)
             raise UnavailableError(

@@ -47,7 +47,7 @@ class StageTeller:
         told = self._lost.get(stage.stage, 0)
         for number, attempt in enumerate(gone[told:], told + 1):
             why = attempt.message or "no reason is known"
-            self._tell(f"  {stage.stage}: attempt {number} ended ({why}); it is tried again")
+            self._tell(f"  {stage.stage}: attempt {number} ended ({why}); it is retried")
         self._lost[stage.stage] = max(told, len(gone))
 
     def _show_wait(self, stage: StageState) -> None:

@@ -96,8 +96,8 @@ def decision_of(
             why_not = why_not or sources.missing
         found = _stored_decision(run_id, root)
     except (StoreError, DataError) as error:
-        return None, f"The gate's sentence could not be read: {error}"
-    return found, f"The gate's sentence could not be read. {why_not}".strip()
+        return None, f"The gate's decision could not be read: {error}"
+    return found, f"The gate's decision could not be read. {why_not}".strip()
 
 
 def _stored_decision(run_id: str, root: str | None) -> Decision | None:

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from components.deploy.settings import ServingSettings
 from components.errors import RankliftError
 from components.kubernetes.api import KubernetesApi, KubernetesError, Manifest
 from components.kubernetes.kinds import EVENTS, WORKFLOWS
-from components.machine.settings import ServingSettings
 from pipeline.cluster.pipelines_api import PipelinesApi, UnavailableError
 
 _LOG_LINES = 2000

@@ -94,7 +94,7 @@ class StorePlace(NamedTuple):
 def store_access(
     api: KubernetesApi, place: Place, settings: PipelineSettings | None, service: Manifest | None
 ) -> StoreAccess:
-    """Return the store that the settings name, else the one that the InferenceService's model comes from.
+    """Return the store that the settings name, else the InferenceService's.
 
     Raises:
         RankliftError: when neither names one, or the Secret is missing, or may not be read.
@@ -114,7 +114,7 @@ def store_access(
 def store_place(
     api: KubernetesApi, place: Place, settings: PipelineSettings | None, service: Manifest | None
 ) -> StorePlace:
-    """Where the store is that the settings name, else the one that the InferenceService's model comes from.
+    """Where the settings' store is, else the InferenceService's.
 
     Raises:
         RankliftError: when neither names one, or what names it may not be read.

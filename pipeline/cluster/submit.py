@@ -1,7 +1,6 @@
 """A run on a cluster: compile, upload, start; what the person typed is checked against the pipeline before."""
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,8 +10,10 @@ from typing import Any, NamedTuple
 import yaml
 
 from components.errors import RankliftError
+from components.index.options import DATASET
 from pipeline.cluster.pipelines_api import PIPELINE, PipelinesApi, PipelineVersion
 from pipeline.compile import compile_pipeline
+from pipeline.parameters import check_parameters, read_parameters
 from pipeline.settings.file import PipelineSettings
 
 DEFAULT_EXPERIMENT = "ranklift"
@@ -47,12 +48,13 @@ def submit(
         RankliftError: when a parameter or the schedule cannot be used, or KFP refuses.
     """
     cron = six_fields(schedule) if schedule is not None else None
+    values = read_parameters(parameters)
+    check_for_cluster(values, settings)
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "pipeline.yaml"
         compile_pipeline(package, settings=settings)
         content = package.read_bytes()
         specification = next(yaml.safe_load_all(content))
-        values = typed(parameters, specification["root"]["inputDefinitions"]["parameters"])
         version = api.upload(package, f"{PIPELINE}-{hashlib.sha256(content).hexdigest()[:12]}")
     chosen = settings or PipelineSettings()
     place = {"root": chosen.pipeline_root, "account": chosen.service_account}
@@ -64,27 +66,21 @@ def submit(
     return Submitted(run_id, api.run_url(run_id), version, tasks)
 
 
-def typed(parameters: Sequence[str], declared: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """``["epochs=2"]`` as ``{"epochs": 2.0}``, by the types that the pipeline declares.
-
-    Raises:
-        RankliftError: with the parameter, its value and what would do.
-    """
-    values: dict[str, Any] = {}
-    for parameter in parameters:
-        name, equals, value = parameter.partition("=")
-        if not equals:
-            raise RankliftError(f"--param {parameter} is not NAME=VALUE; give for example --param epochs=2.")
-        if name not in declared:
-            raise RankliftError(f"The pipeline has no parameter {name}; it has {', '.join(sorted(declared))}.")
-        values[name] = _typed(name, value, declared[name]["parameterType"])
-    data = values.get("data")
-    if data is not None and "://" not in data:
+def check_for_cluster(values: Mapping[str, Any], settings: PipelineSettings | None) -> None:
+    """Raise a RankliftError where a cluster that is set up by these settings cannot do what the parameters ask for."""
+    check_parameters(values)
+    for name in ("data", "evaluation_data", "index_corpus"):
+        uri = values.get(name)
+        if uri and "://" not in uri and uri != DATASET:
+            raise RankliftError(
+                f"{name}={uri} is a path of this machine, which the cluster cannot read; upload it, and give for "
+                f"example {name}=s3://ranklift/raw/{Path(uri).name}."
+            )
+    if values.get("num_nodes", 1) > 1 and (settings is None or settings.train_job is None):
         raise RankliftError(
-            f"--data {data} is a path of this machine, which the cluster cannot read; upload it, and give for example "
-            "--data s3://ranklift/raw/triplets.csv."
+            f"num_nodes={values['num_nodes']} trains on nodes that the settings do not describe; add `train_job:` to "
+            "the file that --settings names (see stages.yaml), or leave num_nodes out."
         )
-    return values
 
 
 def six_fields(schedule: str) -> str:
@@ -100,15 +96,6 @@ def six_fields(schedule: str) -> str:
             "'0 3 * * 1' for Mondays at 3:00 UTC, or six with the second first."
         )
     return " ".join(fields if len(fields) == 6 else ["0", *fields])
-
-
-def _typed(name: str, value: str, kind: str) -> Any:
-    readers: dict[str, Any] = {"NUMBER_INTEGER": int, "NUMBER_DOUBLE": float, "STRUCT": json.loads, "LIST": json.loads}
-    try:
-        return readers.get(kind, str)(value)
-    except ValueError:
-        example = {"NUMBER_INTEGER": "32", "NUMBER_DOUBLE": "0.5"}.get(kind, '{"max_recall_drop": 0.05}')
-        raise RankliftError(f"--param {name}={value} will not do; give for example --param {name}={example}.") from None
 
 
 def _tasks(specification: Mapping[str, Any]) -> dict[str, str]:

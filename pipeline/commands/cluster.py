@@ -13,9 +13,7 @@ from pipeline.console import AsJson, answer, tell
 def submit(
     endpoint: Annotated[str | None, typer.Option(help="Kubeflow Pipelines' URL; or RANKLIFT_KFP_ENDPOINT.")] = None,
     data: Annotated[str | None, typer.Option(help="s3://…, hf://datasets/… or demo://docstrings.")] = None,
-    param: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE of the pipeline, such as epochs=2; may be repeated.")
-    ] = None,
+    param: options.Parameters = None,
     settings: options.SettingsFile = None,
     follow: Annotated[
         bool, typer.Option("--follow", help="Stay until the run's end; status 0 promoted, 1 held.")
@@ -62,7 +60,8 @@ def doctor(
 
     Example: ranklift doctor --endpoint http://127.0.0.1:8888 --namespace ranklift
     """
-    from components.machine.settings import ServingSettings, home_directory
+    from components.deploy.settings import ServingSettings
+    from components.machine.settings import home_directory
     from pipeline.cluster.pipelines_api import PipelinesSettings
     from pipeline.cluster.store import Place
     from pipeline.doctor.examine import examine

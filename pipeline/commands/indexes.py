@@ -2,12 +2,13 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from pipeline.commands.options import Context, Namespace, StoreSettings
+from pipeline.commands.groups import grouped
 from pipeline.commands.registry_place import Where, registry_at
+from pipeline.commands.versions import VersionName
 from pipeline.console import AsJson, answer, table, working
 
 if TYPE_CHECKING:
@@ -16,21 +17,19 @@ if TYPE_CHECKING:
 
 indexes = typer.Typer(help="Index versions: corpora embedded with a model.", no_args_is_help=True)
 
-VersionName = Annotated[str, typer.Argument(help="A version, such as V1.")]
-
 
 @indexes.command("list")
+@grouped
 def list_indexes(
-    context: Context = None,
-    namespace: Namespace = None,
-    settings: StoreSettings = None,
+    *,
+    where: Where,
     as_json: AsJson = False,
 ) -> None:
     """List every index version, the model that it was made with, and which one the champion is searched with.
 
     Example: ranklift indexes list
     """
-    with registry_at(Where(context, namespace, settings)) as registry:
+    with registry_at(where) as registry:
         champion = registry.champion()
         searched = champion.index if champion is not None else None
         manifests = registry.list_versions("index")
@@ -41,18 +40,18 @@ def list_indexes(
 
 
 @indexes.command("show")
+@grouped
 def show_index(
+    *,
     version: VersionName,
-    context: Context = None,
-    namespace: Namespace = None,
-    settings: StoreSettings = None,
+    where: Where,
     as_json: AsJson = False,
 ) -> None:
     """Show what an index version holds, how it was made, and what was verified before it was used.
 
     Example: ranklift indexes show V1
     """
-    with registry_at(Where(context, namespace, settings)) as registry:
+    with registry_at(where) as registry:
         manifest = registry.manifest("index", version)
         index = _described(registry, version)
     lines = [f"index {version}, {manifest.created:%Y-%m-%d %H:%M} UTC, digest {index.digest}"]
@@ -66,11 +65,11 @@ def show_index(
 
 
 @indexes.command("verify")
+@grouped
 def verify_index(
+    *,
     version: VersionName,
-    context: Context = None,
-    namespace: Namespace = None,
-    settings: StoreSettings = None,
+    where: Where,
     as_json: AsJson = False,
 ) -> None:
     """Fetch an index version, compare every byte with what was published, and open it; status 1 when it is damaged.
@@ -82,7 +81,7 @@ def verify_index(
 
     home = home_directory()
     home.mkdir(parents=True, exist_ok=True)
-    with registry_at(Where(context, namespace, settings)) as registry, TemporaryDirectory(dir=home) as scratch:
+    with registry_at(where) as registry, TemporaryDirectory(dir=home) as scratch:
         registry.manifest("index", version)  # a version that is not there is no damaged one
         try:
             with working(f"verify index {version}"):

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pipeline.commands.options import Context, Namespace, StoreSettings
 from pipeline.console import tell
 
 if TYPE_CHECKING:
+    from components.deploy.settings import ServingSettings
     from components.kubernetes.api import KubernetesApi
-    from components.machine.settings import ServingSettings
     from components.registry.registry import Registry
     from pipeline.cluster.store import Place
     from pipeline.settings.file import PipelineSettings
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 class Where(NamedTuple):
     """What `--context`, `--namespace` and `--settings` say; the registry is a cluster's when any of them is there."""
 
-    context: str | None = None
-    namespace: str | None = None
-    settings: Path | None = None
+    context: Context = None
+    namespace: Namespace = None
+    settings: StoreSettings = None
 
     @property
     def on_cluster(self) -> bool:
@@ -32,7 +32,7 @@ class Where(NamedTuple):
 
         Where the environment names a cluster and no object store, the registry is that cluster's too: see `resolved`.
         """
-        from components.machine.settings import ServingSettings
+        from components.deploy.settings import ServingSettings
 
         serving = ServingSettings()
         if not self.on_cluster:
@@ -57,7 +57,7 @@ class Where(NamedTuple):
     def resolved(self) -> "Where":
         """With the cluster that the environment says serves: it has its own registry, unless the environment names an
         object store as well."""
-        from components.machine.settings import ServingSettings
+        from components.deploy.settings import ServingSettings
         from components.object_store.settings import ObjectStoreSettings
 
         serving = ServingSettings()

@@ -5,40 +5,18 @@ from typing import Annotated, Literal
 
 import typer
 
+from components.index.options import DATASET
 from pipeline.commands import options
+from pipeline.commands.groups import RunParameters, grouped
 from pipeline.console import AsJson, answer, progress_display, table, tell
+from pipeline.parameters import LOCAL_PATHS, PARAMETERS, read_parameters
 
 
+@grouped
 def run(
-    data: Annotated[str, typer.Option(help="A file, a folder, s3://…, hf://datasets/… or demo://docstrings.")],
-    base_model: options.BaseModelName = "auto",
-    max_triplets: options.MaxTriplets = 0,
-    triplets_per_query: options.TripletsPerQuery = 1,
-    max_seq_length: options.MaxSeqLength = 0,
-    evaluation_queries: options.EvaluationQueries = 1000,
-    dev_queries: options.DevQueries = 200,
-    folds: options.Folds = 0,
-    max_corpus: options.MaxCorpus = 10_000,
-    evaluation_data: options.EvaluationData = "",
-    evaluation_split: options.EvaluationSplit = "test",
-    on_leak: options.OnLeak = "error",
-    strict_passages: options.StrictPassages = False,
-    languages: options.Languages = "",
-    false_negatives: options.FalseNegatives = 0,
-    recipe: options.Recipe = "seed",
-    epochs: options.Epochs = 0.0,
-    batch_size: options.BatchSize = 0,
-    learning_rate: options.LearningRate = 0.0,
-    processes: options.Processes = 0,
-    num_nodes: options.NumNodes = 1,
-    precision: options.ServingPrecision = "auto",
-    min_gain: options.MinGain = 0.005,
-    alpha: options.Alpha = 0.05,
-    guard: options.Guards = None,
-    index_corpus: options.IndexCorpus = "",
-    index_min_recall: options.IndexMinRecall = 0.98,
-    index_max_ndcg_drop: options.IndexMaxNdcgDrop = 0.005,
-    seed: options.Seed = 42,
+    *,
+    data: Annotated[str, typer.Option(help=PARAMETERS["data"].description)],
+    parameters: RunParameters,
     ask: Annotated[bool, typer.Option(help="Afterwards start the predictor and ask it one query.")] = True,
     runner: Annotated[Literal["process", "docker"], typer.Option(help="Where the stages run.")] = "process",
     image_tag: options.ImageTag = "",
@@ -56,43 +34,15 @@ def run(
     from pipeline.local.predictor import running_predictor
     from pipeline.local.run import run_locally
 
-    parameters = {
-        "data": _absolute(data),
-        "base_model": _absolute(base_model),
-        "max_triplets": max_triplets,
-        "triplets_per_query": triplets_per_query,
-        "max_seq_length": max_seq_length,
-        "evaluation_queries": evaluation_queries,
-        "dev_queries": dev_queries,
-        "folds": folds,
-        "max_corpus": max_corpus,
-        "evaluation_data": _absolute(evaluation_data),
-        "evaluation_split": evaluation_split,
-        "on_leak": on_leak,
-        "strict_passages": strict_passages,
-        "languages": languages,
-        "false_negatives": false_negatives,
-        "recipe": recipe,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "processes": processes,
-        "num_nodes": num_nodes,
-        "precision": precision,
-        "min_gain": min_gain,
-        "alpha": alpha,
-        "guards": options.guard_limits(guard),
-        "index_corpus": index_corpus if index_corpus == "dataset" else _absolute(index_corpus),
-        "index_min_recall": index_min_recall,
-        "index_max_ndcg_drop": index_max_ndcg_drop,
-        "seed": seed,
-    }
+    chosen = {"data": data, **parameters}
+    paths = [name for name in LOCAL_PATHS if (name, chosen[name]) != ("index_corpus", DATASET)]
+    chosen |= {name: _absolute(chosen[name]) for name in paths}
     home = home_directory()
     containers = container_run(image_tag, image_registry) if runner == "docker" else None
     serve = serve_in_container(containers) if containers else running_predictor
     tell(f"ranklift: running the pipeline on {data}")
     with progress_display() as show:
-        result = run_locally(parameters, home, show, containers)
+        result = run_locally(chosen, home, show, containers)
     tell("\n" + table(("stage", "seconds"), [(stage.stage, stage.seconds) for stage in result.stages]) + "\n")
     asked = ask_champion(home, result.dataset, result.champion_scores, serve) if ask else None
     document = {
@@ -106,12 +56,13 @@ def run(
 
 def compile_(
     output: Annotated[Path, typer.Option("-o", "--output", help="The YAML file to write.")] = Path("pipeline.yaml"),
+    param: options.Parameters = None,
     settings: options.SettingsFile = None,
     image_tag: Annotated[str, typer.Option(help="Tag of the stages' images; a plain Python image when left out.")] = "",
     image_registry: options.ImageRegistry = "",
     as_json: AsJson = False,
 ) -> None:
-    """Write the pipeline as YAML, which Kubeflow Pipelines runs unchanged.
+    """Write the pipeline as YAML, which Kubeflow Pipelines runs unchanged; --param sets another default in it.
 
     Example: ranklift compile -o pipeline.yaml --settings stages.yaml --image-tag 0123456789ab
     """
@@ -120,7 +71,8 @@ def compile_(
     from pipeline.settings.file import PipelineSettings
 
     images = stage_images(image_tag, image_registry) if image_tag else None
-    compile_pipeline(output, images, PipelineSettings.read(settings) if settings else None)
+    chosen = PipelineSettings.read(settings) if settings else None
+    compile_pipeline(output, images, chosen, read_parameters(param or []))
     answer({"pipeline": str(output)}, f"The compiled pipeline is at {output}.", as_json)
 
 

@@ -57,7 +57,7 @@ def check_builder() -> None:
     if version.returncode:
         raise RankliftError(
             f"Docker does not answer ({version.stderr.strip() or version.stdout.strip()}); start it, and look with "
-            f"`{docker()} version` whether you may use it."
+            f"`{docker()} version` whether you have access."
         )
     if int(version.stdout.split(".")[0]) >= 23 and _docker("buildx", "version").returncode:
         raise RankliftError(
@@ -100,8 +100,8 @@ def check_torch(targets: Sequence[str], options: BuildOptions) -> None:
     if WITH_TORCH.isdisjoint(targets) or named or brought:
         return
     raise RankliftError(
-        f"The images {', '.join(sorted(WITH_TORCH))} need a torch, and nothing says which; name PyTorch's index of "
-        "wheels for CPUs or for a CUDA release, as its own installation page gives it after `--index-url`: "
+        f"The images {', '.join(sorted(WITH_TORCH))} need torch, and no source is named; name PyTorch's index of "
+        "wheels for CPUs or for a CUDA release, as PyTorch's installation page gives it after `--index-url`: "
         "`make docker-build TORCH_INDEX=https://…/whl/cpu`, or a folder with a torch-*.whl: --wheels DIR."
     )
 

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from components.errors import RankliftError
 from components.object_store.settings import ObjectStoreSettings
 from pipeline.containers.images import PREDICTOR, image_name, image_tag, stage_images
+from pipeline.parameters import LOCAL_PATHS
 
 #: What `make docker-up` keeps below ranklift's data folder: keys and address of the object store that it starts.
 ENVIRONMENT_FILE = "containers.env"
@@ -34,8 +35,6 @@ _PASSED_ON = (
     "NO_PROXY",
     "RANKLIFT_CHECKPOINTS",
 )
-#: Parameters that may name a file or folder of this machine.
-_PATHS = ("data", "base_model", "evaluation_data")
 
 
 class ContainerSettings(BaseSettings):
@@ -84,7 +83,7 @@ def container_run(tag: str = "", registry: str = "") -> ContainerRun:
     """Return a run with the images of a tag, by default `image_tag`'s; settings come from the environment.
 
     Raises:
-        RankliftError: when no tag is given and this is no checkout.
+        RankliftError: when no tag is set and this is not a checkout.
     """
     return ContainerRun(image_tag(tag), registry, ContainerSettings())
 
@@ -153,7 +152,7 @@ def check_reachable(store: ObjectStoreSettings, network: str) -> None:
     if urlsplit(store.endpoint).hostname in {"localhost", "127.0.0.1", "::1"} and network != "host":
         raise RankliftError(
             f"RANKLIFT_S3_ENDPOINT={store.endpoint} is this machine, and inside a container the container itself; give "
-            "an address that containers reach, or run them in this machine's network with RANKLIFT_DOCKER_NETWORK=host."
+            "an address that containers reach, or run them on this machine's network with RANKLIFT_DOCKER_NETWORK=host."
         )
 
 
@@ -222,7 +221,7 @@ def confinement(settings: ContainerSettings) -> dict[str, Any]:
 
 
 def _local_paths(parameters: Mapping[str, Any]) -> list[Path]:
-    named = [str(parameters.get(name) or "") for name in _PATHS]
+    named = [str(parameters.get(name) or "") for name in LOCAL_PATHS]
     return list(dict.fromkeys(Path(name) for name in named if Path(name).is_absolute() and Path(name).exists()))
 
 

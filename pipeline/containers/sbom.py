@@ -18,6 +18,11 @@ from pipeline.containers.images import PREDICTOR, TARGETS, image_name, image_tag
 _METADATA = "cd / && tar -c opt/venv/lib/python3*/site-packages/*.dist-info opt/ranklift/*.dist-info"
 
 
+def sbom_name(target: str) -> str:
+    """Return the file name of an image's bill."""
+    return f"ranklift-{target}.cdx.json"
+
+
 def write_sbom(image: str, file: Path) -> int:
     """Write the bill of an image as CycloneDX JSON; gives the number of its components.
 
@@ -58,7 +63,7 @@ def main() -> int:
     try:
         tag = image_tag(given.tag)
         for target in (*TARGETS, PREDICTOR):
-            file = given.folder / f"ranklift-{target}.cdx.json"
+            file = given.folder / sbom_name(target)
             print(f"{write_sbom(image_name(target, tag, given.registry), file):>5} packages  {file}", flush=True)
     except RankliftError as error:
         print(f"ranklift: error: {error}", file=sys.stderr)

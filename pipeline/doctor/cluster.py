@@ -95,7 +95,7 @@ class Cluster:
         return ok(f"the object store at {settings.endpoint} takes the keys of Secret {secret}")
 
     def _is_the_registrys(self, settings: ObjectStoreSettings) -> bool:
-        """Whether a store is the registry's, about which a check says all that is wrong with it."""
+        """Whether a store is the registry's, which another check reports on."""
         try:
             return self.access.settings.endpoint == settings.endpoint
         except RankliftError:
@@ -122,7 +122,7 @@ class Cluster:
 
 
 def check_version(cluster: Cluster) -> Result:
-    """Whether Kubernetes is one that KServe supports."""
+    """Whether KServe supports this Kubernetes."""
     version = cluster.api.version()
     found = re.match(r"(\d+)\.(\d+)", version)
     if found is None:

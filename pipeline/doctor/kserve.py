@@ -27,7 +27,7 @@ _HOOK = "inferenceservice.serving.kserve.io"
 _WEBHOOKS = (
     (
         Kind("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations"),
-        "KServe takes whatever is applied",
+        "KServe accepts whatever is applied",
     ),
     (
         Kind("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations"),

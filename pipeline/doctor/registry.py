@@ -69,7 +69,7 @@ def check_writable(cluster: Cluster) -> Result:
 
 
 def check_champion(cluster: Cluster) -> Result:
-    """Whether the champion's record is sound, and the one that was deployed from."""
+    """Whether the champion's record is sound, and the record that was deployed from."""
     store = _store(cluster)
     if store is None:
         return skipped(_LATER)

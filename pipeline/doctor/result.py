@@ -44,7 +44,7 @@ def skipped(why: str) -> Result:
 
 
 def run_checks(checks: Iterable[Check[_C]], context: _C) -> list[Result]:
-    """Run every check; one that may not read what it needs is skipped and says which rule would let it."""
+    """Run every check; skip a check that lacks a right, and name the missing rule."""
     return [_run(check, context)._replace(check=check.name) for check in checks]
 
 

@@ -18,7 +18,7 @@ def store_settings() -> ObjectStoreSettings | None:
 def check_reachable(settings: ObjectStoreSettings | None) -> Result:
     """Whether the endpoint answers, knows the keys and has the bucket."""
     if settings is None:
-        return skipped("RANKLIFT_S3_ENDPOINT is not set: ranklift keeps a store of its own under .ranklift")
+        return skipped("RANKLIFT_S3_ENDPOINT is not set: ranklift keeps its own store under .ranklift")
     # Read, not looked at: only an answer with a body says that it is the bucket which is missing.
     ObjectStore(settings).find(PROBE)
     return ok(f"bucket {settings.bucket} at {settings.endpoint} can be read")
@@ -37,7 +37,7 @@ def check_conditions(store: ObjectStore) -> Result:
     if store.put_if_match(PROBE, b"{}", "0" * 32) is not None:
         store.delete(PROBE)
         return wrong(
-            f"{store.settings.endpoint} ignores If-Match, so two runs at once could lose a promotion",
+            f"{store.settings.endpoint} ignores If-Match, so two concurrent runs could lose a promotion",
             "use a store with conditional writes: MinIO, SeaweedFS 4, AWS S3, Ceph 19",
         )
     return ok("the keys may write, and conditional writes are honoured")

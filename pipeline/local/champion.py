@@ -22,7 +22,7 @@ def current_model(home: Path) -> Path | None:
 
 
 def check_no_other_predictor(home: Path) -> None:
-    """Make sure that no predictor serves the champion here already: a deploy moves the one that is recorded, no other.
+    """Make sure that no predictor serves the champion here already: a deploy moves only the recorded one.
 
     Raises:
         RankliftError: naming where the other one answers.

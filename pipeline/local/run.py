@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from components.deploy.settings import ServingSettings
 from components.errors import RankliftError
 from components.machine.private_files import private_folder
-from components.machine.settings import ServingSettings
 from components.object_store.client import ObjectStoreSettings
 from components.object_store.embedded import embedded_store
 from components.records.decision import Decision
@@ -18,7 +18,7 @@ from components.records.scores import ScoreFile
 from pipeline.compile import compile_pipeline
 from pipeline.containers.runner import ContainerRun, container_store, docker_runner
 from pipeline.local.run_log import RunLog, StageTime
-from pipeline.parameters import check_parameters
+from pipeline.parameters import check_here, check_parameters
 
 
 class RunResult(NamedTuple):
@@ -59,11 +59,11 @@ def run_locally(
     Raises:
         RankliftError: when a parameter of any stage is invalid, or a stage failed; its own sentence where the user can
             fix the problem.
-        pydantic.ValidationError: when a parameter of `train` is out of range.
     """
     from kfp import components
 
     check_parameters(parameters)
+    check_here(parameters, in_processes=containers is None)
     folder = private_folder(home / "runs") / datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     log = RunLog(folder / "run.log", tell)
     compile_pipeline(folder / "pipeline.yaml", containers.images if containers else None)
@@ -125,8 +125,8 @@ def outputs_of(walk: Callable[..., Any], parameters: Mapping[str, Any], log: Run
         raise RankliftError(
             log.sentences[0]
             if log.sentences
-            else f"Stage {stage} ended and left no result, as a container does that was removed or ran out of memory; "
-            f"read the end of {folder / 'run.log'}."
+            else f"Stage {stage} ended and left no result, as a container does when it is removed or runs out of "
+            f"memory; read the end of {folder / 'run.log'}."
         ) from failure
     if isinstance(failure, RuntimeError):
         raise RankliftError(_failure(log, folder)) from failure
@@ -138,7 +138,7 @@ def outputs_of(walk: Callable[..., Any], parameters: Mapping[str, Any], log: Run
 def _left_nothing(log: RunLog, folder: Path) -> str | None:
     """Return the first stage that is said to have succeeded without a result.
 
-    KFP takes a container that is gone before it was asked for its status for one that succeeded.
+    KFP counts a container that is gone before its status was read as succeeded.
     """
     for stage in log.stages:
         if stage.status == "SUCCESS" and not any((folder / "artifacts").glob(f"*/{stage.stage}/executor_output.json")):
@@ -150,7 +150,7 @@ def _failure(log: RunLog, folder: Path) -> str:
     if log.sentences:
         return log.sentences[0]
     failed = next((stage.stage for stage in log.stages if stage.status != "SUCCESS"), "pipeline")
-    return f"Stage {failed} failed for a reason that ranklift does not know; read the end of {folder / 'run.log'}."
+    return f"Stage {failed} failed with an unexpected error; read the end of {folder / 'run.log'}."
 
 
 @contextmanager

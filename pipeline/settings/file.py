@@ -10,8 +10,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
+from components.deploy.settings import CANARY_PERCENT, CANARY_SECONDS, DEPLOY_WITHIN, NAME
 from components.errors import RankliftError
+from components.object_store.settings import BUCKET, REGION
 from components.train.checkpoints.settings import CHECKPOINTS
+from components.train.nodes.settings import DEADLINE, RUNTIME
 from pipeline.containers.images import TARGET_OF, image_tag
 
 STAGES = ("source", "prepare", "train", "export", "champion", "evaluate", "gate", "promote", "index", "deploy", "hold")
@@ -31,6 +34,12 @@ Cpu = Annotated[str, StringConstraints(pattern=r"^([0-9]+(\.[0-9]+)?|[0-9]+m)$")
 Memory = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(E|P|T|G|M|K|Ei|Pi|Ti|Gi|Mi|Ki)?$")]
 
 
+def duration(seconds: float) -> str:
+    """7200 seconds as ``"2h"``."""
+    unit, size = next((unit, size) for unit, size in reversed(_SECONDS.items()) if seconds % size == 0)
+    return f"{seconds / size:.0f}{unit}"
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
@@ -43,7 +52,7 @@ class Accelerator(_Part):
 
 
 class Retries(_Part):
-    """How often a stage is tried again whose pod went away, and how long KFP waits before."""
+    """How often a stage is retried whose pod went away, and how long KFP waits before."""
 
     count: int = Field(ge=0, le=20)
     #: Before the first retry, and before Argo says that there is none: what cannot succeed fails so much later.
@@ -130,8 +139,8 @@ class StageSettings(PodSettings):
 class TrainJob(PodSettings):
     """The nodes that train when a run asks for more than one; without an image they have the train stage's."""
 
-    runtime: DnsName = "torch-distributed"  #: a ClusterTrainingRuntime of Kubeflow Trainer
-    deadline: Duration = "6h"  #: that the nodes may train
+    runtime: DnsName = RUNTIME  #: a ClusterTrainingRuntime of Kubeflow Trainer
+    deadline: Duration = duration(DEADLINE)  #: that the nodes may train
     token_secret: DnsName | None = None  #: of the account that may make TrainJobs; the runs' own when None
 
 
@@ -139,8 +148,8 @@ class ObjectStoreAccess(_Part):
     """Where the stages find the object store, and the Secret with its keys; the keys themselves are never written."""
 
     endpoint: str = Field(pattern=r"^https?://[^/@]+/?$")
-    bucket: str = "ranklift"
-    region: str = "us-east-1"
+    bucket: str = BUCKET
+    region: str = REGION
     secret: DnsName  #: a Secret in the namespace of the runs
     mount: Literal["files", "env"] = "files"
     #: Where train keeps its checkpoints: ``store`` is this bucket, ``off`` the pod's disk alone, gone with the pod.
@@ -165,11 +174,11 @@ class ObjectStoreAccess(_Part):
 class Serving(_Part):
     """The InferenceService that deploy changes."""
 
-    namespace: DnsName = "ranklift"
-    inference_service: DnsName = "ranklift"
-    canary_percent: int = Field(0, ge=0, le=99)  #: of the traffic, before all of it; 0: no canary
-    canary_time: Duration = "1m"  #: how long the canary must answer
-    ready_within: Duration = "9m"
+    namespace: DnsName = NAME
+    inference_service: DnsName = NAME
+    canary_percent: int = Field(CANARY_PERCENT, ge=0, le=99)  #: of the traffic, before all of it; 0: no canary
+    canary_time: Duration = duration(CANARY_SECONDS)  #: how long the canary must answer
+    ready_within: Duration = duration(DEPLOY_WITHIN)
     token_secret: DnsName | None = None  #: of the account that may change it; the runs' own when None
 
 
@@ -275,8 +284,8 @@ def _sentence(path: Path, error: ValidationError) -> str:
     if fault["type"] == "extra_forbidden":
         return f"{path}: there is no setting {place}; remove it, or see stages.yaml for the names."
     if fault["type"] == "literal_error" and fault["loc"][:1] == ("stages",) and len(fault["loc"]) <= 3:
-        return f"{path}: {fault['input']!r} is no stage; the stages are {', '.join(STAGES)}."
-    given = "" if fault["type"] in {"missing", "value_error"} else f" {fault['input']!r} will not do:"
+        return f"{path}: {fault['input']!r} is not a stage; the stages are {', '.join(STAGES)}."
+    given = "" if fault["type"] in {"missing", "value_error"} else f" {fault['input']!r} is invalid:"
     message = fault["msg"].removeprefix("Value error, ")
     example = _EXAMPLES.get(str(fault["loc"][-1]), "") if fault["loc"] else ""
     return f"{path}: {place}:{given} {message}{f'; give for example {example}' if example else ''}."

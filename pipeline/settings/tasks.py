@@ -115,7 +115,7 @@ def _set_object_store(task: Any, store: ObjectStoreAccess) -> None:
 
 
 def _set_account(task: Any, secret: str | None) -> None:
-    """Give a task the token of an account besides the one that all pods of the run have."""
+    """Give a task the token of an account other than the run's."""
     from kfp import kubernetes
 
     if secret is not None:

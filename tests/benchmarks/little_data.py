@@ -26,8 +26,8 @@ from components.prepare.options import PrepareOptions
 from components.prepare.stage import prepare
 from components.records.decision import Decision
 from components.records.scores import ScoreFile
+from components.train.options import TrainOptions
 from components.train.processes.launch import train
-from components.train.report import TrainOptions
 
 _T = TypeVar("_T")
 

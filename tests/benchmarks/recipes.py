@@ -25,10 +25,11 @@ import numpy as np
 
 from components.dataset.manifest import DatasetManifest
 from components.evaluate.evaluate import evaluate
+from components.export.options import ExportOptions
 from components.export.stage import export_for_dataset
 from components.model.base import base_model_directory
 from components.train.loop import fit as train
-from components.train.report import TrainOptions
+from components.train.options import TrainOptions
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -102,7 +103,7 @@ class Bench:
 
     def _score(self, name: str, model: Path, took: float) -> None:
         served = self._folder("served") / "m"
-        export_for_dataset(model, self.dataset, served, precision="fp32", base_model=str(model), max_seq_length=0)
+        export_for_dataset(model, self.dataset, served, ExportOptions(precision="fp32"), base_model=str(model))
         scores = evaluate(served, self.dataset, name=name)
         self.scores.setdefault(name, []).append(scores.per_query["ndcg@10"])
         self.took.setdefault(name, []).append(took)

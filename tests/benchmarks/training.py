@@ -228,7 +228,7 @@ def train_until(dataset: Path, output: Path, recipe: str, steps: int) -> float:
     """Train as the command does and stop after so many steps; the monotonic time at which the first began."""
     from components.train.loop import progress
     from components.train.loop.fit import train_model
-    from components.train.report import TrainOptions
+    from components.train.options import TrainOptions
 
     begins: list[float] = []
 

@@ -9,6 +9,7 @@ from components.champion.champion import champion_model
 from components.dataset.manifest import TRAIN, DatasetManifest
 from components.errors import DataError, ModelError, RankliftError
 from components.evaluate.evaluate import evaluate
+from components.export.options import ExportOptions
 from components.export.stage import export_for_dataset
 from components.gate.decide import decide
 from components.model.folds import FoldModels
@@ -21,8 +22,9 @@ from components.records.scores import HEADLINE
 from components.registry.version import inventory
 from components.train.cross_validation import ENOUGH, held_out_queries, write_part
 from components.train.curve import write_curve
+from components.train.options import TrainOptions
 from components.train.processes.launch import train
-from components.train.report import REPORT, TrainingReport, TrainOptions
+from components.train.report import REPORT, TrainingReport
 from tests.components.prepare.conftest import table_of, write_beir
 from tests.factories.datasets import PASSAGE_WORDS, QUERY_WORDS
 
@@ -63,7 +65,7 @@ def trained(dataset, tmp_path_factory):
 def served(trained, dataset, tmp_path_factory):
     """All of them as they serve."""
     output = tmp_path_factory.mktemp("served") / "model"
-    export_for_dataset(trained[0], dataset, output, precision="fp32")
+    export_for_dataset(trained[0], dataset, output, ExportOptions(precision="fp32"))
     return output
 
 

@@ -54,7 +54,7 @@ def test_stage_with_an_error_for_a_person_tells_it_in_log_and_status(status, cap
 def test_stage_with_a_value_that_will_not_do_names_it(status):
     with pytest.raises(SystemExit), Stage("gate"):
         ScoreFile.model_validate({"metrics": 3})
-    assert re.match(r"gate: \S+ = .* will not do", status.read_text())
+    assert re.match(r"gate: \S+ = .* is invalid", status.read_text())
 
 
 def test_stage_with_a_fault_of_its_own_keeps_the_traceback_and_names_it_in_the_status(status):

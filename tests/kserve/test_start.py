@@ -49,7 +49,7 @@ def test_check_environment_names_what_was_meant(name, meant):
 def test_a_misspelt_variable_keeps_it_from_starting(exported_tiny_model):
     ended = start(exported_tiny_model, RANKLIFT_PREDICTOR_API_TOKN="secret")
     assert ended.returncode == 2
-    assert f"RANKLIFT_PREDICTOR_API_TOKN, which is no setting of the predictor; {TOKEN} is one" in ended.stderr
+    assert f"RANKLIFT_PREDICTOR_API_TOKN, which is not a setting of the predictor; {TOKEN} is one" in ended.stderr
     assert "secret" not in ended.stderr
 
 

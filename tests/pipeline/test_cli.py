@@ -26,6 +26,8 @@ COMMANDS = [
     "gate",
     "index",
     "serve",
+    "search",
+    "compare",
     "deploy",
     "rollback",
     "prune",

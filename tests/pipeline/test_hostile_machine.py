@@ -57,7 +57,7 @@ def test_a_command_in_a_folder_that_was_removed_is_one_sentence(tmp_path):
     result = run("sh", "-c", script, cwd=tmp_path / "gone")
     assert result.returncode == 2
     assert result.stderr.decode() == (
-        "ranklift: error: The working folder was removed; change to one that exists and try again.\n"
+        "ranklift: error: The working folder was removed; change to an existing folder and retry.\n"
     )
 
 

@@ -61,7 +61,7 @@ def test_index_goes_on_in_a_folder_that_was_left_unfinished(exported_tiny_model,
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        pytest.param("index.json", "holds a whole index, which is never written over", id="an index"),
+        pytest.param("index.json", "holds a whole index, which is never overwritten", id="an index"),
         pytest.param("thesis.txt", "holds thesis.txt, which is of no index", id="something else"),
     ],
 )

@@ -14,7 +14,7 @@ from tests.standins.cluster_store import ENDPOINT, keys_of, put_store, secret
 from tests.standins.kserve_controller import KServe
 from tests.standins.kubernetes_api import Cluster
 
-IMAGE = "ranklift-predictor:0.1.0"
+IMAGE = "ranklift-predictor:0.2.0"
 LIMITS = ("ranklift-deploy-limits", "ranklift-run-account")
 Objects = Iterator[tuple[str, dict[str, Any]]]
 

@@ -37,7 +37,7 @@ from components.registry.registry import Registry
 from components.registry.version import is_version_name, key_of
 
 _RESTORE_WITHIN = 120.0  # seconds; the pods of before are still there in most cases
-_RESTORE_WHEN_STOPPED = 15.0  # Kubernetes kills a pod 30 s after SIGTERM; what was put back stays put back
+_RESTORE_WHEN_STOPPED = 15.0  # Kubernetes kills a pod 30 s after SIGTERM; what was restored stays put back
 _ROUTE_WITHIN = 60.0  # for the gateway to hear that the canary has no share any more
 _GONE_WITHIN = 30.0
 Tell = Callable[[str], None]
@@ -100,9 +100,9 @@ class Attempt:
             return "", f"{later.version} was deployed meanwhile and stays."
         except RankliftError as error:
             command = deploy_command(before.version, self.rollout.settings.namespace)
-            return "", f"{before.version} could not be put back ({error}); `{command}` does that."
+            return "", f"{before.version} could not be restored ({error}); `{command}` does that."
         pods = f"kubectl get pods -n {self.rollout.settings.namespace}"
-        return "", f"{before.version} was put back, but does not answer; look at `{pods}`."
+        return "", f"{before.version} was restored, but does not answer; look at `{pods}`."
 
     @property
     def untouched(self) -> str:
@@ -179,7 +179,7 @@ class Attempt:
                 return stable
             if not version or not is_version_name(version) or version == self.revision.version:
                 continue
-            if self.registry.has("model", version):  # one that was pruned since can serve no more
+            if self.registry.has("model", version):  # a pruned version cannot serve
                 number = number_of_champion(version, self.registry.champion())
                 sha256 = self.registry.stored_manifest("model", version).sha256
                 uri = uri_of(version, self.registry)

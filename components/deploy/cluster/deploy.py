@@ -11,11 +11,11 @@ from components.deploy.cluster.attempt import Attempt, Tell, number_of_champion,
 from components.deploy.cluster.inference_service import Revision, revision_of
 from components.deploy.cluster.rollout import Rollout, SupersededError
 from components.deploy.outcome import Deployed, DeployStoppedError, NotDeployedError
+from components.deploy.settings import ServingSettings
 from components.deploy.smoke import NotAnsweredError
 from components.deploy.standing import deploy_command
 from components.errors import RankliftError, StoppedError, StoreError
 from components.kubernetes.api import KubernetesApi, Manifest
-from components.machine.settings import ServingSettings
 from components.machine.stop_signals import StopSignals
 from components.registry.registry import Champion, Registry
 
@@ -36,19 +36,19 @@ def deploy_on_cluster(
     """Put a version into service on a cluster.
 
     Of deploys at the same time the one of the later champion wins: an earlier one finds it and steps aside. SIGTERM and
-    SIGINT end it as a failure does, within seconds. One that was killed leaves all that the next needs: the same
+    SIGINT end it as a failure does, within seconds. A killed deploy leaves everything that the next one needs: the same
     version goes on where it stopped, any other goes back to what served before when it fails.
 
     Args:
-        version: such as "V3"; one that is or was champion, or becomes it next.
+        version: such as "V3"; a current, previous or next champion.
         registry: where versions and champion are kept.
         settings: which InferenceService, how long to wait, and the canary.
-        number: of the entry that the version is to have in the champion's history; the one that it has when None.
-        rollout: the InferenceService; the one that the settings name when None.
+        number: of the entry that the version is to have in the champion's history; by default, its current entry.
+        rollout: the InferenceService; by default, the one in the settings.
         tell: shows one line of progress.
 
     Raises:
-        NotDeployedError: with the reason, after what served before was put back; a DeployStoppedError after a signal.
+        NotDeployedError: with the reason, after what served before was restored; a DeployStoppedError after a signal.
         RankliftError: when it could not even begin.
     """
     rollout = rollout or Rollout(KubernetesApi.connect(settings.kubernetes_context), settings)
@@ -102,7 +102,7 @@ def _head(champion: Champion | None, number: int) -> str:
 
 
 def _check_history(service: Manifest, champion: Champion | None, registry: Registry) -> None:
-    # Whoever may write the bucket can write a history that is consistent in itself; not one that has the old hash.
+    # Whoever may write the bucket can write a history that is consistent in itself, but not one with the old hash.
     seen = revision_of(service).head
     if seen and (champion is None or not champion.holds(seen)):
         raise StoreError(

@@ -84,7 +84,7 @@ def _is_about(event: Manifest, name: str, prefixes: tuple[str, ...]) -> bool:
 def _pods(api: KubernetesApi, service: Manifest) -> list[Manifest]:
     meta = service["metadata"]
     pods = api.select(PODS, meta["namespace"], f"serving.kserve.io/inferenceservice={meta['name']}")
-    # One that is being deleted belongs to an attempt of before; one that was evicted stays there and serves nobody.
+    # A pod that is being deleted belongs to a previous attempt; an evicted pod stays and serves nobody.
     return [
         pod
         for pod in pods
@@ -125,7 +125,7 @@ def _of_container(api: KubernetesApi, pod: Manifest, state: Manifest) -> Finding
         reason = waiting.get("reason") or ended.get("reason", "Error")
         said = waiting.get("message", "") if not ended else ""
         log = _log(api, pod, state) if ended else ""
-        # One that failed once may come up when it is started again; one that waits to be started again has had that.
+        # A container that failed once may come up after a restart; one in back-off has been restarted.
         sentence = f"{where} does not start: {reason}{code}{f', {said}' if said else ''}{log}"
         return Finding(sentence, waiting.get("reason") in _START)
     return Finding()

@@ -15,15 +15,15 @@ from components.deploy.cluster.inference_service import (
     service_name,
 )
 from components.deploy.cluster.patches import MANAGER
+from components.deploy.settings import ServingSettings
 from components.deploy.smoke import MODEL_NAME, NotAnsweredError, post, version_that_answers
 from components.errors import RankliftError
 from components.kubernetes.account import in_a_pod
 from components.kubernetes.api import INFERENCE_SERVICES, KubernetesApi, KubernetesError, Manifest
 from components.machine.patience import further_waits, tell_wait
-from components.machine.settings import ServingSettings
 
 _ANSWER_WITHIN = 10.0  # seconds
-_STREAK = 5  # answers in a row, each on a connection of its own: pods of before must not be among those that answer
+_STREAK = 5  # answers in a row, each on a new connection: no previous pod may answer
 _AWAY = 120.0  # seconds: a control plane that is restarted is back by then
 _CHANGES = 20  # attempts to change an object that others change at the same time: KServe writes its status often
 _T = TypeVar("_T")

@@ -1,5 +1,6 @@
 """Deploy on one machine: fetch, move the link, have the predictor switch, ask it; go back when any of that fails."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,16 @@ from components.deploy.machine.folder import (
     serving_directory,
 )
 from components.deploy.outcome import NotDeployedError
-from components.deploy.smoke import DOCUMENTS, MODEL_NAME, QUERY, ask, check_answer, check_hits, post
+from components.deploy.smoke import (
+    DOCUMENTS,
+    MODEL_NAME,
+    QUERY,
+    ask,
+    check_answer,
+    check_hits,
+    index_that_answers,
+    post,
+)
 from components.errors import RankliftError
 from components.model.served import index_beside
 from components.registry.registry import Champion, Registry, VersionManifest
@@ -45,7 +55,7 @@ def deploy_local(version: str, registry: Registry, home: Path, *, steps_aside: b
         steps_aside: whether a champion that came after the version stays in service; its name is returned then.
 
     Raises:
-        NotDeployedError: with the reason, after what served before was put back.
+        NotDeployedError: with the reason, after what served before was restored.
         RankliftError: when it could not even begin.
     """
     with one_deploy_at_a_time(home):
@@ -97,6 +107,11 @@ def _prove(home: Path, manifest: VersionManifest) -> None:
     answered = ask(predictor.url, _ANSWER_WITHIN, proxies=False)
     if answered != manifest.version:
         raise RankliftError(f"{predictor.url} answered with {answered}, not {manifest.version}.")
+    index = index_of(home, manifest.version)
+    if index is not None:
+        searched = index_that_answers(lambda path, document: _post(predictor, path, document), predictor.url)
+        if searched != index:
+            raise RankliftError(f"{predictor.url} searches index {searched}, not {index} of {manifest.version}.")
 
 
 def _ask_here(directory: Path, manifest: VersionManifest) -> None:
@@ -131,7 +146,7 @@ def _reverted(home: Path, before: str | None) -> tuple[str, str]:
     try:
         _load(predictor)
     except RankliftError as error:
-        return "", f"{before} was put back, but the predictor did not load it ({error}); restart `ranklift serve`."
+        return "", f"{before} was restored, but the predictor did not load it ({error}); restart `ranklift serve`."
     return before, f"{before} serves again."
 
 
@@ -139,6 +154,6 @@ def _load(predictor: PredictorAddress) -> dict[str, Any]:
     return _post(predictor, f"/v2/repository/models/{MODEL_NAME}/load", {})
 
 
-def _post(predictor: PredictorAddress, path: str, document: dict[str, Any]) -> dict[str, Any]:
+def _post(predictor: PredictorAddress, path: str, document: Mapping[str, Any]) -> dict[str, Any]:
     # No proxy, whatever the environment says: this is loopback, or a container beside this one.
     return post(predictor.url, path, document, _ANSWER_WITHIN, proxies=False)

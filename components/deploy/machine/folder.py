@@ -108,7 +108,7 @@ def record_proven(home: Path, version: str) -> None:
 def check_history(home: Path, champion: Champion | None, place: str) -> None:
     """Raise a StoreError when the champion's history does not contain what this machine saw of it before.
 
-    Whoever may write the bucket can write a new history that is consistent in itself; not one that has the old hash.
+    Whoever may write the bucket can write a new history that is consistent in itself, but not one with the old hash.
     """
     seen = _seen(home, place)
     if seen.is_file() and (champion is None or not champion.holds(seen.read_text(encoding="ascii").strip())):
@@ -130,7 +130,7 @@ def _seen(home: Path, place: str) -> Path:
 
 @contextmanager
 def one_deploy_at_a_time(home: Path) -> Iterator[None]:
-    """Wait for another deploy on this machine to end; the kernel frees the lock of one that was killed."""
+    """Wait for another deploy on this machine to end; the kernel frees the lock of a killed process."""
     serving_directory(home).mkdir(parents=True, exist_ok=True)
     with (serving_directory(home) / "deploy.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

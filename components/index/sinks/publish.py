@@ -48,7 +48,7 @@ def publish(
     bounds: Bounds | None = None,
     tell: Tell = _tell,
 ) -> Published:
-    """Have readers of a database see an index version; the one that they saw stays beside it for a rollback.
+    """Have readers of a database see an index version; the previous version stays for a rollback.
 
     A version that is there already, whole and with the same digest, is verified again and not filled again: so a
     rollback is the same call.

@@ -46,7 +46,7 @@ class Sink(Protocol):
     """One name in a database that readers search under, and the versions that lie behind it.
 
     Every method raises a SinkError with one sentence when the database refuses or does not answer. Readers see the
-    current version alone; nothing but `switch` changes which one that is.
+    current version alone; only `switch` changes it.
     """
 
     @property

@@ -21,7 +21,7 @@ def find_foreign(database: Database, texts: str, languages: Sequence[str]) -> Cr
         languages: ISO 639-1 codes; with none, nothing is detected and nothing dropped.
 
     Raises:
-        DataError: when a code is not one that can be detected.
+        DataError: when a language cannot be detected.
     """
     database.execute("CREATE TEMP TABLE foreign_texts (p UBIGINT)")
     if languages:
@@ -34,7 +34,7 @@ def find_foreign(database: Database, texts: str, languages: Sequence[str]) -> Cr
 
 
 def check_languages(languages: Sequence[str]) -> None:
-    """Raise a DataError when a code is not one that can be detected."""
+    """Raise a DataError when a language cannot be detected."""
     if languages:
         _identifier(languages)
 

@@ -1,6 +1,6 @@
 """Near duplicates: texts that share most of their words, found by MinHash and banding, verified one by one.
 
-A pair that differs in nothing but a few words is a near duplicate; one that differs in a number is not ("sales in
+A pair that differs in nothing but a few words is a near duplicate; a pair that differs in a number is not ("sales in
 2023", "sales in 2024"). MinHash: Broder, "On the resemblance and containment of documents" (1997); banding: chapter 3
 of Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets". Only signatures are kept, eight numbers for each text.
 """

@@ -149,7 +149,7 @@ def check_ids(database: Database, files: Sequence[Any]) -> None:
     ).fetchall()[0]
     raise DataError(
         f"{files[file]}, line {line}, column 'query_id' is {query_id!r} for the query {query[:80]!r}, and another row "
-        "has the same id for another query; give every query an id of its own."
+        "has the same id for another query; give every query its own id."
     )
 
 

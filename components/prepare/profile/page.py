@@ -146,7 +146,7 @@ def _false_negatives(data: ProfileData) -> str:
     return (
         "<h2>Negatives that may be answers</h2><p>The base model puts the negative above the positive in "
         f"<b>{found['above']:,}</b> of {found['triplets']:,} triplets, by more than {found['margin']} in "
-        f"<b>{found['above_by_margin']:,}</b>. Nothing was dropped for that; read the worst of them.</p>"
+        f"<b>{found['above_by_margin']:,}</b>. Nothing was dropped for this reason; read the worst of them.</p>"
         f"{_table(('query', 'positive', 'negative', 'similarity of +', 'of -'), rows, numbers=(3, 4))}"
     )
 

@@ -68,7 +68,7 @@ def _figure(columns: int, height: float, width: float = 10) -> tuple[Any, list[A
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    # A Figure of its own, not pyplot: no window system, no state shared with the caller.
+    # A Figure object, not pyplot: no window system, no state shared with the caller.
     with rc_context(_SETTINGS):
         figure = Figure(figsize=(width, height))
         axes = figure.subplots(1, columns, squeeze=False)

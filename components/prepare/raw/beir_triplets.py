@@ -16,7 +16,7 @@ def load_beir(database: Database, folder: BeirFolder, split: str, seed: int, par
 
     Where the data set comes with triples of ids (MS MARCO), they are the rows. Else the negative is a passage that has
     no judgement above 0 for the query: a random one, which is right most of the time and never hard; mine hard
-    negatives and bring triplets of your own for more.
+    negatives and bring your own triplets for more.
 
     `parts` is a folder to make, for the Parquet files that are read while the database is in use.
 

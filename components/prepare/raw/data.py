@@ -14,9 +14,9 @@ from components.dataset.text_file import bare_suffix
 from components.errors import DataError
 from components.machine.digest import file_sha256, records_sha256, tree_sha256
 from components.prepare.database import Database
-from components.prepare.options import PrepareOptions
+from components.prepare.options import DEMO_SOURCE, PrepareOptions
 from components.prepare.raw.beir_triplets import load_beir
-from components.prepare.raw.docstrings import DEMO_SOURCE, demo_triplets, package_versions
+from components.prepare.raw.docstrings import demo_triplets, package_versions
 from components.prepare.raw.published_splits import Side, published_sides
 from components.prepare.raw.readers import COLUMNS, SUFFIXES, create_raw, load_triplets
 

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from components.dataset.manifest import Triplet
 from components.errors import DataError
+from components.prepare.options import DEMO_SOURCE
 from components.prepare.raw.docstring_scan import docstrings
 
-DEMO_SOURCE = "demo://docstrings"
 #: Module name, and the distribution that brings it.
 PACKAGES = {
     "numpy": "numpy",
@@ -81,7 +81,7 @@ def package_directory(package: str) -> Path:
     if spec is None or spec.origin is None:
         raise DataError(
             f"{DEMO_SOURCE} reads the documentation of {package}, which is not installed; "
-            "install the demo extra with `pip install 'ranklift[demo]'` or give data of your own."
+            "install the demo extra with `pip install 'ranklift[demo]'` or use your own data."
         )
     return Path(spec.origin).parent
 

@@ -34,7 +34,7 @@ def json_records(path: Path) -> Iterator[Record]:
     """Yield the objects of a JSON Lines file; each may have other columns than the one before.
 
     Raises:
-        DataError: when a line is no JSON object, or the file cannot be read.
+        DataError: when a line is not JSON object, or the file cannot be read.
     """
     for line, fields in numbered_objects(path):
         yield Record(line, fields)
@@ -98,7 +98,7 @@ def first_line(path: Path) -> str:
 
 
 class _Lines:
-    """The lines of a file for Python's CSV reader, and the number of the last one that it took."""
+    """The lines of a file for Python's CSV reader, and the number of the last line it read."""
 
     def __init__(self, path: Path) -> None:
         self.number = 0

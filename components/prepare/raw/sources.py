@@ -9,8 +9,8 @@ from urllib.parse import unquote
 from components.errors import DataError
 from components.model.hub import PATIENCE, ask_hub, first_line, hub_faults
 from components.object_store.folder import SCHEME, StoreFolder
+from components.prepare.options import DEMO_SOURCE
 from components.prepare.raw.data import RawData, demo_data, local_data
-from components.prepare.raw.docstrings import DEMO_SOURCE
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def deal(groups: NDArray[np.int32], order: _Hashes, members: NDArray[np.int64], 
     """Deal groups out: for each query its side, as a place in `SIDES`.
 
     Every side gets a group wherever there are as many groups as sides: the last of the largest ones is kept for
-    training, and a side that no group fits gets the smallest one that is left.
+    training, and a side that no group fits gets the smallest group that is left.
 
     Args:
         groups: the group of each query, numbered from 0.

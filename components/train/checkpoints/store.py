@@ -32,7 +32,7 @@ _LEFT_OUT = {"training_args.bin"}
 
 
 class AbandonedError(Exception):
-    """An upload was given up because nobody needs it any more."""
+    """An upload was cancelled because nobody needs it any more."""
 
 
 class StoredCheckpoint(NamedTuple):
@@ -84,7 +84,7 @@ def checkpoint_setting() -> str:
         return CheckpointSettings().checkpoints
     except ValidationError as error:
         raise StoreError(
-            f"RANKLIFT_CHECKPOINTS={error.errors()[0]['input']} will not do; give store, off, or a place such as "
+            f"RANKLIFT_CHECKPOINTS={error.errors()[0]['input']} is invalid; give store, off, or a place such as "
             "s3://ranklift/team-a."
         ) from None
 

@@ -84,7 +84,7 @@ class CheckpointUploads(TrainerCallback):
         self._folder = folder
         self._patience = patience
         self._stored: dict[int, str] = {}  # step → name in the store, of checkpoints that are there whole
-        self._taken = 0  # the latest step that was given to the thread
+        self._taken = 0  # the latest step handed to the thread
         self._failing = False
         self._keeps_old = False
         self._is_over = False

@@ -11,8 +11,9 @@ from components.machine.settings import cache_directory
 from components.train.examples.cache import token_ids
 from components.train.inputs import Task, check, look_up, open_base_model
 from components.train.loop.trainer import MEASURES, build_trainer
+from components.train.options import RECIPE_OPTIONS, TrainOptions
 from components.train.recipes import Recipe
-from components.train.report import DEV_ACCURACY, DEV_NDCG, RECIPE_OPTIONS, REPORT, TrainingReport, TrainOptions
+from components.train.report import DEV_ACCURACY, DEV_NDCG, REPORT, TrainingReport
 from components.train.tell import tell
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ def _train(trainer: Any, checkpoint: Path | None) -> None:
 
 
 def _tensorboard(folder: Path | None) -> list[Any]:
-    """Return what writes for TensorBoard, when a folder was given."""
+    """Return the TensorBoard writer, when a folder is set."""
     if folder is None:
         return []
     try:

@@ -17,7 +17,7 @@ _FLOATS_PER_TOKEN = 36  #: of activations, for each layer and unit of the hidden
 
 
 class LossNotFiniteError(ArithmeticError):
-    """The loss is no number, or infinite."""
+    """The loss is not a number, or infinite."""
 
 
 class PackedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
@@ -46,7 +46,7 @@ class PackedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
         """Return the mean loss of a batch: features by column, each of shape (batch, length).
 
         Raises:
-            LossNotFiniteError: when it is no number, or infinite.
+            LossNotFiniteError: when it is not a number, or infinite.
         """
         features = list(sentence_features)
         packs = list(_packs(features))

@@ -32,7 +32,7 @@ class ProgressLines(TrainerCallback):
         self._started = self._last = time.monotonic()
         self._first = state.global_step
         if self._first:
-            tell(f"carrying on from step {self._first}/{state.max_steps}")
+            tell(f"resuming from step {self._first}/{state.max_steps}")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         """Remember the newest loss, and tell what dev gave at once."""

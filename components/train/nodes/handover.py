@@ -17,8 +17,8 @@ from components.machine.digest import file_sha256
 from components.object_store.client import ObjectStore
 from components.records.document import Document
 from components.registry.version import FileEntry, check_names, inventory, refuse_pickle
+from components.train.options import TrainOptions
 from components.train.processes.job import Ending
-from components.train.report import TrainOptions
 
 PLACE = "training"  #: in the bucket
 DATASET, BASE_MODEL = "dataset", "base_model"  #: folders among the inputs
@@ -62,7 +62,7 @@ class Handover:
         """Fetch the inputs into a folder, whole and verified."""
         parcel = self._receive(_INPUTS, folder)
         if parcel.options is None:
-            raise StoreError(f"{self._where(_INPUTS)} says nothing of how to train; run the training again.")
+            raise StoreError(f"{self._where(_INPUTS)} does not say how to train; run the training again.")
         return parcel.options
 
     def send_model(self, folder: Path) -> None:

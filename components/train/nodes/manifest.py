@@ -7,7 +7,7 @@ from components.kubernetes.api import Manifest
 from components.machine.digest import records_sha256
 from components.object_store.settings import ObjectStoreSettings
 from components.train.nodes.settings import TrainJobSettings
-from components.train.report import TrainOptions
+from components.train.options import TrainOptions
 
 _DIGITS = 16  # of a digest, in names: a pod's name is the job's and some 16 characters more, and has at most 63
 _CONTAINER = "node"  # as Trainer's runtimes of the kind torch name the job and its container
@@ -16,7 +16,7 @@ _USER = 10001  # the images' own
 
 
 def inputs_digest(dataset_digest: str, base_model: str, options: TrainOptions, settings: TrainJobSettings) -> str:
-    """One short name for all that a training on several nodes depends on; safe in the names of Kubernetes and S3.
+    """One short name for all inputs of a training on several nodes; safe in the names of Kubernetes and S3.
 
     Args:
         dataset_digest: of the dataset version.

@@ -43,7 +43,7 @@ def _nodes(environment: Mapping[str, str]) -> Nodes:
     missing = [name for name in names if not environment.get(name)]
     if missing:
         raise RankliftError(
-            f"{missing[0]} is not set, with which Kubeflow Trainer tells a node about the others; the TrainJob must "
+            f"{missing[0]} is not set, through which Kubeflow Trainer tells a node about the others; the TrainJob must "
             "name a runtime of the kind torch, such as torch-distributed."
         )
     count, rank, address, port = (environment[name] for name in names)

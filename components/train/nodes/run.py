@@ -1,6 +1,6 @@
 """Training on several nodes: hand the inputs over, have Kubeflow Trainer run the nodes, follow them, take the model.
 
-The same inputs are the same TrainJob. A stage that is tried again finds the one that runs, or the model that is ready.
+The same inputs are the same TrainJob. A retried stage finds the running TrainJob, or the finished model.
 """
 
 import shutil
@@ -28,8 +28,8 @@ from components.train.nodes.handover import BASE_MODEL, DATASET, Handover
 from components.train.nodes.manifest import inputs_digest, job_name, processes_per_node, train_job
 from components.train.nodes.pods import Seen, ends, look
 from components.train.nodes.settings import TrainJobSettings
-from components.train.processes.launch import check_shares
-from components.train.report import REPORT, TrainingReport, TrainOptions
+from components.train.options import TrainOptions, check_shares
+from components.train.report import REPORT, TrainingReport
 from components.train.tell import tell as tell_line
 
 _GRACE = 300.0  # seconds beyond the TrainJob's own deadline, in which the cluster is to say that it passed
@@ -115,8 +115,8 @@ def _stopping() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         restore()
         raise StoppedError(
-            f"Training was stopped by {signal.Signals(number).name}, and its TrainJob removed; run the same again to "
-            "carry on from the checkpoint in the object store, or to begin anew where there is none.",
+            f"Training was stopped by {signal.Signals(number).name}, and its TrainJob removed; run the same command "
+            "again to resume from the checkpoint in the object store, or to start again where there is none.",
             signal.Signals(number),
         )
 
@@ -159,11 +159,11 @@ class _Run:
         """Create the TrainJob, unless it runs already."""
         found = self._find()
         if found is not None and _runs(found):
-            self._tell(f"{self} runs already, and is followed")
+            self._tell(f"{self} is already running; following it")
             return
         self._remove_job()
         self._handover.clear_failures()
-        self._tell(f"handing {sum(path.stat().st_size for path in files.values()) >> 20} MB over to the nodes")
+        self._tell(f"copying {sum(path.stat().st_size for path in files.values()) >> 20} MB to the nodes")
         self._handover.send_inputs(files, options)
         try:
             self._api.create(TRAIN_JOBS, manifest)
@@ -188,7 +188,7 @@ class _Run:
             began = time.monotonic()
             job = self._find()
             if job is None:
-                raise _FailedError(f"{self} was deleted while it trained; run the same again.")
+                raise _FailedError(f"{self} was deleted while it trained; run the same command again.")
             if _condition(job, "Complete") is not None:
                 return
             failed = _condition(job, "Failed")
@@ -203,7 +203,7 @@ class _Run:
                 self._fail(f"it did not end within {self._settings.deadline} s; set `deadline` to more")
 
     def take_model(self, output: Path) -> TrainingReport:
-        """Fetch and check the model, and remove all that was made for it."""
+        """Fetch and check the model, and remove everything made for it."""
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=".training-") as scratch:
             model = Path(scratch) / "model"
@@ -274,7 +274,7 @@ class _Run:
             if "deletionTimestamp" not in found["metadata"]:
                 self._api.delete(TRAIN_JOBS, self._settings.namespace, self._name)
             if time.monotonic() > end:
-                raise RankliftError(f"{self} is of an earlier attempt and does not go away; remove it with kubectl.")
+                raise RankliftError(f"{self} is of an earlier attempt and is still there; delete it with kubectl.")
             time.sleep(0.5)
 
 

@@ -7,9 +7,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.errors import RankliftError
-from components.machine.settings import pod_namespace
+from components.kubernetes.account import pod_namespace
 
 VARIABLE = "RANKLIFT_TRAIN_JOB"
+RUNTIME = "torch-distributed"
+DEADLINE = 6 * 3600  # seconds
 
 
 class TrainJobSettings(BaseModel):
@@ -21,8 +23,8 @@ class TrainJobSettings(BaseModel):
     secret: str  #: with the object store's keys, in the namespace of the runs
     keys: dict[str, str]  #: key in the Secret → the variable that it becomes
     namespace: str = Field(default_factory=lambda: pod_namespace() or "kubeflow")
-    runtime: str = "torch-distributed"  #: the ClusterTrainingRuntime
-    deadline: int = Field(6 * 3600, ge=1)  #: seconds that the nodes may train
+    runtime: str = RUNTIME  #: the ClusterTrainingRuntime
+    deadline: int = Field(DEADLINE, ge=1)  #: seconds that the nodes may train
     cpu: str | None = None  #: requested
     cpu_limit: str | None = None
     memory: str | None = None

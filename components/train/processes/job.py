@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from components.errors import DataError, ModelError, RankliftError, StoppedError, StoreError
 from components.records.document import Document
-from components.train.report import TrainOptions
+from components.train.options import TrainOptions
 
 _KINDS: dict[str, type[RankliftError]] = {
     kind.__name__: kind for kind in (DataError, ModelError, RankliftError, StoppedError, StoreError)

@@ -21,8 +21,9 @@ from components.dataset.manifest import DatasetManifest
 from components.errors import ModelError, RankliftError, StoppedError
 from components.machine.processor import available_cpus
 from components.train.loop.fit import train_model
+from components.train.options import TrainOptions, check_shares
 from components.train.processes.job import Ending, Job, ending_path, job_path, pid_path
-from components.train.report import REPORT, TrainingReport, TrainOptions
+from components.train.report import REPORT, TrainingReport
 from components.train.tell import PREFIX
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -98,7 +99,7 @@ def _train_one(
 
 
 def _show_one_gpu() -> None:
-    # The trainer would spread its model over all that it sees, in threads, with as many batches at once.
+    # The trainer would spread its model over every visible GPU, in threads, with as many batches at once.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
     os.environ["CUDA_VISIBLE_DEVICES"] = visible.partition(",")[0]
 
@@ -119,7 +120,7 @@ def process_count(processes: int) -> int:
     gpus = torch.cuda.device_count()
     if gpus and processes > gpus:
         raise ModelError(
-            f"{processes} processes were asked for, and {gpus} GPUs are visible here; set --processes to {gpus}, or to "
+            f"{processes} processes were requested, and {gpus} GPUs are visible here; set --processes to {gpus}, or to "
             "0 for one on each."
         )
     return processes or max(1, gpus)
@@ -147,16 +148,6 @@ def train_together(job: Job, nodes: Nodes | None = None) -> None:
         (folder / "accelerate.yaml").write_text(_CONFIG, encoding="ascii")
         status, stopped_by, kept = _run(_command(folder, options.processes, nodes), folder, options.processes, nodes)
         _raise_ending(folder, options.processes, status, stopped_by, kept)
-
-
-def check_shares(options: TrainOptions, count: int) -> None:
-    """Raise a ModelError unless so many processes can share a batch evenly."""
-    batch_size = options.resolved().batch_size
-    if batch_size % count:
-        raise ModelError(
-            f"A batch of {batch_size} examples cannot be shared evenly by {count} processes; set --batch-size "
-            f"to a multiple of {count}, such as {max(1, batch_size // count) * count}."
-        )
 
 
 def _command(folder: Path, processes: int, nodes: Nodes) -> list[str]:
@@ -273,7 +264,7 @@ def _raise_ending(
         raise Ending.read(records[0]).error()
     if stopped_by is not None and status:
         raise StoppedError(
-            f"Training was stopped by {stopped_by.name} before it could save; run the same again.", stopped_by
+            f"Training was stopped by {stopped_by.name} before it could save; run the same command again.", stopped_by
         )
     if status:
         sys.stderr.writelines(kept)

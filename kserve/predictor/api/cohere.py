@@ -22,7 +22,7 @@ class RerankRequest(StrictRequest):
     query: Text = Field(min_length=1)
     documents: Annotated[list[Text | RerankDocument], Field(fail_fast=True)] = Field(min_length=1)
     model: str | None = Field(None, description=MODEL)
-    top_n: Count | None = Field(None, description="How many results at most; all when left out.")
+    top_n: Count | None = Field(None, description="How many results at most; default: all.")
     return_documents: bool | None = None
 
 

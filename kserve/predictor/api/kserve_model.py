@@ -32,7 +32,7 @@ class RankModel(Model):
         return self._switchboard.loaded
 
     def validate(self, payload: Any) -> Any:
-        """Nothing: `predict` validates, with sentences of its own."""
+        """Nothing: `predict` validates, with its own messages."""
         return payload
 
     def get_input_types(self) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ Count = Annotated[int, Field(ge=1)]
 
 QUERY = "How do I sort an array in place?"
 DOCUMENTS: list[JsonValue] = ["list.sort() sorts the list in place.", "A graph is a set of nodes and edges."]
-MODEL = "Any name is taken as said, as one model serves here; `ranklift@V3` demands version V3 of it."
+MODEL = "Any name is accepted, because one model serves here; `ranklift@V3` demands version V3."
 
 
 class StrictRequest(BaseModel):
@@ -29,7 +29,7 @@ class Versioned(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
 
     model_version: str = Field(description="Version of the model that answered, such as V3.")
-    model_digest: str = Field(description="SHA-256 of what that model is made of.")
+    model_digest: str = Field(description="SHA-256 of the model's files.")
 
 
 class FindSimilarRequest(StrictRequest):
@@ -39,7 +39,7 @@ class FindSimilarRequest(StrictRequest):
 
     query: Text = Field(min_length=1)
     documents: Texts = Field(min_length=1)
-    top_k: Count | None = Field(None, description="How many documents the ranking has at most; all when left out.")
+    top_k: Count | None = Field(None, description="How many documents the ranking has at most; default: all.")
     return_documents: bool | None = Field(None, description="Whether the ranking repeats each document's text.")
     model: str | None = Field(None, description=MODEL)
 

@@ -17,7 +17,7 @@ INDEX_VERSION_HEADER = "X-Ranklift-Index-Version"
 INDEX_DIGEST_HEADER = "X-Ranklift-Index-Digest"
 DEFAULT_TOP_K = 10
 
-_INDEX = "Version or digest of the index that must answer, such as V2; any when left out."
+_INDEX = "Version or digest of the index that must answer, such as V2; default: any."
 
 
 class SearchRequest(StrictRequest):
@@ -27,9 +27,9 @@ class SearchRequest(StrictRequest):
 
     query: Text | None = Field(None, min_length=1, description="One query; the answer has its `hits`.")
     queries: Texts | None = Field(None, min_length=1, description="Several; the answer has `results`, one for each.")
-    top_k: Count | None = Field(None, description="How many passages each query finds at most; 10 when left out.")
+    top_k: Count | None = Field(None, description="How many passages each query finds at most; default: 10.")
     ids: Texts | None = Field(None, description="The only passages that may be found; unknown ids are left out.")
-    return_texts: bool | None = Field(None, description="Whether passages come with their text; they do when left out.")
+    return_texts: bool | None = Field(None, description="Whether passages come with their text; default: true.")
     model: str | None = Field(None, description=MODEL)
     index: str | None = Field(None, description=_INDEX)
 

@@ -51,7 +51,7 @@ def _texts(document: dict[str, Any], binary: bytes, reader: TensorReader) -> dic
             found[name] = _read(name, tensor, None if size is None else binary[start:end], reader)
         start = end
     if start > len(binary):
-        raise bad_request("The body ends before the binary tensors that its JSON tells of.")
+        raise bad_request("The body ends before the binary tensors that its JSON announces.")
     if len(found) != 2:
         raise missing_inputs()
     return found
@@ -86,7 +86,7 @@ def _wanted(document: dict[str, Any]) -> Wanted:
     outputs = _objects(document, "outputs")
     for output in outputs:
         if output.get("name") != OUTPUT:
-            raise bad_request(f"There is no such output; the one of this model is '{OUTPUT}'.")
+            raise bad_request(f"There is no such output; this model has '{OUTPUT}'.")
     stated = [_parameters(output).get("binary_data") for output in outputs]
     return Wanted(binary if not stated or stated[0] is None else stated[0] is True)
 

@@ -50,7 +50,7 @@ def check_demand(served: "Served", model_name: str, model: str | None) -> None:
     if not at:
         return
     if name.rpartition("/")[2] != model_name:  # clients put their provider's name and a slash before it
-        raise RefusalError(404, f"There is no such model; the one here is {model_name}@{served.version}.")
+        raise RefusalError(404, f"There is no such model; this server has {model_name}@{served.version}.")
     check_version(served, model_name, version)
 
 

@@ -3,7 +3,7 @@
 There is no waiting for a batch to fill: whatever waits when an inference stream is free becomes its next batch. The
 text whose turn it is chooses it, together with those closest to it in length, so that padding stays small and nothing
 starves. Turns are fair between requests, and what nobody waits for any more leaves before it costs an inference. Tokens
-are made by a thread of their own while inference runs.
+are made by a separate thread while inference runs.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class Batcher:
     """The queue in front of one encoder, and the threads that empty it.
 
     `submit` and `wait` are for the event loop's thread. As many threads infer as there are streams, each with a
-    session of its own.
+    own session.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Batcher:
 
         Args:
             texts: prompts included.
-            deadline: on the clock of `time.monotonic`; what still waits then is given up.
+            deadline: on the clock of `time.monotonic`; what still waits then is dropped.
 
         Raises:
             RefusalError: 429 when the queue has no room for all of them, 503 when the batcher is closed.

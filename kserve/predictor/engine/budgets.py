@@ -6,7 +6,7 @@ ends with `limit / (n + 1)`, as much stays free, and another one may have half o
 
 
 def fits(amount: int, others: int, limit: int) -> bool:
-    """Whether a request may hold `amount` beside what the others hold; one that is alone may hold everything."""
+    """Whether a request may hold `amount` besides the other requests; alone, it may hold everything."""
     return others + 2 * amount <= limit or (others == 0 and amount <= limit)
 
 

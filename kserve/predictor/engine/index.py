@@ -12,6 +12,7 @@ import numpy as np
 from components.index.reader import NOTHING, Index, Positions, open_index
 from components.index.version import IndexManifest
 from components.model.encoder import Embeddings
+from components.model.served import index_beside
 from components.registry.directory import check_directory
 from components.registry.version import VERSION, VersionManifest
 from predictor import metrics
@@ -32,7 +33,7 @@ class Found(NamedTuple):
 class ServedIndex:
     """An index in service. Make one with `ServedIndex.open`.
 
-    It has no end of its own: requests that it was chosen for end on it after another took its place, and the last
+    It closes itself: requests that chose it finish on it after another took its place, and the last
     reference takes the threads and the mapped files with it.
     """
 
@@ -51,7 +52,7 @@ class ServedIndex:
 
         Raises:
             DataError: when the folder holds no index.
-            StoreError: when the index is damaged, is not the one that was promoted, or is of another model.
+            StoreError: when the index is damaged, was not promoted, or belongs to another model.
         """
         promoted = settings.index_manifest_sha256 or None
         if promoted or (directory / VERSION).is_file():
@@ -109,7 +110,7 @@ def index_directory(model: Path, settings: PredictorSettings) -> Path | None:
         model: the model's directory, links resolved.
         settings: may name an index; then it is that one, whatever lies beside the model.
     """
-    return settings.index_dir
+    return settings.index_dir or index_beside(model)
 
 
 def index_version_of(directory: Path, manifest: IndexManifest, settings: PredictorSettings) -> str:

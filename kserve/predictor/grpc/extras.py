@@ -25,13 +25,13 @@ class Health(health_pb2_grpc.HealthServicer):
     async def Check(self, request: Any, context: aio.ServicerContext[Any, Any]) -> Any:  # noqa: N802 - its name there
         """Return the state of the server, or of the one service by its name."""
         if request.service not in {"", SERVICE}:
-            await context.abort(StatusCode.NOT_FOUND, f"There is no such service; the one here is {SERVICE}.")
+            await context.abort(StatusCode.NOT_FOUND, f"There is no such service; this server has {SERVICE}.")
         states = health_pb2.HealthCheckResponse
         return states(status=states.SERVING if self._switchboard.ready else states.NOT_SERVING)
 
     async def Watch(self, request: Any, context: aio.ServicerContext[Any, Any]) -> None:  # noqa: N802
         """Refused, as clients of the service must expect: each watcher would hold a call for as long as it likes."""
-        await context.abort(StatusCode.UNIMPLEMENTED, "Watch is not answered; ask Check.")
+        await context.abort(StatusCode.UNIMPLEMENTED, "Watch is not supported; call Check.")
 
 
 def add_extras(server: aio.Server, switchboard: Switchboard) -> None:

@@ -113,7 +113,7 @@ class Interceptor(aio.ServerInterceptor):
     def _check_token(self, context: aio.ServicerContext[Any, Any]) -> None:
         given = dict(context.invocation_metadata() or ()).get("authorization", "")
         if not hmac.compare_digest(str(given).encode(), f"Bearer {self._token}".encode()):
-            raise RefusalError(401, "A bearer token is needed, and was not given or is wrong.")
+            raise RefusalError(401, "The bearer token is missing or wrong.")
 
     def _check_message(self, message: bytes, name: str, share: Share) -> None:
         """Refuse a message that does not fit in, or that would take long to read."""
@@ -143,7 +143,7 @@ def mark_version(context: aio.ServicerContext[Any, Any], served: Any) -> None:
 
 
 def _status_of(error: BaseException, call_id: str) -> tuple[StatusCode, str]:
-    """Return what a call that was not answered ends with."""
+    """Return the status of a call without an answer."""
     if isinstance(error, RefusalError):
         return _CODES.get(error.status, StatusCode.INVALID_ARGUMENT), error.sentence
     if isinstance(error, ModelNotFound):

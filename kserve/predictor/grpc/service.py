@@ -94,7 +94,7 @@ def _texts(reader: TensorReader, tensor: Any, raw: bytes | None) -> list[str]:
 
 def _wanted(request: Any, *, binary: bool) -> Wanted:
     if len(request.outputs) > MAX_TENSORS or any(output.name != OUTPUT for output in request.outputs):
-        raise bad_request(f"There is no such output; the one of this model is '{OUTPUT}'.")
+        raise bad_request(f"There is no such output; this model has '{OUTPUT}'.")
     return Wanted(binary)
 
 

@@ -22,7 +22,7 @@ class Connections:
         return type("Protocol", (connection_class,), {"others": self, **deadlines})
 
     def admit(self, connection: "Connection") -> bool:
-        """Count a new connection; the one that has waited longest for its client makes room. False when none can."""
+        """Count a new connection; close the connection that has waited longest for its client. False when none can."""
         if len(self._all) >= self._limit:
             if not self._waiting_for_client:
                 return False

@@ -11,7 +11,7 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 class JsonScan:
     """Counts the levels and values of a JSON text that comes in pieces; brackets and commas in strings do not count.
 
-    Outside strings a backslash is no JSON: what the scan makes of a text after one does not matter, as every parser
+    Outside strings a backslash is not JSON: what the scan makes of a text after one does not matter, as every parser
     stops there.
     """
 

@@ -1,4 +1,4 @@
-"""The metrics at a port of their own, which a cluster's gateway does not route to."""
+"""The metrics on a separate port, which a cluster's gateway does not route to."""
 
 import asyncio
 import contextlib

@@ -124,7 +124,7 @@ class _Passage:
             return
         given = self._headers.get(b"authorization", b"")
         if not hmac.compare_digest(given, b"Bearer " + token):
-            raise RefusalError(401, "A bearer token is needed, and was not given or is wrong.")
+            raise RefusalError(401, "The bearer token is missing or wrong.")
 
     def _make_headers_canonical(self, *, has_body: bool) -> None:
         """Spell the body's type as the libraries behind compare it; what was compressed is plain now."""

@@ -16,7 +16,7 @@ Headers = Mapping[bytes, bytes]
 
 BINARY_LENGTH = b"inference-header-content-length"  #: bytes of JSON before a v2 request's binary tensors
 _NO_IDS = (
-    "Token ids are not taken, as they belong to another tokenizer, and these are too many to read; send texts "
+    "Token ids are not accepted, because they belong to another tokenizer, and these are too many to read; send texts "
     "(LangChain: check_embedding_ctx_length=False)."
 )
 
@@ -46,7 +46,7 @@ class RequestBody:
             async with asyncio.timeout(seconds):
                 return await self._collect(receive)
         except TimeoutError:
-            raise RefusalError(408, f"The request did not arrive whole within {seconds:g} s, the limit.") from None
+            raise RefusalError(408, f"The request did not arrive completely within {seconds:g} s, the limit.") from None
 
     async def _collect(self, receive: Receive) -> bytes:
         parts: list[bytes] = []
@@ -85,7 +85,7 @@ class RequestBody:
         return int(stated[:12]) if is_stated else self._settings.max_body_bytes
 
     def _scan(self) -> JsonScan:
-        """Return what looks at the JSON, once there is a body and its type is one that is read."""
+        """Return what looks at the JSON, once there is a body and its type is supported."""
         kind = media_type(self._headers.get(b"content-type", b""))
         takes_binary = self._path.endswith("/infer")
         if not kind.is_json and not (takes_binary and kind.is_binary):

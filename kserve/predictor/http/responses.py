@@ -39,8 +39,8 @@ FAILED = "The server failed to answer; its log has the reason under the request'
 _ITEMS_AT_ONCE = 256  # embeddings, or anything as long: 2 to 10 ms
 _HTTP_SENTENCES = {
     400: "The request body is not valid JSON.",
-    404: "There is nothing at this path; /docs lists what there is.",
-    405: "This path does not take this method; /docs lists what it takes.",
+    404: "There is no route at this path; /docs lists the routes.",
+    405: "This path does not accept this method; /docs lists the methods.",
 }
 
 

@@ -7,8 +7,8 @@ import yaml
 from components.deploy.cluster.deploy import deploy_on_cluster
 from components.deploy.cluster.inference_service import container_of
 from components.deploy.cluster.rollout import Rollout
+from components.deploy.settings import ServingSettings
 from components.kubernetes.api import KubernetesApi
-from components.machine.settings import ServingSettings
 from components.model.served import EncoderConfig
 from components.registry.registry import Lineage, open_registry
 from tests.factories.model_versions import make_model

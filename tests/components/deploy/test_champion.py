@@ -12,9 +12,9 @@ from components.deploy.cluster.inference_service import revision_of
 from components.deploy.machine.deploy import deploy_local
 from components.deploy.machine.folder import current_version
 from components.deploy.rollback import rollback
+from components.deploy.settings import ServingSettings
 from components.deploy.standing import standing, standing_of_versions
 from components.errors import RankliftError, StoreError
-from components.machine.settings import ServingSettings
 from components.registry.prune import prune
 from components.registry.registry import Lineage
 from pipeline.cli import app

@@ -5,6 +5,7 @@ import pytest
 
 from components.errors import ModelError
 from components.export.model import check_parity, choose_precision, export_model
+from components.export.options import ExportOptions
 from components.export.sample_texts import SAMPLE_TEXTS
 from components.export.stage import export_for_dataset
 from components.model.encoder import Encoder
@@ -136,11 +137,11 @@ def test_auto_precision_is_one_that_this_processor_computes_in():
 
 @pytest.mark.parametrize("precision", ["fp32", "auto"])
 def test_export_for_dataset_without_data_is_checked_on_texts_that_come_along(tiny_model, tmp_path, precision):
-    config = export_for_dataset(tiny_model, None, tmp_path / "served", precision=precision)
+    config = export_for_dataset(tiny_model, None, tmp_path / "served", ExportOptions(precision=precision))
     assert config.parity.texts == len(SAMPLE_TEXTS)
     assert config.max_seq_length == 64
 
 
 def test_export_for_dataset_without_data_refuses_int8(tiny_model, tmp_path):
-    with pytest.raises(ModelError, match=r"int8 is calibrated on texts of your own; .*--data"):
-        export_for_dataset(tiny_model, None, tmp_path / "served", precision="int8")
+    with pytest.raises(ModelError, match=r"int8 is calibrated on your own texts; .*--data"):
+        export_for_dataset(tiny_model, None, tmp_path / "served", ExportOptions(precision="int8"))

@@ -112,7 +112,7 @@ def test_index_that_finds_too_little_holds_the_promotion(registry, models, run, 
 def test_model_that_was_judged_against_a_former_champion_is_not_indexed(registry, models, run, corpus, capfd):
     run(models[0], corpus)
     capfd.readouterr()
-    with pytest.raises(StoreError, match="V1 is kept and was not made champion: it was judged against"):
+    with pytest.raises(StoreError, match="V1 is stored and did not become champion: it was judged against"):
         run(models[1], corpus, champion_digest="c" * 64)
     assert "embedded" not in capfd.readouterr().err
 

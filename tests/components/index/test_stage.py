@@ -5,10 +5,10 @@ import shutil
 import numpy as np
 import pytest
 
-from components.errors import DataError, ModelError
-from components.index.graph import build_graph
+from components.errors import DataError, ModelError, RankliftError
+from components.index.graph import build_graph, for_graph
 from components.index.keeper import FolderKeeper
-from components.index.options import IndexOptions, index_options
+from components.index.options import IndexOptions
 from components.index.reader import open_index
 from components.index.stage import Given, Opened, make_index, plan_of, read_corpus
 from components.index.verification import MissedBoundError
@@ -116,6 +116,31 @@ def test_index_copies_unchanged_passages_from_the_former_one(build, tmp_path):
     assert index.manifest.corpus.digest == scratch.manifest.corpus.digest
 
 
+def test_index_goes_on_from_the_graphs_of_the_former_one(build, tmp_path, monkeypatch):
+    passages = texts_of(100)
+    former = build(write_corpus(tmp_path / "corpus.jsonl", passages), "former")
+    del passages["p0010"]
+    passages |= {"p0000a": "a text that was not there before", "p0099b": passages["p0020"]}
+    added = []
+    monkeypatch.setattr(
+        "components.index.graph.for_graph", lambda vectors, kind: added.append(len(vectors)) or for_graph(vectors, kind)
+    )
+    index = build(write_corpus(tmp_path / "corpus.jsonl", passages), "index", former=former)
+    # Each graph of 32 goes on: the new text, what slid in from the graph beside it, and the text that is there twice.
+    assert sum(added) < 10
+    everything = index.search(index.vectors(np.arange(len(index))), len(index))
+    assert (np.sort(everything.positions, axis=1) == np.arange(len(index))).all()
+
+
+def test_index_of_which_most_has_changed_gets_new_graphs(build, tmp_path):
+    former = build(write_corpus(tmp_path / "corpus.jsonl", texts_of(40)), "former")
+    passages = texts_of(20) | texts_of(80, first=1000)
+    index = build(write_corpus(tmp_path / "corpus.jsonl", passages), "index", former=former)
+    everything = index.search(index.vectors(np.arange(len(index))), len(index))
+    assert (np.sort(everything.positions, axis=1) == np.arange(len(index))).all()
+    assert index.manifest.build.copied == 20
+
+
 def test_index_that_misses_the_recall_is_not_made(build, tmp_path, monkeypatch):
     corpus = write_corpus(tmp_path / "corpus.jsonl", texts_of(100))
     monkeypatch.setattr("components.index.stage.build_graph", lambda shards, *rest: build_graph(shards[:1], *rest))
@@ -172,8 +197,8 @@ def test_opened_of_the_dataset_without_one_is_refused(exported_tiny_model):
     ],
 )
 def test_index_options_out_of_range_are_refused(values, sentence):
-    with pytest.raises(DataError, match=sentence):
-        index_options(**values)
+    with pytest.raises(RankliftError, match=sentence):
+        IndexOptions.of(**values)
 
 
 def test_shards_without_texts_keep_none(build, tmp_path):

@@ -75,7 +75,7 @@ class TestTheStore:
         told = capsys.readouterr().err.splitlines()
         assert len(told) == 3
         assert "answered HTTP 503" in told[0]
-        assert told[0].endswith("Trying again in 5 s.")
+        assert told[0].endswith("Retrying in 5 s.")
 
     def test_one_that_stays_away_fails_at_the_windows_end_and_says_how_often(self, store, clock):
         store, _ = store
@@ -111,7 +111,7 @@ class TestTheHub:
         hub.refuse = 503
         monkeypatch.setattr("components.model.hub.time.sleep", lambda _: setattr(hub, "refuse", 0))
         assert fingerprint("hf://datasets/acme/clicks") == before
-        assert "Trying again in 5 s." in capsys.readouterr().err
+        assert "Retrying in 5 s." in capsys.readouterr().err
 
     def test_fingerprint_of_data_that_the_hub_does_not_have_fails_at_once(self, hub, clock, monkeypatch):
         monkeypatch.setenv("RANKLIFT_PATIENCE", "40")

@@ -58,7 +58,7 @@ OTHERS = {
     ),
     "code of its own": (
         lambda model: set_modules(model, "modeling_evil.Transformer", f"{LIBRARY}Pooling"),
-        "is a model whose modules are code of its own, which is never run",
+        "is a model whose modules are custom code, which is never run",
     ),
     "a plain transformer": (lambda model: (model / "modules.json").unlink(), "is a plain transformer without"),
     "a language model": (

@@ -92,4 +92,4 @@ def test_the_champion_is_fetched_whole(registry, candidate, tmp_path):
 
 def test_hold_says_in_one_sentence_that_the_champion_stays(candidate):
     sentence = hold(decision_for(candidate, verdict="hold", reason="Held: the gain is below the minimum."))
-    assert sentence == "Held: the gain is below the minimum. base stays champion."
+    assert sentence == "Held: the gain is below the minimum. base remains champion."

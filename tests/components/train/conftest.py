@@ -3,7 +3,7 @@ import pytest
 from components.prepare.options import PrepareOptions
 from components.prepare.stage import prepare
 from components.train.loop.fit import train_model
-from components.train.report import TrainOptions
+from components.train.options import TrainOptions
 from tests.factories.datasets import write_triplets
 from tests.standins.kubernetes_api import Cluster, serving
 

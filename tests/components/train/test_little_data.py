@@ -9,8 +9,9 @@ import pytest
 from components.dataset.manifest import TRAIN
 from components.train.little_data import LITTLE, count_examples, fitted
 from components.train.loop.fit import train_model
+from components.train.options import TrainOptions
 from components.train.recipes import MINED, RECIPES, SEED, STRONG
-from components.train.report import DEV_NDCG, TrainOptions
+from components.train.report import DEV_NDCG
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)

@@ -257,7 +257,7 @@ def test_follow_tells_attempts_as_they_end(endpoint, pipelines):
     last.stage("gate", pods=[("Error", "pod deleted"), ("Succeeded", "")])
     ended, lines = followed(endpoint, pipelines, first, second, last)
     gate = [line for line in lines if line.startswith("  gate")]
-    assert gate[:2] == ["  gate …", "  gate: attempt 1 ended (pod deleted); it is tried again"]
+    assert gate[:2] == ["  gate …", "  gate: attempt 1 ended (pod deleted); it is retried"]
     assert gate[2].startswith("  gate done in")
     assert {stage.stage: stage.attempts for stage in ended.stages}["gate"] == 2
 

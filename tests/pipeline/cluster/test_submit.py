@@ -1,10 +1,8 @@
 """submit: what is uploaded and started, and a run followed to its decision, through the real client of KFP."""
 
 import json
-from pathlib import Path
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from components.errors import RankliftError
@@ -12,7 +10,7 @@ from components.object_store.client import ObjectStore
 from pipeline.cli import app
 from pipeline.cluster.follow import Place, follow
 from pipeline.cluster.pipelines_api import PipelinesApi, PipelinesSettings
-from pipeline.cluster.submit import six_fields, submit, typed
+from pipeline.cluster.submit import six_fields, submit
 from pipeline.settings.file import PipelineSettings
 from tests.factories.decisions import make_decision
 from tests.standins.pipelines_api import Pipelines, serving
@@ -71,10 +69,12 @@ class TestSubmit:
         assert pipelines.packages[run.version.version_id] == (tmp_path / "p.yaml").read_text()
 
     def test_parameters_have_the_types_that_the_pipeline_declares(self, api, pipelines):
-        run = submit(api, ["data=s3://b/x.csv", "epochs=2", "seed=7", 'guards={"a": 1}', "languages=de"], None, "mine")
+        texts = ["epochs=2", "seed=7", 'guards={"min_score": 1}', "languages=de", "strict_passages=true"]
+        run = submit(api, ["data=s3://b/x.csv", *texts], None, "mine")
         sent = pipelines.runs[run.run_id]
         assert sent["runtime_config"]["parameters"] == {
-            "data": "s3://b/x.csv", "epochs": 2.0, "seed": 7, "guards": {"a": 1}, "languages": "de",
+            "data": "s3://b/x.csv", "epochs": 2.0, "seed": 7, "guards": {"min_score": 1}, "languages": "de",
+            "strict_passages": True,
         }  # fmt: skip
         assert sent["pipeline_version_reference"]["pipeline_version_id"] == run.version.version_id
         assert pipelines.experiments[sent["experiment_id"]] == "mine"
@@ -98,16 +98,26 @@ class TestSubmit:
         [
             pytest.param("epoch=2", "no parameter epoch; it has alpha, base_model", id="unknown"),
             pytest.param("epochs", "is not NAME=VALUE", id="no value"),
-            pytest.param("seed=two", "--param seed=two will not do; give for example --param seed=32", id="type"),
+            pytest.param(
+                "seed=two", "--param seed=two is invalid, its type is whole number; give for example", id="type"
+            ),
             pytest.param("guards=none", 'for example --param guards={"max_recall_drop"', id="no JSON"),
             pytest.param("data=clicks.csv", "clicks.csv is a path of this machine", id="a local path"),
+            pytest.param("evaluation_data=beir", "evaluation_data=beir is a path of this machine", id="a local set"),
+            pytest.param("num_nodes=2", "num_nodes=2 trains on nodes that the settings do not describe", id="nodes"),
+            pytest.param("recipe=magic", "There is no recipe 'magic'", id="recipe"),
+            pytest.param("precision=fp8", "precision = 'fp8' is invalid for `export`", id="precision"),
+            pytest.param("min_gain=-1", "min_gain = -1.0 is invalid for `gate`", id="minimum gain"),
+            pytest.param('guards={"max_luck": 1}', "There is no guard 'max_luck'", id="guard"),
         ],
     )
-    def test_a_parameter_that_will_not_do_is_one_sentence(self, parameter, sentence):
-        snapshot = yaml.safe_load((Path(__file__).parents[1] / "pipeline.yaml").read_text())
+    def test_submit_with_an_invalid_parameter_is_one_sentence_and_starts_nothing(
+        self, api, pipelines, parameter, sentence
+    ):
         with pytest.raises(RankliftError) as caught:
-            typed([parameter], snapshot["root"]["inputDefinitions"]["parameters"])
+            submit(api, [parameter], None)
         assert sentence in str(caught.value)
+        assert not pipelines.versions and not pipelines.runs
 
     @pytest.mark.parametrize(
         ("given", "fields"),
@@ -176,7 +186,7 @@ class TestFollow:
 
     def test_one_that_no_longer_knows_the_user_ends_the_following_not_the_run(self, api, pipelines):
         pipelines.refusals = [401]
-        with pytest.raises(RankliftError, match=r"RANKLIFT_KFP_TOKEN .*The run itself goes on, see http"):
+        with pytest.raises(RankliftError, match=r"RANKLIFT_KFP_TOKEN .*The run itself continues at http"):
             self.followed(api, pipelines, HELD)
 
     def test_a_run_that_takes_too_long_is_left_alone(self, api, pipelines):

@@ -1,5 +1,6 @@
 """The settings file: what each stage gets on a cluster, and one sentence for what cannot be used."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,18 @@ from components.kubernetes.account import VARIABLE as ACCOUNT_VARIABLE
 from components.train.nodes.settings import VARIABLE, TrainJobSettings
 from pipeline.compile import compile_pipeline
 from pipeline.containers.images import image_tag
-from pipeline.settings.file import ACCOUNT_FOLDER, STAGES, PipelineSettings, cpus
+from pipeline.settings.file import (
+    ACCOUNT_FOLDER,
+    STAGES,
+    ObjectStoreAccess,
+    PipelineSettings,
+    Retries,
+    Serving,
+    TrainJob,
+    cpus,
+    duration,
+    seconds,
+)
 from pipeline.settings.tasks import STAGE_LABEL
 
 EXAMPLE = Path(__file__).parents[3] / "stages.yaml"
@@ -262,10 +274,10 @@ def test_the_example_names_only_what_the_predictor_and_the_manifest_know():
     ("text", "sentence"),
     [
         pytest.param(
-            "stages: {trian: {cpu: 1}}", "'trian' is no stage; the stages are source, prepare, train", id="stage"
+            "stages: {trian: {cpu: 1}}", "'trian' is not a stage; the stages are source, prepare, train", id="stage"
         ),
         pytest.param("stages: {train: {gpu: 1}}", "there is no setting stages.train.gpu", id="unknown setting"),
-        pytest.param("defaults: {memory: 4 GB}", r"defaults.memory: '4 GB' will not do: .* example 4Gi", id="memory"),
+        pytest.param("defaults: {memory: 4 GB}", r"defaults.memory: '4 GB' is invalid: .* example 4Gi", id="memory"),
         pytest.param("defaults: {cpu_limit: two}", r"defaults.cpu_limit: 'two' .* example 2", id="limit"),
         pytest.param("defaults: {retries: {count: 1, factor: 1.5}}", r"retries.factor: .*1.5.* example 2", id="factor"),
         pytest.param(
@@ -282,17 +294,17 @@ def test_the_example_names_only_what_the_predictor_and_the_manifest_know():
         pytest.param("defaults: {env: {HF_TOKEN: abc}}", "HF_TOKEN would stand in the compiled pipeline", id="secret"),
         pytest.param(
             "object_store: {endpoint: 'http://m', secret: s, checkpoints: /mnt}",
-            r"object_store.checkpoints: '/mnt' will not do: .* example store, off or s3://",
+            r"object_store.checkpoints: '/mnt' is invalid: .* example store, off or s3://",
             id="checkpoints",
         ),
-        pytest.param("object_store: {endpoint: minio}", "object_store.endpoint: 'minio' will not do", id="endpoint"),
+        pytest.param("object_store: {endpoint: minio}", "object_store.endpoint: 'minio' is invalid", id="endpoint"),
         pytest.param(
             "object_store: {endpoint: 'http://m', secret: s, keys: {a: B}}", "renamed with mount: env", id="key names"
         ),
         pytest.param(
             "stages: {train: {tolerations: [{value: x}]}}", "without a key needs operator: Exists", id="toleration"
         ),
-        pytest.param("serving: {canary_percent: 100}", r"serving.canary_percent: 100 will not do", id="canary"),
+        pytest.param("serving: {canary_percent: 100}", r"serving.canary_percent: 100 is invalid", id="canary"),
         pytest.param("train_job: {cpu: 2}", "train_job needs object_store", id="nodes without a store"),
         pytest.param("train_job: {timeout: 2h}", "there is no setting train_job.timeout", id="nodes are no stage"),
         pytest.param("- a list", "holds no settings", id="no mapping"),
@@ -308,3 +320,25 @@ def test_what_cannot_be_used_is_one_sentence_that_names_the_field(tmp_path, text
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(RankliftError, match=r"nowhere\.yaml cannot be read"):
         PipelineSettings.read(tmp_path / "nowhere.yaml")
+
+
+def test_stages_yaml_states_each_default_as_it_is():
+    text = EXAMPLE.read_text(encoding="utf-8")
+    content = yaml.safe_load(re.sub(r"^# (train_job:|  )", r"\1", text, flags=re.MULTILINE))
+    sections = {
+        ObjectStoreAccess: content["object_store"],
+        Serving: content["serving"],
+        TrainJob: content["train_job"],
+        Retries: content["defaults"]["retries"],
+    }
+    for model, stated in sections.items():
+        defaults = {name: model.model_fields[name].default for name in stated}
+        names = [name for name in stated if isinstance(defaults[name], str | int)]
+        assert len(names) >= 2
+        assert {name: stated[name] for name in names} == {name: defaults[name] for name in names}
+
+
+@pytest.mark.parametrize(("number", "text"), [(540.0, "9m"), (60.0, "1m"), (21600, "6h"), (90, "90s"), (172800, "2d")])
+def test_duration_of_seconds_has_the_largest_whole_unit(number, text):
+    assert duration(number) == text
+    assert seconds(text) == number

@@ -72,7 +72,7 @@ async def get_model(model_name: str, switchboard: Board, request: Request) -> di
     """Whether a model is ready, and which version of it; `ranklift@V3` asks for that version."""
     name = switchboard.settings.model_name
     if model_name.partition("@")[0] != name:
-        raise RefusalError(404, f"There is no such model; the one here is {name}.")
+        raise RefusalError(404, f"There is no such model; this server has {name}.")
     served = chosen(switchboard, request.scope, model_name)
     if not switchboard.ready:
         raise ModelNotReady(name)

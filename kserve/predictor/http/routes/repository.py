@@ -36,7 +36,7 @@ async def index(switchboard: Board) -> list[dict[str, str]]:
 async def load(model_name: str, switchboard: Board, request: Request) -> dict[str, Any]:
     """Serve what the model directory holds now: loaded beside, warmed, then swapped with no failed request."""
     if model_name != switchboard.settings.model_name:
-        raise RefusalError(404, f"There is no such model; the one here is {switchboard.settings.model_name}.")
+        raise RefusalError(404, f"There is no such model; this server has {switchboard.settings.model_name}.")
     try:
         switched = await switchboard.switch()
     except RankliftError as error:

@@ -16,18 +16,18 @@ from predictor.engine.switchboard import Switchboard
 from predictor.refusal import bad_request
 
 _REASONS = {
-    400: "The request body is not JSON, or asks for what this server does not have.",
-    401: "A bearer token is needed, and was not given or is wrong.",
+    400: "The request body is not JSON, or asks for something that this server does not have.",
+    401: "The bearer token is missing or wrong.",
     403: "A page of another site sent the request, and none may.",
     404: "There is no such model, or no index where one is asked for.",
     408: "The request did not arrive in time.",
-    409: "Another version of the model is in service than the one that the request demands.",
+    409: "Another version of the model is in service than the request demands.",
     413: "The request body is larger than the limit.",
     415: "The request is not sent as JSON.",
     421: "The server listens on loopback, and the Host is not this machine.",
     422: "A field is missing, of the wrong type, or beyond a limit.",
-    429: "The queue is full; `Retry-After` says when to come back.",
-    503: "Not ready, draining, or not answered in time; `Retry-After` says when to come back.",
+    429: "The queue is full; `Retry-After` says when to retry.",
+    503: "Not ready, draining, or not answered in time; `Retry-After` says when to retry.",
 }
 STATUSES = (400, 401, 403, 404, 408, 409, 413, 415, 421, 422, 429, 503)
 

@@ -14,9 +14,9 @@ from components.deploy.cluster.rollout import Rollout
 from components.deploy.component import deploy as stage
 from components.deploy.deploy import versions_in_service
 from components.deploy.rollback import rollback
+from components.deploy.settings import ServingSettings
 from components.errors import RankliftError, StoreError
 from components.kubernetes.api import KubernetesApi
-from components.machine.settings import ServingSettings
 from pipeline.cli import app
 from pipeline.settings.file import Serving
 from tests.components.deploy.conftest import MANIFEST, applies, make_history, service_of, serving_settings

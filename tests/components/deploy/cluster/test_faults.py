@@ -255,7 +255,7 @@ class TestAnUnreliableApi:
 
         cluster.before_answer = fail
         assert deploy("V1") == "V1"
-        assert "Trying again in 5 s." in capsys.readouterr().err
+        assert "Retrying in 5 s." in capsys.readouterr().err
 
     def test_an_api_that_is_away_without_patience_fails_at_once(self, deploy, cluster, quick):
         def fail(request):

@@ -7,9 +7,9 @@ from components.deploy.cluster.deploy import deploy_on_cluster
 from components.deploy.cluster.inference_service import PREVIOUS, container_of, revision_of
 from components.deploy.machine.folder import current_version
 from components.deploy.rollback import rollback
+from components.deploy.settings import ServingSettings
 from components.errors import StoreError
 from components.kubernetes.api import KubernetesError
-from components.machine.settings import ServingSettings
 from components.object_store.client import ObjectStore
 from components.registry.registry import Lineage
 from tests.components.deploy.conftest import service_of, serving_settings
@@ -66,7 +66,7 @@ def test_rollback_whose_store_goes_away_before_the_pointer_moves_names_what_serv
     cluster.before_answer = go_away
     with pytest.raises(StoreError) as caught:
         rollback(served, tmp_path, "V0", settings=serving_settings())
-    assert "V0 may still serve, as the champion could not be put back" in str(caught.value)
+    assert "V0 may still serve, as the champion could not be restored" in str(caught.value)
     assert "`ranklift deploy --namespace ranklift` does that" in str(caught.value)
     assert "`ranklift deploy V0 --namespace ranklift` makes V0 champion" in str(caught.value)
     cluster.before_answer, served.store = lambda request: None, there

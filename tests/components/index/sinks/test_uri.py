@@ -10,7 +10,7 @@ from components.index.sinks.uri import open_sink
     ("uri", "sentence"),
     [
         pytest.param("mysql://u:secret@h/d", r"\(mysql:…\) names no database", id="another-database"),
-        pytest.param("passages", "names no database that ranklift fills; write postgresql://", id="a-word"),
+        pytest.param("passages", "does not name a database that ranklift supports; write postgresql://", id="a-word"),
         pytest.param("postgresql://h:port/d", "names no database", id="a-port-that-is-no-number"),
         pytest.param("postgresql://u:secret@h/d?ef_search=many", "must be a whole number from 1 to 1000", id="ef"),
         pytest.param("postgresql://u:secret@h/d?name=Select%20*", "at most 48 lower-case letters", id="name"),

@@ -45,7 +45,7 @@ def test_a_planted_leak_is_an_error_that_shows_it(tmp_path, options, evaluation,
     source = str(write_rows(tmp_path / "raw.csv", rows))
 
     with pytest.raises(DataError, match=r"^1 training rows share .*--on-leak drop") as caught:
-        prepare(source, tmp_path / "V0", options(evaluation_source=str(evaluation), strict_passages=True))
+        prepare(source, tmp_path / "V0", options(evaluation_data=str(evaluation), strict_passages=True))
     assert f"{rows[17]['query']!r}" in str(caught.value)
     partner = (
         f"passage 'Volume 7 {sentence(7)[:50]}" if "positive" in plant else "query 'which volume tells about the old"
@@ -62,7 +62,7 @@ def test_every_planted_leak_is_dropped_when_asked_and_nothing_else(tmp_path, opt
     manifest = prepare(
         source,
         tmp_path / "V0",
-        options(evaluation_source=str(evaluation), on_leak="drop", near_duplicates=0.8, strict_passages=True),
+        options(evaluation_data=str(evaluation), on_leak="drop", near_duplicates=0.8, strict_passages=True),
     )
 
     kept = {row["query_id"] for name in (TRAIN, DEV) for row in table_of(tmp_path / "V0" / name)}
@@ -78,7 +78,7 @@ def test_prepare_a_passage_that_training_and_evaluation_share_is_counted_and_kep
     rows = rows_of(60)
     rows[17].update(PLANTS["the same positive"])
     source = str(write_rows(tmp_path / "raw.csv", rows))
-    manifest = prepare(source, tmp_path / "V0", options(evaluation_source=str(evaluation)))
+    manifest = prepare(source, tmp_path / "V0", options(evaluation_data=str(evaluation)))
 
     assert manifest.counts["train"] + manifest.counts["dev"] == 60
     shared = next(rule for rule in manifest.rules if rule.name == "shared_passage")
@@ -88,7 +88,7 @@ def test_prepare_a_passage_that_training_and_evaluation_share_is_counted_and_kep
 
 def test_an_evaluation_set_that_is_brought_stays_as_it_is(tmp_path, options, evaluation):
     source = str(write_rows(tmp_path / "raw.csv", rows_of(60)))
-    prepare(source, tmp_path / "V0", options(evaluation_source=str(evaluation)))
+    prepare(source, tmp_path / "V0", options(evaluation_data=str(evaluation)))
 
     made, brought = open_evaluation_set(tmp_path / "V0"), open_evaluation_set(evaluation)
     assert made.digest == brought.digest
@@ -98,10 +98,10 @@ def test_an_evaluation_set_that_is_brought_stays_as_it_is(tmp_path, options, eva
 def test_a_broken_evaluation_set_is_refused_before_anything_else(tmp_path, options, evaluation):
     source = str(write_rows(tmp_path / "raw.csv", rows_of(60)))
     with pytest.raises(DataError, match="holds no evaluation set"):
-        prepare(source, tmp_path / "V0", options(evaluation_source=str(tmp_path)))
+        prepare(source, tmp_path / "V0", options(evaluation_data=str(tmp_path)))
     (evaluation / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\ne0\tnowhere\t1\n")
     with pytest.raises(DataError, match="column 'corpus-id': 'nowhere'"):
-        prepare(source, tmp_path / "V0", options(evaluation_source=str(evaluation)))
+        prepare(source, tmp_path / "V0", options(evaluation_data=str(evaluation)))
 
 
 def test_a_beir_folder_brings_its_own_test_split(tmp_path, options, evaluation):

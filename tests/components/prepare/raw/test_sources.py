@@ -130,7 +130,7 @@ class TestHub:
         monkeypatch.setattr("components.model.hub.time.sleep", lambda _: setattr(clicks, "refuse", 0))
         with fetch("hf://datasets/acme/clicks/data", tmp_path) as raw:
             assert len(raw.files) == 2
-        assert "Trying again in 5 s." in capsys.readouterr().err
+        assert "Retrying in 5 s." in capsys.readouterr().err
 
     def test_a_hub_that_is_down_is_one_sentence(self, tmp_path, clicks, monkeypatch):
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")

@@ -153,7 +153,7 @@ class TestSetting:
     def test_what_cannot_be_used_is_said_before_anything_is_opened(self, monkeypatch, tmp_path):
         monkeypatch.delenv("RANKLIFT_S3_ENDPOINT", raising=False)
         monkeypatch.setenv("RANKLIFT_CHECKPOINTS", "/mnt/checkpoints")
-        with pytest.raises(StoreError, match=r"RANKLIFT_CHECKPOINTS=/mnt/checkpoints will not do; give store, off, or"):
+        with pytest.raises(StoreError, match=r"RANKLIFT_CHECKPOINTS=/mnt/checkpoints is invalid; give store, off, or"):
             train_model(tmp_path / "nowhere", tmp_path / "model", QUICK)
         monkeypatch.setenv("RANKLIFT_CHECKPOINTS", "store")
         with pytest.raises(StoreError, match="no object store is configured; set RANKLIFT_S3_ENDPOINT"):

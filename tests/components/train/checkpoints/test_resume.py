@@ -58,7 +58,7 @@ def test_sigterm_saves_the_step_that_runs_and_the_same_again_carries_on_from_it(
 
     monkeypatch.setattr(ProgressLines, "on_step_end", stop_at_step_ten)
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(StoppedError, match=r"stopped by SIGTERM at step 1\d of \d+; run the same again"):
+    with pytest.raises(StoppedError, match=r"stopped by SIGTERM at step 1\d of \d+; run the same command again"):
         train_model(dataset, tmp_path / "model", QUICK)
     assert signal.getsignal(signal.SIGTERM) == before
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]

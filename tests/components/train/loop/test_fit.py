@@ -16,8 +16,9 @@ from components.errors import DataError, ModelError, RankliftError
 from components.train.curve import write_curve
 from components.train.examples.tokens import TokenisedExamples
 from components.train.loop.fit import train_model
+from components.train.options import TrainOptions
 from components.train.recipes import RECIPES
-from components.train.report import DEV_ACCURACY, DEV_NDCG, TrainingReport, TrainOptions
+from components.train.report import DEV_ACCURACY, DEV_NDCG, TrainingReport
 from pipeline.cli import app
 from tests.components.train.conftest import QUICK
 

@@ -260,7 +260,7 @@ class TestThatItFails:
 
     def test_a_place_for_checkpoints_that_is_none_is_refused_before_anything_is_made(self, run, cluster, monkeypatch):
         monkeypatch.setenv("RANKLIFT_CHECKPOINTS", "somewhere")
-        with pytest.raises(StoreError, match="RANKLIFT_CHECKPOINTS=somewhere will not do"):
+        with pytest.raises(StoreError, match="RANKLIFT_CHECKPOINTS=somewhere is invalid"):
             run()
         assert not cluster.requests
 
