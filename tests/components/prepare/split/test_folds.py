@@ -132,7 +132,7 @@ def test_prepare_with_folds_and_an_evaluation_set_is_refused(tmp_path, few):
     prepare(source, tmp_path / "V0", few())
     other = str(write_rows(tmp_path / "other.csv", rows_of(60)[40:]))
     with pytest.raises(DataError, match="judged on other queries"):
-        prepare(other, tmp_path / "V1", few(folds=5, evaluation_source=str(tmp_path / "V0")))
+        prepare(other, tmp_path / "V1", few(folds=5, evaluation_data=str(tmp_path / "V0")))
 
 
 @pytest.mark.parametrize("folds", [2, 4, 51])
