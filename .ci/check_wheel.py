@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def there(package: str, name: str) -> bool:
-    """Whether an installed package has a file."""
+    """Return whether an installed package has a file."""
     return files(package).joinpath(name).is_file()
 
 

@@ -23,6 +23,8 @@ FOLDS = "folds.parquet"  #: query_id (string), fold (int32, from 0); only where 
 MANIFEST = "manifest.json"
 PROFILE = "profile.html"
 DATA_FILES = (TRAIN, DEV, DEV_CORPUS, CORPUS, QUERIES, QRELS)
+#: Of a BEIR folder, the qrels that are evaluated on when no others are named.
+DEFAULT_SPLIT = "test"
 
 
 class Triplet(NamedTuple):

@@ -9,6 +9,8 @@ from components.kubernetes.account import is_pod, pod_namespace
 
 #: Of the InferenceService and its namespace, unless something else says otherwise.
 NAME = "ranklift"
+HTTP_PORT = 8080  #: of a predictor
+GRPC_PORT = 8081
 DEPLOY_WITHIN = 540.0  # seconds
 CANARY_PERCENT = 0
 CANARY_SECONDS = 60.0

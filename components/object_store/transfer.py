@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from components.checksum import check_file
 from components.errors import StoreError
-from components.machine.digest import file_sha256
+from components.machine.digest import check_file, file_sha256
 from components.object_store.client import ObjectStore
 from components.object_store.faults import DamagedBodyError, RefusedError
 
@@ -68,7 +67,11 @@ def parts_of(size: int, part_size: int = PART) -> list[Part]:
 
 
 def upload(store: ObjectStore, key: str, path: Path, sha256: str) -> None:
-    """Copy a file into the store; see `ObjectStore.upload`. What is already there, whole, is not sent again."""
+    """Copy a file into the store; what is already there, whole, is not sent again.
+
+    Raises:
+        StoreError: also when the file no longer has this SHA-256.
+    """
     check_file(path, sha256, str(path))
     size = path.stat().st_size
     if size <= PART:
@@ -89,7 +92,11 @@ def upload(store: ObjectStore, key: str, path: Path, sha256: str) -> None:
 
 
 def download(store: ObjectStore, key: str, path: Path, sha256: str, size: int) -> None:
-    """Copy an object into a file; see `ObjectStore.download`."""
+    """Copy an object into a file, which appears under its name only when whole and verified.
+
+    Raises:
+        StoreError: when there is no such object, or it does not have this SHA-256 and size.
+    """
     target = Target.of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from components.checksum import check_file
 from components.errors import DataError, StoreError
+from components.machine.digest import check_file
 from components.registry.version import VERSION, VersionManifest, sha256_of
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from components.errors import DataError, StoreError
 from components.machine.digest import file_sha256
 from components.object_store.client import ObjectStore
+from components.object_store.transfer import download
 from components.registry.directory import check_files
 from components.registry.version import CARD, VERSION, VersionManifest, key_of, refuse_pickle, sha256_of
 
@@ -58,7 +59,7 @@ def _fetch(store: ObjectStore, manifest: VersionManifest, file: str, directory: 
     path = directory / file
     if path.is_file() and file_sha256(path) == entry.sha256:
         return  # of an earlier attempt that broke off
-    store.download(key_of(manifest.kind, manifest.version, file), path, entry.sha256, entry.size)
+    download(store, key_of(manifest.kind, manifest.version, file), path, entry.sha256, entry.size)
     try:
         refuse_pickle(path)
     except DataError as error:

@@ -16,6 +16,7 @@ from components.dataset.manifest import DatasetManifest
 from components.errors import DataError, StoreError
 from components.object_store.client import ObjectInfo, ObjectStore, ObjectStoreSettings
 from components.object_store.conditional_writes import ConditionCheck
+from components.object_store.transfer import upload
 from components.records.decision import Decision
 from components.registry.card import model_card
 from components.registry.champion import CHAMPION, Action, Champion, ChampionEntry
@@ -158,7 +159,9 @@ class Registry:
         found = self._find_manifest(kind, name)
         if found is None:
             self._parallel(
-                lambda file: self.store.upload(key_of(kind, name, file), directory / file, manifest.files[file].sha256),
+                lambda file: upload(
+                    self.store, key_of(kind, name, file), directory / file, manifest.files[file].sha256
+                ),
                 manifest.files,
             )
             self.store.put_if_absent(key_of(kind, name, VERSION), manifest.stored())

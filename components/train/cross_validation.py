@@ -17,10 +17,10 @@ from components.dataset.manifest import DEV, FOLDS, MANIFEST, PAIRS, QUERIES, TR
 from components.errors import DataError
 from components.machine.scratch_folder import scratch_folder
 from components.model.folds import FoldModels
+from components.stage import tell
 from components.train.inputs import check, look_up
 from components.train.options import TrainOptions
 from components.train.report import REPORT, TrainingReport
-from components.train.tell import tell
 
 #: Triplets below which pairs of the collection's own texts are added to the labelled ones: with 452 labelled pairs of
 #: Cranfield 400 titles changed nothing (+0.018 NDCG@10 against +0.017) and took twice the time.
@@ -45,9 +45,9 @@ def train_with_folds(dataset: Path, output: Path, options: TrainOptions, train_o
     output.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(output.parent, ".folds-") as scratch:
         for fold, folder in enumerate(record.folders(scratch)):
-            tell(f"fold {fold + 1} of {manifest.folds}: {len(record.held_out[fold])} queries are held out")
+            tell("train", f"fold {fold + 1} of {manifest.folds}: {len(record.held_out[fold])} queries are held out")
             train_one(write_part(dataset, scratch / f"dataset-{fold}", without=fold), folder)
-        tell("the final model, on all queries")
+        tell("train", "the final model, on all queries")
         report = train_one(write_part(dataset, scratch / "dataset"), output).model_copy(
             update={"folds": manifest.folds}
         )

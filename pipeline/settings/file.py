@@ -15,7 +15,7 @@ from components.errors import RankliftError
 from components.object_store.settings import BUCKET, REGION
 from components.train.checkpoints.settings import CHECKPOINTS
 from components.train.nodes.settings import DEADLINE, RUNTIME
-from pipeline.containers.images import TARGET_OF, image_tag
+from pipeline.images import TARGET_OF, image_tag
 
 STAGES = ("source", "prepare", "train", "export", "champion", "evaluate", "gate", "promote", "index", "deploy", "hold")
 SECRETS_FOLDER = "/var/run/secrets/ranklift"

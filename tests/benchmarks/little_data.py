@@ -27,7 +27,7 @@ from components.prepare.stage import prepare
 from components.records.decision import Decision
 from components.records.scores import ScoreFile
 from components.train.options import TrainOptions
-from components.train.processes.launch import train
+from components.train.stage import train
 
 _T = TypeVar("_T")
 

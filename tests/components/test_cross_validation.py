@@ -23,8 +23,8 @@ from components.registry.version import inventory
 from components.train.cross_validation import ENOUGH, held_out_queries, write_part
 from components.train.curve import write_curve
 from components.train.options import TrainOptions
-from components.train.processes.launch import train
 from components.train.report import REPORT, TrainingReport
+from components.train.stage import train
 from tests.components.prepare.conftest import table_of, write_beir
 from tests.factories.datasets import PASSAGE_WORDS, QUERY_WORDS
 

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from components.dataset.manifest import FOLDS, Rule
 from components.errors import DataError
-from components.prepare.database import Database
+from components.prepare.database import Database, write_parquet
 from components.prepare.filters.rules import Criterion, apply_criteria, count_kept
 from components.prepare.options import LEAST_FOLDS, PrepareOptions
-from components.prepare.parquet import write_parquet
 from components.prepare.split.queries import QueryGroups
 
 #: Judged queries below which they are cross-validated, unless the user says how many to hold out.

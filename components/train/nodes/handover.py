@@ -15,6 +15,7 @@ from pydantic import field_validator
 from components.errors import DataError, RankliftError, StoreError
 from components.machine.digest import file_sha256
 from components.object_store.client import ObjectStore
+from components.object_store.transfer import download, upload
 from components.records.document import Document
 from components.registry.version import FileEntry, check_names, inventory, refuse_pickle
 from components.train.options import TrainOptions
@@ -115,7 +116,7 @@ class Handover:
 
     def _send(self, part: str, files: dict[str, Path], parcel: Parcel) -> None:
         for name, path in files.items():
-            self.store.upload(f"{self.place}/{part}/{name}", path, parcel.files[name].sha256)
+            upload(self.store, f"{self.place}/{part}/{name}", path, parcel.files[name].sha256)
         self.store.put(self._where(part), parcel.to_json().encode("utf-8"))
 
     def _receive(self, part: str, folder: Path) -> Parcel:
@@ -125,5 +126,5 @@ class Handover:
         except DataError as error:
             raise StoreError(str(error)) from error
         for name, entry in parcel.files.items():
-            self.store.download(f"{self.place}/{part}/{name}", folder / name, entry.sha256, entry.size)
+            download(self.store, f"{self.place}/{part}/{name}", folder / name, entry.sha256, entry.size)
         return parcel

@@ -8,8 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from components.model.encoder import Encoder
-from components.similarity import comparable
+from components.model.encoder import Encoder, comparable
 from tests.factories.index_versions import index_of
 from tests.kserve.conftest import CORPUS
 from tests.kserve.running import command, running

@@ -9,7 +9,8 @@ import yaml
 
 from components.deploy.cluster.inference_service import container_of, revision_of
 from components.errors import RankliftError, StoreError
-from components.kubernetes.api import KubernetesApi, KubernetesError
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.errors import KubernetesError
 from tests.components.deploy.conftest import applies, service_of
 from tests.standins.kubernetes_api import RefusalError
 
