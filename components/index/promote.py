@@ -9,9 +9,10 @@ from components.index.stage import Given, Opened, make_index, plan_of, read_corp
 from components.index.verification import MissedBoundError
 from components.machine.scratch_folder import scratch_folder
 from components.records.decision import Decision
+from components.registry.files import VERSION
 from components.registry.registry import Lineage, Registry, Version
 from components.registry.succession import check_succession, succeed
-from components.registry.version import VERSION, code_version, key_of, number_of
+from components.registry.version import code_version, key_of, number_of
 from components.search.reader import Index, open_index
 from components.stage import tell
 

@@ -6,8 +6,6 @@ already right are not sent again. A download is written in ranges, and a journal
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -15,12 +13,12 @@ from xml.etree import ElementTree
 
 from components.errors import StoreError
 from components.machine.digest import check_file, file_sha256
+from components.machine.parallel import in_parallel
 from components.object_store.client import ObjectStore
 from components.object_store.faults import DamagedBodyError, RefusedError
 
 PART = 16 << 20  # bytes; S3 allows 5 MiB to 5 GiB for each of at most 10,000 parts
 _PARTS_AT_MOST = 10_000
-_PARALLEL = 4
 
 
 class Part(NamedTuple):
@@ -239,16 +237,6 @@ def _fetch_part(store: ObjectStore, key: str, file: int, part: Part) -> None:
         written += len(block)
     if written != part.length:
         raise DamagedBodyError(f"{written} bytes where {part.length} were asked for")
-
-
-def in_parallel(action: Callable[[Part], object], items: Iterable[Part]) -> None:
-    """Run an action on every item, a few at a time; the first failure stops what has not begun, and is raised."""
-    with ThreadPoolExecutor(_PARALLEL) as pool:
-        try:
-            list(pool.map(action, items))
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
 
 
 def _read(path: Path, part: Part) -> bytes:

@@ -35,7 +35,7 @@ Memory = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(E|P|T|G|M
 
 
 def duration(seconds: float) -> str:
-    """7200 seconds as ``"2h"``."""
+    """Return 7200 seconds as ``"2h"``."""
     unit, size = next((unit, size) for unit, size in reversed(_SECONDS.items()) if seconds % size == 0)
     return f"{seconds / size:.0f}{unit}"
 

@@ -15,12 +15,12 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from pydantic import Field, StringConstraints, ValidationError, field_validator
 
 from components.errors import DataError, StoreError
-from components.machine.digest import file_sha256, tree_sha256
+from components.machine.digest import tree_sha256
 from components.object_store.client import ObjectInfo, ObjectStore, ObjectStoreSettings
 from components.object_store.folder import bucket_and_prefix
 from components.object_store.transfer import abort_upload, download, unfinished_uploads, upload
 from components.records.document import Document
-from components.registry.version import FileEntry
+from components.registry.files import FileEntry
 from components.train.checkpoints.settings import CheckpointSettings
 
 MANIFEST = "checkpoint.json"
@@ -167,7 +167,7 @@ class StoredTraining:
             AbandonedError: when it is not needed any more.
         """
         files = {
-            path.relative_to(directory).as_posix(): FileEntry(sha256=file_sha256(path), size=path.stat().st_size)
+            path.relative_to(directory).as_posix(): FileEntry.of(path)
             for path in sorted(directory.rglob("*"))
             if path.is_file() and path.name not in _LEFT_OUT
         }

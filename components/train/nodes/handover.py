@@ -13,11 +13,10 @@ from typing import ClassVar
 from pydantic import field_validator
 
 from components.errors import DataError, RankliftError, StoreError
-from components.machine.digest import file_sha256
 from components.object_store.client import ObjectStore
 from components.object_store.transfer import download, upload
 from components.records.document import Document
-from components.registry.version import FileEntry, check_names, inventory, refuse_pickle
+from components.registry.files import FileEntry, check_names, inventory, refuse_pickle
 from components.train.options import TrainOptions
 from components.train.processes.job import Ending
 
@@ -56,7 +55,7 @@ class Handover:
 
     def send_inputs(self, files: dict[str, Path], options: TrainOptions) -> None:
         """Put the inputs there; what is there already is not sent again."""
-        entries = {name: FileEntry(sha256=file_sha256(path), size=path.stat().st_size) for name, path in files.items()}
+        entries = {name: FileEntry.of(path) for name, path in files.items()}
         self._send(_INPUTS, files, Parcel(files=entries, options=options))
 
     def receive_inputs(self, folder: Path) -> TrainOptions:

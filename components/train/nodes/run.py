@@ -20,7 +20,7 @@ from components.model.base import base_model_directory
 from components.object_store.client import ObjectStore
 from components.object_store.folder import SCHEME
 from components.object_store.settings import ObjectStoreSettings
-from components.registry.version import inventory
+from components.registry.files import inventory
 from components.stage import tell as tell_line
 from components.train.checkpoints.store import checkpoint_setting
 from components.train.inputs import check, look_up, training_files

@@ -14,7 +14,7 @@ from components.machine.processor import available_cpus
 from components.model.encoder import Embeddings, Encoder, comparable
 from components.model.served import EncoderConfig
 from components.registry.directory import check_directory
-from components.registry.version import VERSION
+from components.registry.files import VERSION
 from predictor import metrics
 from predictor.engine.batching import Batcher
 from predictor.engine.cache import Embedded, EmbeddingCache, Key
