@@ -19,7 +19,7 @@ from components.prepare.stage import prepare
 from components.promote.promote import promote
 from components.records.decision import Decision
 from components.records.scores import HEADLINE
-from components.registry.version import inventory
+from components.registry.files import inventory
 from components.train.cross_validation import ENOUGH, held_out_queries, write_part
 from components.train.curve import write_curve
 from components.train.options import TrainOptions
