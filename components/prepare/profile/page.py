@@ -53,7 +53,16 @@ def _head(data: ProfileData) -> str:
     return (
         f"<h1>Dataset profile</h1><p>From <code>{escape(manifest.source)}</code>, seed {manifest.seed}. Digest "
         f"<code>{manifest.digest[:16]}</code>, evaluation set <code>{manifest.evaluation_digest[:16]}</code>.</p>"
-        f'<div class="cards">{cards}</div>'
+        f'<div class="cards">{cards}</div>{_folds(manifest.folds)}'
+    )
+
+
+def _folds(folds: int) -> str:
+    if not folds:
+        return ""
+    return (
+        f"<p>All judged queries are trained on, and cross-validated in {folds} folds: each is judged by a model that "
+        "was trained without its fold.</p>"
     )
 
 
