@@ -188,7 +188,9 @@ def test_start_with_an_index_of_another_model_is_refused(exported_tiny_model, en
             "does not lie in it",
             id="truncated-shard",
         ),
-        pytest.param(lambda folder: (folder / "index.json").write_text("{}"), "is not a index manifest", id="manifest"),
+        pytest.param(
+            lambda folder: (folder / "index.json").write_text("{}"), "is not a manifest of an index", id="manifest"
+        ),
     ],
 )
 def test_start_with_a_damaged_index_is_one_sentence(exported_tiny_model, encoder, tmp_path, harm, sentence):
