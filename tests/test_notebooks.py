@@ -3,6 +3,7 @@
 import ast
 import json
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_a_notebook_was_run_from_top_to_bottom_without_an_error(notebook):
 
 
 def test_a_notebook_shows_no_path_of_the_machine_that_ran_it(notebook):
-    assert "/tmp/" not in json.dumps(notebook)
+    assert gettempdir() not in json.dumps(notebook)
 
 
 def test_a_notebook_imports_only_what_is_public_of_ranklift(notebook):
