@@ -131,6 +131,7 @@ lint: $(INSTALLED) ## Check style, types and what bandit knows of security
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	PYTHONPATH=.:kserve $(BIN)/lint-imports
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive components pipeline kserve/predictor
 	$(BIN)/hadolint components/Dockerfile kserve/Dockerfile tests/containers/Dockerfile
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yaml

@@ -67,6 +67,14 @@ class Stage:
             _end(error)
 
 
+def tell(stage: str, line: str) -> None:
+    """Show one line of a stage's progress on standard error, for a terminal and a pod's log alike.
+
+    A local run knows the line as progress by the stage's name in front.
+    """
+    print(f"{stage}: {line}", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def reported() -> Iterator[None]:
     """End the process with one sentence where the user can fix the problem; the log needs no traceback."""

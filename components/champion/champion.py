@@ -7,7 +7,6 @@ the champion is the model in service, or being deployed.
 from pathlib import Path
 from typing import NamedTuple
 
-from components.champion.fetch import fetch_champion
 from components.dataset.manifest import DatasetManifest
 from components.export.options import ExportOptions
 from components.export.stage import export_for_dataset
@@ -46,6 +45,21 @@ def champion_model(
     base_model = DatasetManifest.of(dataset).base_model
     config = export_for_dataset(base_model_directory(base_model), dataset, output, options, base_model=base_model)
     return ChampionModel(f"the base model ({base_model})", config.digest)
+
+
+def fetch_champion(registry: Registry, directory: Path) -> str | None:
+    """Download the champion into `directory`, verified against the hash in the champion record.
+
+    Returns its version, such as "V3"; None, with no directory made, while nothing has been promoted.
+
+    Raises:
+        StoreError: when the object store fails, or what it holds is not what was promoted.
+    """
+    champion = registry.champion()
+    if champion is None:
+        return None
+    registry.download("model", champion.version, directory, champion.manifest_sha256)
+    return champion.version
 
 
 def _named(version: str, registry: Registry) -> str:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from components.dataset.beir import BeirFolder
 from components.dataset.duckdb_path import exact_path
 from components.dataset.evaluation_files import convert_beir
-from components.dataset.manifest import CORPUS, MANIFEST, QRELS, QUERIES, DatasetManifest
+from components.dataset.manifest import CORPUS, DEFAULT_SPLIT, MANIFEST, QRELS, QUERIES, DatasetManifest
 from components.errors import DataError
 from components.machine.digest import records_sha256
 
@@ -125,7 +125,7 @@ class EvaluationSet:
         return {row["query_id"]: row["query"] for row in judged}, columns
 
 
-def open_evaluation_set(directory: Path, split: str = "test") -> EvaluationSet:
+def open_evaluation_set(directory: Path, split: str = DEFAULT_SPLIT) -> EvaluationSet:
     """Open the evaluation set in a dataset version or in a BEIR folder.
 
     Args:

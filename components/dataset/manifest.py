@@ -21,6 +21,8 @@ QRELS = "qrels.parquet"  #: query_id, passage_id (strings), relevance (int32, gr
 MANIFEST = "manifest.json"
 PROFILE = "profile.html"
 DATA_FILES = (TRAIN, DEV, DEV_CORPUS, CORPUS, QUERIES, QRELS)
+#: Of a BEIR folder, the qrels that are evaluated on when no others are named.
+DEFAULT_SPLIT = "test"
 
 
 class Triplet(NamedTuple):

@@ -13,7 +13,7 @@ from components.deploy.outcome import DeployStoppedError, NotDeployedError
 from components.deploy.settings import ServingSettings
 from components.deploy.standing import deploy_command
 from components.errors import RankliftError, StoreError
-from components.kubernetes.api import KubernetesError
+from components.kubernetes.errors import KubernetesError
 from components.registry.champion import Action
 from components.registry.registry import Champion, Registry
 

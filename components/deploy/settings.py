@@ -9,6 +9,8 @@ from components.kubernetes.account import is_pod, pod_namespace
 
 #: Of the InferenceService and its namespace, unless something else says otherwise.
 NAME = "ranklift"
+HTTP_PORT = 8080  #: of a predictor
+GRPC_PORT = 8081
 DEPLOY_WITHIN = 540.0  # seconds
 CANARY_PERCENT = 0
 CANARY_SECONDS = 60.0
@@ -29,12 +31,10 @@ class ServingSettings(BaseSettings):
     inference_service: str | None = None  #: its name; "ranklift" when None
     kubernetes_context: str | None = None  #: of kubectl's configuration; the pod's own cluster, else the current one
     predictor_url: Annotated[str | None, Field(pattern="^https?://")] = None  #: in place of what KServe says
-    deploy_within: Annotated[float, Field(gt=0)] = (
-        DEPLOY_WITHIN  #: seconds for the new version to answer, else a rollback
-    )
-    canary_percent: Annotated[int, Field(ge=0, le=99)] = (
-        CANARY_PERCENT  #: of the traffic, before all of it; 0: no canary
-    )
+    #: Seconds for the new version to answer, else a rollback.
+    deploy_within: Annotated[float, Field(gt=0)] = DEPLOY_WITHIN
+    #: Of the traffic, before all of it goes to the new version; 0: no canary.
+    canary_percent: Annotated[int, Field(ge=0, le=99)] = CANARY_PERCENT
     canary_seconds: Annotated[float, Field(ge=0)] = CANARY_SECONDS  #: for which the canary must answer
 
     @property

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from components.errors import RankliftError
+from components.model.served import MODEL_NAME
 
-MODEL_NAME = "ranklift"
 QUERY = "how to sort a list of numbers"
 DOCUMENTS = ["Arrange the elements of a sequence in ascending order.", "The weather in Lisbon is mild."]
 
@@ -92,3 +92,12 @@ def post(url: str, path: str, document: Mapping[str, Any], timeout: float, proxi
     if not isinstance(answer, dict):
         raise NotAnsweredError(f"{url}{path} answered something that is not a JSON object.")
     return answer
+
+
+def is_ready(url: str) -> bool:
+    """Whether the predictor at a URL says that its model is ready."""
+    try:
+        with urllib.request.urlopen(f"{url}/v2/models/{MODEL_NAME}/ready", timeout=5) as response:  # noqa: S310
+            return bool(response.status == 200)
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False

@@ -11,8 +11,7 @@ from components.errors import ModelError
 from components.evaluate.encoding_cache import EncodingCache, EncodingWriter
 from components.evaluate.progress import Progress
 from components.evaluate.search import Block
-from components.model.encoder import Embeddings, Encoder
-from components.similarity import comparable
+from components.model.encoder import Embeddings, Encoder, comparable
 
 #: Passages that are encoded together: enough to sort by length with next to no padding, little enough to hold.
 _BLOCK = 4096

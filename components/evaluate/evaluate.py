@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from components.dataset.evaluation_set import EvaluationSet, open_evaluation_set
+from components.dataset.manifest import DEFAULT_SPLIT
 from components.evaluate.baseline import bm25_means
 from components.evaluate.encoding_cache import EncodingCache
 from components.evaluate.encodings import encodings
@@ -36,7 +37,7 @@ def evaluate(
     data: Path,
     *,
     name: str | None = None,
-    split: str = "test",
+    split: str = DEFAULT_SPLIT,
     progress: Progress = silent,
     cache: Path | None = None,
     run_file: Path | None = None,

@@ -1,9 +1,10 @@
 """Progress of a long stage, for people: how far, how fast, how long still."""
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Protocol
+
+from components.stage import tell
 
 
 class Progress(Protocol):
@@ -17,8 +18,8 @@ def silent(phase: str, done: int, total: int) -> None:
     """Tell nobody."""
 
 
-def _to_stderr(line: str) -> None:
-    print(f"evaluate: {line}", file=sys.stderr, flush=True)  # by this name a local run knows the line as progress
+def _tell(line: str) -> None:
+    tell("evaluate", line)
 
 
 class ProgressLog:
@@ -26,7 +27,7 @@ class ProgressLog:
 
     def __init__(
         self,
-        write: Callable[[str], None] = _to_stderr,
+        write: Callable[[str], None] = _tell,
         interval: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from components.dataset.evaluation_set import EvaluationSet, open_evaluation_set
+from components.dataset.manifest import DEFAULT_SPLIT
 from components.errors import DataError
 from components.gate.cases import cases
 from components.gate.charts import Gain, intervals, sorted_differences
@@ -31,7 +32,7 @@ def write_report(
     path: Path,
     data: Path | None = None,
     *,
-    split: str = "test",
+    split: str = DEFAULT_SPLIT,
 ) -> None:
     """Write the page: one file, no network, no script.
 

@@ -11,9 +11,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from components.errors import DataError
-from components.index.reader import NOTHING, Index
-from components.model.encoder import Encoder
-from components.similarity import comparable
+from components.model.encoder import Encoder, comparable
+from components.search.reader import NOTHING, Index
 
 DEPTH = 10
 _AT_ONCE = 64  # queries

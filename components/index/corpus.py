@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from components.errors import DataError
 from components.index.passages import Passage
-from components.index.shard import HASH_BYTES, Hashes
 from components.machine.processor import available_cpus
 from components.machine.system_faults import system_sentence
+from components.search.shard import HASH_BYTES, Hashes
 
 _MEMORY = "500MB"  # for DuckDB, which spills to disk beyond it
 _ROWS = 10_000  # that go into the database at once

@@ -12,12 +12,11 @@ from components.evaluate.progress import Progress, silent
 from components.index.corpus import Batch, SortedCorpus, content_of
 from components.index.keeper import Keeper
 from components.index.options import IndexOptions
-from components.index.reader import Index
-from components.index.shard import HASH_BYTES, Passages, Shard, Vectors, shard_bytes
-from components.index.version import ShardEntry, shard_name
 from components.machine.digest import file_sha256
-from components.model.encoder import Encoder
-from components.similarity import comparable
+from components.model.encoder import Encoder, comparable
+from components.search.reader import Index
+from components.search.shard import HASH_BYTES, Passages, Shard, Vectors, shard_bytes
+from components.search.version import ShardEntry, shard_name
 
 Held = NDArray[np.int32]
 

@@ -8,6 +8,7 @@ from components.options import Options
 
 #: As a corpus: that of the dataset version that the model was judged on.
 DATASET = "dataset"
+MIN_RECALL = 0.98
 
 
 class CorpusOptions(Options):
@@ -30,7 +31,10 @@ class IndexOptions(Options):
     )
 
     min_recall: float = Field(
-        0.98, ge=0, le=1, description="Of the ten best passages by exact search, the share that the index must find."
+        MIN_RECALL,
+        ge=0,
+        le=1,
+        description="Of the ten best passages by exact search, the share that must be found.",
     )
     max_ndcg_drop: float = Field(
         0.005, ge=0, le=1, description="How far NDCG@10 through the index may be below the exact one."

@@ -14,7 +14,7 @@ from components.dataset.manifest import CORPUS
 from components.dataset.text_file import bare_suffix
 from components.errors import DataError
 from components.index.options import DATASET
-from components.prepare.raw.readers import SUFFIXES, records_of
+from components.raw_files.records import SUFFIXES, records_of
 
 ID_NAMES = ("passage_id", "_id", "id", "doc_id", "docid", "document_id", "pid", "corpus_id")
 TEXT_NAMES = ("text", "passage", "contents", "content", "document", "body")

@@ -5,14 +5,16 @@ from pathlib import Path
 from components.errors import StoreError
 from components.index.keeper import StoreKeeper
 from components.index.options import IndexOptions
-from components.index.reader import Index, open_index
-from components.index.stage import Given, Opened, make_index, plan_of, read_corpus, tell
+from components.index.stage import Given, Opened, make_index, plan_of, read_corpus
 from components.index.verification import MissedBoundError
 from components.machine.scratch_folder import scratch_folder
 from components.records.decision import Decision
+from components.registry.files import VERSION
 from components.registry.registry import Lineage, Registry, Version
 from components.registry.succession import check_succession, succeed
-from components.registry.version import VERSION, code_version, key_of, number_of
+from components.registry.version import code_version, key_of, number_of
+from components.search.reader import Index, open_index
+from components.stage import tell
 
 
 def index_and_promote(
@@ -73,7 +75,7 @@ def publish(given: Given, registry: Registry, options: IndexOptions, home: Path,
         name = registry.claim_index(plan)
         folder = scratch / "index"
         folder.mkdir()
-        tell(f"{corpus.count:,} passages become index {name}")
+        tell("index", f"{corpus.count:,} passages become index {name}")
         make_index(opened, corpus, folder, StoreKeeper(registry.store, key_of("index", name, "")), former)
         return registry.publish_index(folder, plan, lineage.model_copy(update={"model_digest": opened.encoder.digest}))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from components.errors import DataError
 from components.index.options import DATASET
 from components.index.passages import Passage, corpus_files, passages_of
-from components.prepare.raw.sources import local_copy
+from components.raw_files.local_copy import local_copy
 
 
 def corpus_passages(uri: str, dataset: Path | None, scratch: Path) -> Iterator[Passage]:

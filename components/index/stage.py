@@ -1,26 +1,33 @@
 """Index: embed a corpus with a model, build what searches it, and prove that it finds what it should."""
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from components.dataset.manifest import DEFAULT_SPLIT
 from components.errors import DataError
 from components.evaluate.progress import ProgressLog
 from components.index.corpus import SortedCorpus, sort_corpus
 from components.index.embed import Embedded, Held, ShardMaker, Sources
-from components.index.graph import Former, build_graph
 from components.index.keeper import FolderKeeper, Keeper
 from components.index.options import DATASET, IndexOptions
-from components.index.reader import Index, open_index
-from components.index.shard import Hashes, Shard
 from components.index.sources import corpus_passages
 from components.index.verification import Judgement, MissedBoundError, judgement, verify_index
-from components.index.version import (
+from components.machine.digest import file_sha256, records_sha256
+from components.machine.processor import available_cpus
+from components.machine.scratch_folder import scratch_folder
+from components.machine.system_faults import system_sentence
+from components.model.encoder import Encoder
+from components.registry.version import code_version
+from components.search.graph import Former, build_graph
+from components.search.reader import Index, open_index
+from components.search.shard import Hashes, Shard
+from components.search.version import (
     GRAPHS,
     INDEX,
     SHARDS,
@@ -33,12 +40,7 @@ from components.index.version import (
     graph_name,
     shard_name,
 )
-from components.machine.digest import file_sha256, records_sha256
-from components.machine.processor import available_cpus
-from components.machine.scratch_folder import scratch_folder
-from components.machine.system_faults import system_sentence
-from components.model.encoder import Encoder
-from components.registry.version import code_version
+from components.stage import tell
 
 _SEARCHES = (64, 128, 256)  # candidates that a search keeps: as few as pass the verification
 
@@ -49,7 +51,7 @@ class Given(NamedTuple):
     model: Path  #: an exported model
     corpus: str  #: a URI, or `DATASET`
     dataset: Path | None = None  #: whose queries verify the index, and whose corpus `DATASET` is
-    split: str = "test"  #: which qrels, where the dataset is a BEIR folder
+    split: str = DEFAULT_SPLIT  #: which qrels, where the dataset is a BEIR folder
     model_version: str = ""  #: such as "V3"
     judged_ndcg: float | None = None  #: NDCG@10 of the model on the dataset by exact search, as the gate saw it
 
@@ -77,18 +79,13 @@ class Opened(NamedTuple):
         return cls(given, encoder, asked, options)
 
 
-def tell(line: str) -> None:
-    """Tell one line of progress."""
-    print(f"index: {line}", file=sys.stderr, flush=True)
-
-
 def read_corpus(opened: Opened, scratch: Path, former: Index | None = None) -> SortedCorpus:
     """Return the corpus in the order of an index, with what the former index holds of it."""
     with _full_disk():
         passages = corpus_passages(opened.given.corpus, opened.given.dataset, scratch)
         corpus = sort_corpus(passages, scratch, _hashes(former))
     left_out = ", ".join(f"{count:,} {reason} rows left out" for reason, count in corpus.dropped.items())
-    tell(f"{corpus.count:,} passages{f', {left_out}' if left_out else ''}")
+    tell("index", f"{corpus.count:,} passages{f', {left_out}' if left_out else ''}")
     return corpus
 
 
@@ -117,7 +114,7 @@ def make_index(
     started = time.perf_counter()
     with _full_disk():
         sources = Sources(opened.encoder, corpus, former)
-        made = ShardMaker(sources, folder, opened.options, keeper, ProgressLog(tell)).make()
+        made = ShardMaker(sources, folder, opened.options, keeper, ProgressLog(partial(tell, "index"))).make()
         _tell_of(made, time.perf_counter() - started)
         build = Build(
             embedded=made.embedded,
@@ -219,7 +216,7 @@ def _verified(manifest: IndexManifest, opened: Opened, folder: Path, start: _Sta
                 return _tried(manifest.model_copy(update={"graph": searched}), opened, folder)
             except MissedBoundError as error:
                 missed.append(error)
-                tell(f"with {storage} graphs and {expansion} candidates {error}")
+                tell("index", f"with {storage} graphs and {expansion} candidates {error}")
     raise missed[-1]
 
 
@@ -233,7 +230,7 @@ def _tried(manifest: IndexManifest, opened: Opened, folder: Path) -> IndexManife
         (folder / INDEX).unlink()
         raise
     ndcg = f", NDCG@10 {found.ndcg_index:.4f} (exact {found.ndcg_exact:.4f})" if found.ndcg_index is not None else ""
-    tell(f"recall@10 {found.recall:.4f} on {found.queries:,} queries{ndcg}")
+    tell("index", f"recall@10 {found.recall:.4f} on {found.queries:,} queries{ndcg}")
     manifest = manifest.model_copy(update={"verification": found})
     manifest.write(folder / INDEX)
     return manifest
@@ -261,7 +258,7 @@ def _built(
         former = start.graph(number, settings, options) if start is not None else None
         build_graph(shards, manifest.similarity, settings, available_cpus(), former).save(str(path))
         digests.append(file_sha256(path))
-    tell(f"{len(digests)} {storage} graphs built in {time.perf_counter() - started:.0f} s")
+    tell("index", f"{len(digests)} {storage} graphs built in {time.perf_counter() - started:.0f} s")
     return settings.model_copy(update={"sha256": digests})
 
 
@@ -269,7 +266,7 @@ def _tell_of(made: Embedded, seconds: float) -> None:
     parts = {"embedded": made.embedded, "copied from the former index": made.copied, "there already": made.found}
     told = ", ".join(f"{count:,} {what}" for what, count in parts.items() if count)
     rate = f", {made.embedded / seconds:,.0f} passages/s" if made.embedded else ""
-    tell(f"{told} in {seconds:.1f} s{rate}")
+    tell("index", f"{told} in {seconds:.1f} s{rate}")
 
 
 def _hashes(former: Index | None) -> Iterator[Hashes]:

@@ -6,17 +6,17 @@ from statistics import fmean
 from typing import NamedTuple
 
 from components.dataset.evaluation_set import EvaluationSet, open_evaluation_set
+from components.dataset.manifest import DEFAULT_SPLIT
 from components.errors import StoreError
 from components.evaluate.evaluate import without_itself
 from components.evaluate.metrics import per_query_metrics
 from components.evaluate.search import Ranking
 from components.index.options import IndexOptions
-from components.index.reader import NOTHING, Hits, Index
-from components.index.shard import Vectors
-from components.index.version import Verification
-from components.model.encoder import Encoder
+from components.model.encoder import Encoder, comparable
 from components.records.scores import HEADLINE
-from components.similarity import comparable
+from components.search.reader import NOTHING, Hits, Index
+from components.search.shard import Vectors
+from components.search.version import Verification
 
 _K = 10
 
@@ -36,7 +36,7 @@ class Judgement(NamedTuple):
 
 
 def judgement(
-    encoder: Encoder, dataset: Path, options: IndexOptions, judged_ndcg: float | None = None, split: str = "test"
+    encoder: Encoder, dataset: Path, options: IndexOptions, judged_ndcg: float | None = None, split: str = DEFAULT_SPLIT
 ) -> Judgement:
     """Return the first queries of a dataset's evaluation set, embedded by the model that embedded the passages.
 

@@ -10,12 +10,15 @@ from typing import Any
 
 #: Names the folder of the mounted token; the pod's own account is used when it is not set.
 VARIABLE = "RANKLIFT_KUBERNETES_ACCOUNT_DIR"
-_OWN = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+#: The namespace of Kubeflow Pipelines and of its runs, unless something else says otherwise.
+KUBEFLOW = "kubeflow"
+#: Where Kubernetes mounts the account of a pod into it.
+POD_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 def account_folder() -> Path:
     """Return the folder with the files ``token`` and ``ca.crt``."""
-    return Path(os.environ.get(VARIABLE) or _OWN)
+    return Path(os.environ.get(VARIABLE) or POD_ACCOUNT)
 
 
 def in_a_pod() -> bool:
@@ -23,17 +26,17 @@ def in_a_pod() -> bool:
     if not os.environ.get("KUBERNETES_SERVICE_HOST"):
         return False
     # An account that was named and is not there is a fault to tell, not a reason to look for kubectl's.
-    return bool(os.environ.get(VARIABLE)) or (_OWN / "token").is_file()
+    return bool(os.environ.get(VARIABLE)) or (POD_ACCOUNT / "token").is_file()
 
 
 def is_pod() -> bool:
     """Whether this process runs in a pod, whatever the pod may do."""
-    return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and _OWN.is_dir()
+    return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and POD_ACCOUNT.is_dir()
 
 
 def pod_namespace() -> str:
     """Return the namespace of the pod that this process runs in; empty where it runs in none."""
-    own = _OWN / "namespace"
+    own = POD_ACCOUNT / "namespace"
     return own.read_text(encoding="utf-8").strip() if own.is_file() else ""
 
 
@@ -48,7 +51,7 @@ def load_account(configuration: Any) -> None:
 
     folder = account_folder()
     token, certificate = folder / "token", folder / "ca.crt"
-    if folder != _OWN and not token.is_file():
+    if folder != POD_ACCOUNT and not token.is_file():
         raise ConfigException(
             f"{VARIABLE} names {folder}, where there is no token: the Secret that is mounted there must be of the type "
             "kubernetes.io/service-account-token, as manifests/base/pipeline/tokens.yaml has it"

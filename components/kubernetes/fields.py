@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from components.kubernetes.api import Manifest
+from components.kubernetes.kinds import Manifest
 
 
 def field(item: Any, *path: str) -> Any:

@@ -16,7 +16,9 @@ from typing import Any
 
 import certifi
 
-from components.kubernetes.api import PODS, Kind, KubernetesApi, KubernetesError, message_of
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.errors import KubernetesError, message_of
+from components.kubernetes.kinds import PODS, Kind
 
 _PROTOCOL = "v4.channel.k8s.io"
 _DATA, _ERROR = 0, 1  # channels of the first port that was asked for

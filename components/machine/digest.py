@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from components.errors import StoreError
+
 _BLOCK = 1 << 20
 
 
@@ -35,3 +37,13 @@ def directory_files(directory: Path) -> dict[str, str]:
     """``{relative posix path: sha256}`` of every regular file below a directory."""
     files = sorted(path for path in directory.rglob("*") if path.is_file())
     return {path.relative_to(directory).as_posix(): file_sha256(path) for path in files}
+
+
+def check_file(path: Path, sha256: str, where: str) -> None:
+    """Raise a StoreError unless the file has this SHA-256."""
+    found = file_sha256(path)
+    if found != sha256:
+        raise StoreError(
+            f"{where} is damaged: its SHA-256 is {found[:12]}… where {sha256[:12]}… was recorded; "
+            "run `ranklift verify`, and restore the version from a copy."
+        )

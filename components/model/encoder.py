@@ -267,3 +267,15 @@ def _check_precision(precision: Precision, capabilities: Sequence[str]) -> None:
             "This model was exported and judged in bf16, which this processor does not have "
             f"(it has {', '.join(capabilities)}); export it again with `--precision fp32`."
         )
+
+
+def comparable(embeddings: Embeddings, config: EncoderConfig) -> Embeddings:
+    """Embeddings whose inner product is the model's similarity, in `evaluate` as in the predictor: float32, same shape.
+
+    They are scaled to length 1 when the model compares by cosine and its graph does not do that itself.
+    """
+    if config.similarity == "dot" or config.normalized:
+        return embeddings
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    scaled: Embeddings = np.divide(embeddings, lengths, out=np.zeros_like(embeddings), where=lengths > 0)
+    return scaled

@@ -14,6 +14,7 @@ ENCODER_CONFIG = "encoder.json"
 GRAPH = "encoder.xml"  #: OpenVINO IR; its weights lie beside it as encoder.bin
 WEIGHTS = "encoder.bin"
 TOKENIZER = "tokenizer.json"
+MODEL_NAME = "ranklift"  #: by which requests name the model in service, whatever its version
 INDEX_SUFFIX = ".index"  #: of the link beside a served model's folder
 
 Precision = Literal["fp32", "bf16", "int8"]

@@ -1,34 +1,29 @@
 """Any S3 object store behind one small interface: bytes and files in and out, conditional writes, clear errors.
 
 The `minio` client does what it has a public method for. It has none for a conditional write (If-None-Match, If-Match),
-on which version numbers and the champion rest; those requests are signed with the client's own signer and sent here.
+on which version numbers and the champion rest: those requests go out as `signed_requests`.
 """
 
-import hashlib
 import io
-import os
 import time
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import chain, count
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
 from xml.etree import ElementTree
 
 import urllib3
 from minio import Minio
-from minio.credentials.providers import AWSConfigProvider, IamAwsProvider, Provider, StaticProvider
-from minio.signer import sign_v4_s3
 
 from components.errors import StoreError
 from components.machine.patience import further_waits, tell_wait
+from components.object_store.credentials import credentials_of
 from components.object_store.faults import FAULTS, DamagedBodyError, RefusedError, is_transient, pauses, sentence
 from components.object_store.faults import status_and_code as status_and_code_of
 from components.object_store.route import Dial, http_client
 from components.object_store.settings import ObjectStoreSettings
+from components.object_store.signed_requests import SignedRequests
 
 __all__ = ["Blob", "ObjectInfo", "ObjectStore", "ObjectStoreSettings"]
 
@@ -63,18 +58,19 @@ class ObjectStore:
     def __init__(self, settings: ObjectStoreSettings, dial: Dial | None = None) -> None:
         self.settings = settings
         self._http = http_client(settings, dial)
-        self._credentials = _credentials(settings)
+        credentials = credentials_of(settings)
         self._client = Minio(
             settings.host,
             secure=settings.secure,
             region=settings.region,
             http_client=self._http,
-            credentials=self._credentials,
+            credentials=credentials,
         )
         if settings.virtual_host:
             self._client.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call] # minio leaves it untyped
         else:
             self._client.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call] # minio leaves it untyped
+        self._requests = SignedRequests(self._client, self._http, credentials, settings)
 
     def close(self) -> None:
         """Close every connection; a later call opens new ones."""
@@ -171,26 +167,6 @@ class ObjectStore:
         """Remove an object; nothing happens when there is none."""
         self._call(f"remove {key}", lambda: self._client.remove_object(self.settings.bucket, key))
 
-    def upload(self, key: str, path: Path, sha256: str) -> None:
-        """Copy a file into the store.
-
-        Raises:
-            StoreError: also when the file no longer has this SHA-256.
-        """
-        from components.object_store.transfer import upload
-
-        upload(self, key, path, sha256)
-
-    def download(self, key: str, path: Path, sha256: str, size: int) -> None:
-        """Copy an object into a file, which appears under its name only when whole and verified.
-
-        Raises:
-            StoreError: when there is no such object, or it does not have this SHA-256 and size.
-        """
-        from components.object_store.transfer import download
-
-        download(self, key, path, sha256, size)
-
     def read_range(self, key: str, offset: int, length: int) -> Iterator[bytes]:
         """Yield the bytes of a part of an object, in blocks; one attempt, for a caller that can resume."""
         response = self._client.get_object(self.settings.bucket, key, offset=offset, length=length)
@@ -212,46 +188,11 @@ class ObjectStore:
             RefusedError: when the answer is an error.
             urllib3.exceptions.HTTPError: when there is no answer.
         """
-        url = urlsplit(self._url(key, query or {}))
-        now = datetime.now(UTC)
-        sha256 = hashlib.sha256(content).hexdigest()
-        sent: dict[str, str | list[str] | tuple[str]] = {
-            "Host": url.netloc,
-            "x-amz-content-sha256": sha256,
-            "x-amz-date": now.strftime("%Y%m%dT%H%M%SZ"),
-        }
-        if content:
-            # Not every store checks the SHA-256 that is signed; all of them check Content-MD5.
-            md5 = hashlib.md5(content, usedforsecurity=False).digest()
-            sent["Content-MD5"] = b64encode(md5).decode("ascii")
-        credentials = self._credentials.retrieve()
-        if credentials.session_token:
-            sent["X-Amz-Security-Token"] = credentials.session_token
-        signed = sign_v4_s3(
-            method=method,
-            url=url,
-            region=self.settings.region,
-            headers={**sent, **(headers or {})},
-            credentials=credentials,
-            content_sha256=sha256,
-            date=now,
-        )
-        sendable = {name: str(value) for name, value in signed.items()}
-        response = self._http.request(method, url.geturl(), body=content, headers=sendable, redirect=False)
-        if response.status >= 300:
-            raise RefusedError(response.status, *_error_of(response.data))
-        return response
+        return self._requests.send(method, key, content, headers or {}, query or {})
 
     def attempt(self, what: str, action: Callable[[], _T]) -> _T:
         """Run an action of several requests with this store's retries and errors."""
         return self._call(what, action)
-
-    def _url(self, key: str, query: dict[str, str]) -> str:
-        # The client knows path style, virtual-host style and the host names of AWS; only its signature is not wanted.
-        url = urlsplit(self._client.get_presigned_url("PUT", self.settings.bucket, key or "x"))
-        path = url.path if key else url.path.removesuffix("x")  # no key: a request about the bucket
-        text = urlencode(sorted(query.items()), quote_via=quote, safe="-_.~")
-        return url._replace(path=path, query=text).geturl()
 
     def _put_if(self, key: str, content: bytes, condition: dict[str, str]) -> str | None:
         def write() -> str | None:
@@ -297,21 +238,6 @@ class ObjectStore:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _credentials(settings: ObjectStoreSettings) -> Provider:
-    if settings.access_key is not None and settings.secret_key is not None:
-        token = settings.session_token.get_secret_value() if settings.session_token else None
-        return StaticProvider(settings.access_key.get_secret_value(), settings.secret_key.get_secret_value(), token)
-    if os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"):
-        return IamAwsProvider()
-    shared = Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials")
-    if shared.is_file():
-        return AWSConfigProvider(str(shared))
-    raise StoreError(
-        f"No keys are set for the object store at {settings.endpoint}; "
-        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment."
-    )
-
-
 def _unless_missing(read: Callable[[], _T]) -> _T | None:
     try:
         return read()
@@ -320,15 +246,6 @@ def _unless_missing(read: Callable[[], _T]) -> _T | None:
         if status == 404 and code != "NoSuchBucket":
             return None
         raise
-
-
-def _error_of(body: bytes) -> tuple[str, str]:
-    # ElementTree resolves no external entity, and a body is bounded by what the store sends for one error.
-    try:
-        root = ElementTree.fromstring(body[:_BLOCK])  # noqa: S314
-    except ElementTree.ParseError:
-        return "", ""
-    return root.findtext("{*}Code") or "", root.findtext("{*}Message") or ""
 
 
 def _etag(headers: Any) -> str:

@@ -21,11 +21,10 @@ from typing import IO, ClassVar
 from components.errors import DataError, StoreError
 from components.object_store.client import ObjectStore
 from components.object_store.embedded_keys import write_keys, write_secret
-from components.object_store.settings import ObjectStoreSettings
+from components.object_store.settings import BUCKET, ObjectStoreSettings
 from components.object_store.supervisor import LOG, SUPERVISOR_LOCK, USERS_LOCK
 from components.records.document import Document
 
-BUCKET = "ranklift"
 _STATE = "store.json"
 _HOST = "127.0.0.1"
 _PORTS = (

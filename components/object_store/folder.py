@@ -10,6 +10,12 @@ from components.object_store.faults import DamagedBodyError
 SCHEME = "s3://"
 
 
+def bucket_and_prefix(uri: str) -> tuple[str, str]:
+    """Return the parts of ``s3://BUCKET/PREFIX``, the prefix without a slash at its end."""
+    bucket, _, prefix = uri.removeprefix(SCHEME).partition("/")
+    return bucket, prefix.rstrip("/")
+
+
 class StoreFolder:
     """What lies at ``s3://BUCKET/PREFIX``: one object of that name, or all below it.
 
@@ -25,9 +31,9 @@ class StoreFolder:
                 f"{uri} lies in an object store and none is configured; set RANKLIFT_S3_ENDPOINT, such as "
                 "https://s3.eu-central-1.amazonaws.com, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
             )
-        bucket, _, prefix = uri.removeprefix(SCHEME).partition("/")
+        bucket, prefix = bucket_and_prefix(uri)
         self._store = ObjectStore(settings.model_copy(update={"bucket": bucket}))
-        self._folder = prefix.rstrip("/")
+        self._folder = prefix
         below = f"{self._folder}/" if self._folder else ""
         found = [
             item for item in self._store.list(self._folder) if item.key == self._folder or item.key.startswith(below)

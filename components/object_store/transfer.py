@@ -6,22 +6,19 @@ already right are not sent again. A download is written in ranges, and a journal
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from components.checksum import check_file
 from components.errors import StoreError
-from components.machine.digest import file_sha256
+from components.machine.digest import check_file, file_sha256
+from components.machine.parallel import in_parallel
 from components.object_store.client import ObjectStore
 from components.object_store.faults import DamagedBodyError, RefusedError
 
 PART = 16 << 20  # bytes; S3 allows 5 MiB to 5 GiB for each of at most 10,000 parts
 _PARTS_AT_MOST = 10_000
-_PARALLEL = 4
 
 
 class Part(NamedTuple):
@@ -68,7 +65,11 @@ def parts_of(size: int, part_size: int = PART) -> list[Part]:
 
 
 def upload(store: ObjectStore, key: str, path: Path, sha256: str) -> None:
-    """Copy a file into the store; see `ObjectStore.upload`. What is already there, whole, is not sent again."""
+    """Copy a file into the store; what is already there, whole, is not sent again.
+
+    Raises:
+        StoreError: also when the file no longer has this SHA-256.
+    """
     check_file(path, sha256, str(path))
     size = path.stat().st_size
     if size <= PART:
@@ -89,7 +90,11 @@ def upload(store: ObjectStore, key: str, path: Path, sha256: str) -> None:
 
 
 def download(store: ObjectStore, key: str, path: Path, sha256: str, size: int) -> None:
-    """Copy an object into a file; see `ObjectStore.download`."""
+    """Copy an object into a file, which appears under its name only when whole and verified.
+
+    Raises:
+        StoreError: when there is no such object, or it does not have this SHA-256 and size.
+    """
     target = Target.of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -232,16 +237,6 @@ def _fetch_part(store: ObjectStore, key: str, file: int, part: Part) -> None:
         written += len(block)
     if written != part.length:
         raise DamagedBodyError(f"{written} bytes where {part.length} were asked for")
-
-
-def in_parallel(action: Callable[[Part], object], items: Iterable[Part]) -> None:
-    """Run an action on every item, a few at a time; the first failure stops what has not begun, and is raised."""
-    with ThreadPoolExecutor(_PARALLEL) as pool:
-        try:
-            list(pool.map(action, items))
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
 
 
 def _read(path: Path, part: Part) -> bytes:

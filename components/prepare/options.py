@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from components.dataset.manifest import DEFAULT_SPLIT
 from components.options import SEED, Options
 
 DEMO_SOURCE = "demo://docstrings"
@@ -48,7 +49,7 @@ class PrepareOptions(Options):
     evaluation_data: str = Field(
         "", description="A BEIR folder or dataset version to judge on, in place of held-out queries."
     )
-    evaluation_split: str = Field("test", description="Which qrels of a BEIR folder.")
+    evaluation_split: str = Field(DEFAULT_SPLIT, description="Which qrels of a BEIR folder.")
     on_leak: Literal["error", "drop"] = Field(
         "error", description="When training and evaluation share texts: error, or drop them from training."
     )

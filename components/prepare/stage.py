@@ -1,7 +1,7 @@
 """`prepare`: from a URI to a dataset version."""
 
-import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,15 @@ from components.errors import DataError
 from components.machine.digest import tree_sha256
 from components.machine.scratch_folder import scratch_folder
 from components.model.base import base_model_directory, resolve_base_model
-from components.prepare.database import Database, count, file_literal, scalar, scratch_database
-from components.prepare.digests import content_sha256
+from components.prepare.database import (
+    Database,
+    content_sha256,
+    count,
+    file_literal,
+    scalar,
+    scratch_database,
+    write_parquet,
+)
 from components.prepare.filters.language import check_languages, find_foreign
 from components.prepare.filters.near_duplicates import define_words, find_alike
 from components.prepare.filters.published_leaks import remember_sides, remove_published_leaks
@@ -37,7 +44,6 @@ from components.prepare.filters.rules import (
     row_criteria,
 )
 from components.prepare.options import DEMO_SOURCE, PrepareOptions
-from components.prepare.parquet import write_parquet
 from components.prepare.profile.base_encoder import base_encoders
 from components.prepare.profile.data import profile_data
 from components.prepare.profile.false_negatives import find_false_negatives
@@ -55,6 +61,7 @@ from components.prepare.raw.sources import fetch
 from components.prepare.split.dev_corpus import write_dev_corpus
 from components.prepare.split.given import write_evaluation_set
 from components.prepare.split.sides import divide, leaks_found
+from components.stage import tell
 
 __all__ = ["PrepareOptions", "prepare"]
 
@@ -79,7 +86,7 @@ def prepare(source: str, output: Path, options: PrepareOptions | None = None) ->
     check_languages(chosen.languages)
     if "://" not in source:
         local_data(source, Path(source).expanduser())  # a path that is wrong is told before the hub is asked
-    base_model = resolve_base_model(chosen.base_model, _tell, fallback=source == DEMO_SOURCE)
+    base_model = resolve_base_model(chosen.base_model, partial(tell, "prepare"), fallback=source == DEMO_SOURCE)
     chosen = chosen.model_copy(update={"base_model": base_model})
     check_length(base_model_directory(chosen.base_model), chosen.max_seq_length)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
@@ -94,10 +101,6 @@ def prepare(source: str, output: Path, options: PrepareOptions | None = None) ->
             output.rmdir()
         staged.rename(output)
     return manifest
-
-
-def _tell(line: str) -> None:
-    print(f"prepare: {line}", file=sys.stderr, flush=True)
 
 
 def _evaluation_brought(raw: RawData, options: PrepareOptions, scratch: Path) -> Path | None:
@@ -147,14 +150,17 @@ def _prepare(
     write_profile(staged / PROFILE, profile_data(database, staged, manifest, lengths, triplets))
     manifest.write(staged / MANIFEST)
     counts = ", ".join(f"{number} {name}" for name, number in manifest.counts.items())
-    _tell(f"{counts} in {time.perf_counter() - started:.1f} s")
+    tell("prepare", f"{counts} in {time.perf_counter() - started:.1f} s")
     return manifest
 
 
 def _tell_of_shared(rules: list[Rule]) -> None:
     for rule in rules:
         if rule.kept:
-            _tell(f"{rule.kept:,} training triplets were counted and kept: {rule.description} (see --strict-passages)")
+            tell(
+                "prepare",
+                f"{rule.kept:,} training triplets were counted and kept: {rule.description} (see --strict-passages)",
+            )
 
 
 def _cluster(database: Database, evaluation: Path | None, threshold: float) -> None:

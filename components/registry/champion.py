@@ -15,7 +15,8 @@ from typing import ClassVar, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from components.records.document import Document
-from components.registry.version import Kind, Sha256, VersionName, sha256_of
+from components.registry.files import Sha256
+from components.registry.version import Kind, VersionName, sha256_of
 
 CHAMPION = "champion.json"
 Action = Literal[

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from components.checksum import check_file
 from components.errors import DataError, StoreError
-from components.registry.version import VERSION, VersionManifest, sha256_of
+from components.machine.digest import check_file
+from components.registry.files import VERSION
+from components.registry.version import VersionManifest, sha256_of
 
 
 def check_directory(directory: Path, manifest_sha256: str | None = None) -> VersionManifest:

@@ -2,18 +2,18 @@
 
 import fcntl
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from components.errors import DataError, StoreError
 from components.machine.digest import file_sha256
+from components.machine.parallel import in_parallel
 from components.object_store.client import ObjectStore
+from components.object_store.transfer import download
 from components.registry.directory import check_files
-from components.registry.version import CARD, VERSION, VersionManifest, key_of, refuse_pickle, sha256_of
-
-_PARALLEL = 4  # files at once
+from components.registry.files import CARD, VERSION, refuse_pickle
+from components.registry.version import VersionManifest, key_of, sha256_of
 
 
 class StoredManifest(NamedTuple):
@@ -36,12 +36,7 @@ def fetch_version(store: ObjectStore, stored: StoredManifest, directory: Path) -
             if directory.exists():
                 check_files(directory, manifest)
                 return
-            with ThreadPoolExecutor(_PARALLEL) as pool:
-                try:
-                    list(pool.map(lambda file: _fetch(store, manifest, file, partial), manifest.files))
-                except BaseException:
-                    pool.shutdown(wait=True, cancel_futures=True)
-                    raise
+            in_parallel(lambda file: _fetch(store, manifest, file, partial), manifest.files)
             (partial / VERSION).write_bytes(stored.content)
             if manifest.card:
                 (partial / CARD).write_text(manifest.card, encoding="utf-8")
@@ -58,7 +53,7 @@ def _fetch(store: ObjectStore, manifest: VersionManifest, file: str, directory: 
     path = directory / file
     if path.is_file() and file_sha256(path) == entry.sha256:
         return  # of an earlier attempt that broke off
-    store.download(key_of(manifest.kind, manifest.version, file), path, entry.sha256, entry.size)
+    download(store, key_of(manifest.kind, manifest.version, file), path, entry.sha256, entry.size)
     try:
         refuse_pickle(path)
     except DataError as error:

@@ -9,8 +9,9 @@ from pydantic import AwareDatetime
 from components.errors import StoreError
 from components.object_store.transfer import abort_upload, unfinished_uploads
 from components.records.document import Document
+from components.registry.files import CLAIM, TOMBSTONE, VERSION
 from components.registry.registry import Registry
-from components.registry.version import CLAIM, TOMBSTONE, VERSION, Kind, VersionManifest, folder_of, key_of
+from components.registry.version import Kind, VersionManifest, folder_of, key_of
 
 _NOTHING = "nothing"  # below no number: a key that never is, to ask whether the keys may delete
 UNFINISHED_AFTER = timedelta(days=1)  # nothing is published for longer; what is older was interrupted

@@ -6,45 +6,35 @@ A version's number is claimed with a conditional write, its files follow, its ma
 between leaves a number that nobody else gets, and no version; the same content, published again, carries on with it.
 """
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from components.dataset.manifest import DatasetManifest
 from components.errors import DataError, StoreError
-from components.object_store.client import ObjectInfo, ObjectStore, ObjectStoreSettings
+from components.machine.parallel import in_parallel
+from components.object_store.client import ObjectStore, ObjectStoreSettings
 from components.object_store.conditional_writes import ConditionCheck
+from components.object_store.transfer import upload
 from components.records.decision import Decision
 from components.registry.card import model_card
 from components.registry.champion import CHAMPION, Action, Champion, ChampionEntry
-from components.registry.download import StoredManifest, fetch_version
+from components.registry.download import StoredManifest
+from components.registry.files import CARD, CLAIM, TOMBSTONE, VERSION, content_digest, inventory
 from components.registry.version import (
-    CARD,
-    CLAIM,
-    TOMBSTONE,
-    VERSION,
     Claim,
     Kind,
     Lineage,
     VersionManifest,
-    check_version_name,
     code_version,
-    content_digest,
     digest_of,
-    folder_of,
-    inventory,
-    is_version_name,
     key_of,
     number_of,
     sha256_of,
 )
+from components.registry.versions import Versions
 
 __all__ = ["Champion", "Kind", "Lineage", "Registry", "Version", "VersionManifest"]
-
-_PARALLEL = 4  # files at once
-_T = TypeVar("_T")
 
 
 class Version(NamedTuple):
@@ -59,17 +49,12 @@ class Version(NamedTuple):
         return self.name
 
 
-class Registry:
+class Registry(Versions):
     """Versions and champion in an object store. Any number of processes may use one registry at the same time."""
 
     def __init__(self, store: ObjectStore) -> None:
-        self.store = store
+        super().__init__(store)
         self._conditions = ConditionCheck(store)
-
-    @property
-    def place(self) -> str:
-        """Where the registry is, for people."""
-        return f"bucket {self.store.settings.bucket} at {self.store.settings.endpoint}"
 
     # Publishing
 
@@ -132,8 +117,8 @@ class Registry:
         """Return the number of this content: its number, or the next free one."""
         taken = self.survey(kind)
         open_ = [name for name, files in taken.items() if TOMBSTONE not in files]
-        claims = self._parallel(lambda name: self._claimed_by(kind, name), open_)
-        same = [name for name, claimed in claims if claimed == content]
+        claims = in_parallel(lambda name: self._claimed_by(kind, name), open_)
+        same = [name for name, claimed in zip(open_, claims, strict=True) if claimed == content]
         if same:
             return min(same, key=number_of)
         number = max(map(number_of, taken), default=-1) + 1
@@ -155,14 +140,16 @@ class Registry:
     def _fill(self, manifest: VersionManifest, directory: Path) -> Version | None:
         """Upload what is missing of a claimed version; None when the version was pruned meanwhile."""
         kind, name = manifest.kind, manifest.version
-        found = self._find_manifest(kind, name)
+        found = self.find_manifest(kind, name)
         if found is None:
-            self._parallel(
-                lambda file: self.store.upload(key_of(kind, name, file), directory / file, manifest.files[file].sha256),
+            in_parallel(
+                lambda file: upload(
+                    self.store, key_of(kind, name, file), directory / file, manifest.files[file].sha256
+                ),
                 manifest.files,
             )
             self.store.put_if_absent(key_of(kind, name, VERSION), manifest.stored())
-            found = self._find_manifest(kind, name)
+            found = self.find_manifest(kind, name)
         if found is None or self.store.stat(key_of(kind, name, TOMBSTONE)) is not None:
             return None
         if found.manifest.content != manifest.content:
@@ -170,85 +157,6 @@ class Registry:
         if found.manifest.card and self.store.stat(key_of(kind, name, CARD)) is None:
             self.store.put(key_of(kind, name, CARD), found.manifest.card.encode("utf-8"))
         return Version(kind, name, found.manifest.digest, found.sha256)
-
-    # Reading
-
-    def list_versions(self, kind: Kind) -> list[VersionManifest]:
-        """Return the manifests of all versions, oldest number first."""
-        manifests = self._parallel(lambda name: self.manifest(kind, name), self._whole(kind))
-        return [manifest for _, manifest in manifests]
-
-    def has(self, kind: Kind, version: str) -> bool:
-        """Whether there is such a version, whole and not pruned."""
-        return version in self._whole(kind)
-
-    def manifest(self, kind: Kind, version: str) -> VersionManifest:
-        """Return the manifest of one version.
-
-        Raises:
-            StoreError: when there is no such version, or its manifest is damaged.
-        """
-        return self.stored_manifest(kind, version).manifest
-
-    def stored_manifest(self, kind: Kind, version: str) -> StoredManifest:
-        """Return the manifest of one version with the bytes that were stored; see `manifest`."""
-        found = self._find_manifest(kind, check_version_name(version))
-        if found is None or self.store.stat(key_of(kind, version, TOMBSTONE)) is not None:
-            there = ", ".join(self._whole(kind)) or "none yet"
-            raise StoreError(f"There is no {kind} {version} in the registry; it has {there}.")
-        return found
-
-    def _find_manifest(self, kind: Kind, version: str) -> StoredManifest | None:
-        key = key_of(kind, version, VERSION)
-        blob = self.store.find(key)
-        if blob is None:
-            return None
-        try:
-            manifest = VersionManifest.parse(blob.content, f"{key} in bucket {self.store.settings.bucket}")
-        except DataError as error:
-            raise StoreError(str(error)) from error
-        if (manifest.kind, manifest.version) != (kind, version):
-            raise StoreError(
-                f"{key} is the manifest of {manifest.kind} {manifest.version}: it was moved there; "
-                "run `ranklift verify`."
-            )
-        return StoredManifest(manifest, blob.content)
-
-    def download(
-        self, kind: Kind, version: str, directory: Path, manifest_sha256: str | None = None
-    ) -> VersionManifest:
-        """Fetch a version into `directory`, which appears only when every file was verified.
-
-        Nothing is fetched when the version already lies there whole.
-
-        Args:
-            kind: "dataset", "model" or "index".
-            version: such as "V3".
-            directory: where it shall lie; its parent is made.
-            manifest_sha256: what the manifest must hash to, when the caller knows (the champion does).
-
-        Raises:
-            StoreError: when there is no such version, or a file of it is missing, damaged or of a kind that can run
-                code; or when something else lies at `directory`.
-        """
-        stored = self.expected_manifest(kind, version, manifest_sha256)
-        fetch_version(self.store, stored, directory)
-        return stored.manifest
-
-    def expected_manifest(self, kind: Kind, version: str, manifest_sha256: str | None) -> StoredManifest:
-        """Return the manifest of a version, which must have this SHA-256 when the caller knows it.
-
-        Raises:
-            StoreError: when there is no such version, or its manifest is not that one.
-        """
-        stored = self.stored_manifest(kind, version)
-        if manifest_sha256 not in {None, stored.sha256}:
-            raise StoreError(
-                f"The manifest of {kind} {version} was changed after it became champion: its SHA-256 is "
-                f"{stored.sha256[:12]}… "
-                f"where the champion record says {str(manifest_sha256)[:12]}…; run `ranklift verify`."
-            )
-        return stored
 
     # The champion
 
@@ -284,51 +192,53 @@ class Registry:
         Raises:
             StoreError: when another run moved it meanwhile, there is no such version, or the index is of another model.
         """
-        stored = self.stored_manifest("model", version)
         index = index or (expected.index_of(version) if expected else None)
-        indexed = self._index_for(stored.manifest, index) if index else None
         entry = ChampionEntry(
             number=len(expected.history) if expected else 0,
             version=version,
-            manifest_sha256=stored.sha256,
-            digest=stored.manifest.digest,
-            index=index,
-            index_manifest_sha256=indexed.sha256 if indexed else None,
             moved=datetime.now(UTC),
             action=action,
             reason=reason,
             decision_sha256=sha256_of(decision.to_json().encode("utf-8")) if decision else None,
             pipeline_run=pipeline_run,
             previous=expected.head if expected else None,
+            **self._named(version, index),
         )
         champion = Champion(history=[*(expected.history if expected else []), entry])
-        content = champion.stored()
-        self._conditions.check(key_of("model", version, CLAIM))
-        if expected is None:
-            etag = self.store.put_if_absent(CHAMPION, content)
-        else:
-            etag = self.store.put_if_match(CHAMPION, content, expected.etag)
-        if etag is None:
-            now = self.champion()
-            if expected is not None and now is not None and now.continues(expected):
-                return self.move_champion(
-                    version,
-                    now,
-                    action=action,
-                    reason=reason,
-                    decision=decision,
-                    pipeline_run=pipeline_run,
-                    index=index,
-                )
+        etag = self._write(champion, expected)
+        if etag is not None:
+            self._refuse_pruned(entry)
+            return Champion.stored_as(champion.stored(), etag, CHAMPION)
+        now = self.champion()
+        if expected is None or now is None or not now.continues(expected):
             raise StoreError(
                 f"{version} did not become champion: another run made {now.version if now else 'none'} champion "
                 f"after {expected.version if expected else 'none'} was read; run the pipeline again."
             )
+        return self.move_champion(
+            version, now, action=action, reason=reason, decision=decision, pipeline_run=pipeline_run, index=index
+        )
+
+    def _named(self, version: str, index: str | None) -> dict[str, Any]:
+        """Return what an entry says of the model and the index that it names."""
+        stored = self.stored_manifest("model", version)
+        named = {"manifest_sha256": stored.sha256, "digest": stored.manifest.digest}
+        if index is None:
+            return named
+        return {**named, "index": index, "index_manifest_sha256": self._index_for(stored.manifest, index).sha256}
+
+    def _write(self, champion: Champion, expected: Champion | None) -> str | None:
+        """Return the entity tag of the champion record that was written; None when another run wrote it meanwhile."""
+        self._conditions.check(key_of("model", champion.version, CLAIM))
+        if expected is None:
+            return self.store.put_if_absent(CHAMPION, champion.stored())
+        return self.store.put_if_match(CHAMPION, champion.stored(), expected.etag)
+
+    def _refuse_pruned(self, entry: ChampionEntry) -> None:
         for kind, name, _ in entry.named:
             if self.store.stat(key_of(kind, name, TOMBSTONE)) is not None:
                 what = "promote the model" if kind == "model" else "make the index"
                 raise StoreError(f"{kind} {name} was pruned at the moment it became champion; {what} again.")
-        return Champion.stored_as(content, etag, CHAMPION)
 
     def _index_for(self, model: VersionManifest, index: str) -> StoredManifest:
         """Return the manifest of an index that may be named together with a model."""
@@ -336,34 +246,10 @@ class Registry:
         if stored.manifest.lineage.model_digest != model.digest:
             raise StoreError(
                 f"index {index} was made with model {str(stored.manifest.lineage.model_digest)[:12]}…, and "
-                f"{model.version} is {model.digest[:12]}…: the two do not belong together; make an index of "
+                f"{model.version} is {model.digest[:12]}…: the two cannot be named together; make an index of "
                 f"{model.version}."
             )
         return stored
-
-    # How
-
-    def survey(self, kind: Kind) -> dict[str, dict[str, ObjectInfo]]:
-        """``{version: {file: object}}`` of everything under version numbers, complete or not, in number order."""
-        found: dict[str, dict[str, ObjectInfo]] = {}
-        folder = f"{folder_of(kind)}/"
-        for item in self.store.list(folder):
-            name, _, file = item.key.removeprefix(folder).partition("/")
-            if is_version_name(name):
-                found.setdefault(name, {})[file] = item
-        return {name: found[name] for name in sorted(found, key=number_of)}
-
-    def _whole(self, kind: Kind) -> list[str]:
-        return [name for name, files in self.survey(kind).items() if VERSION in files and TOMBSTONE not in files]
-
-    def _parallel(self, action: Callable[[str], _T], names: Iterable[str]) -> list[tuple[str, _T]]:
-        ordered = list(names)
-        with ThreadPoolExecutor(_PARALLEL) as pool:
-            try:
-                return list(zip(ordered, pool.map(action, ordered), strict=True))
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
 
 
 def open_registry(settings: ObjectStoreSettings | None = None) -> Registry:

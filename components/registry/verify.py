@@ -1,31 +1,20 @@
 """Proof that every byte of the registry is what was published, and that the champion's history was not changed."""
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
 from components.errors import DataError, StoreError
+from components.machine.parallel import in_parallel
 from components.object_store.client import ObjectInfo
 from components.object_store.transfer import unfinished_uploads
 from components.records.document import Document
+from components.registry.files import CARD, CLAIM, TOMBSTONE, VERSION
 from components.registry.registry import Registry
-from components.registry.version import (
-    CARD,
-    CLAIM,
-    TOMBSTONE,
-    VERSION,
-    Claim,
-    Kind,
-    VersionManifest,
-    folder_of,
-    is_version_name,
-    key_of,
-)
+from components.registry.version import Claim, Kind, VersionManifest, folder_of, is_version_name, key_of
 
 Fault = Literal["damaged", "missing", "foreign", "unfinished", "history"]
-_PARALLEL = 4
 _OWN = {VERSION, CLAIM, CARD}
 
 
@@ -92,8 +81,7 @@ def _verify_version(registry: Registry, kind: Kind, name: str, there: dict[str, 
         manifest = registry.manifest(kind, name)
     except StoreError as error:
         return [Finding(fault="damaged", key=key_of(kind, name, VERSION), sentence=str(error))]
-    with ThreadPoolExecutor(_PARALLEL) as pool:
-        results = list(pool.map(lambda file: _verify_file(registry, manifest, file, there.get(file)), manifest.files))
+    results = in_parallel(lambda file: _verify_file(registry, manifest, file, there.get(file)), manifest.files)
     findings = [finding for finding in results if finding is not None]
     findings += _verify_own(registry, manifest, there)
     for file in sorted(there.keys() - manifest.files.keys() - _OWN):

@@ -5,12 +5,11 @@ this, `prepare` would give the dataset of the first run for ever.
 """
 
 from pathlib import Path
-from urllib.parse import unquote
 
-from components.errors import DataError
 from components.machine.digest import records_sha256
 from components.object_store.folder import SCHEME, StoreFolder
 from components.object_store.settings import ObjectStoreSettings
+from components.raw_files.hub_dataset import HubDataset
 
 
 def fingerprint(*uris: str) -> str:
@@ -33,7 +32,7 @@ def _facts(uri: str) -> list[str]:
     if uri.startswith(SCHEME):
         return _of_objects(uri)
     if uri.startswith("hf://datasets/"):
-        return [_commit(uri)]
+        return [HubDataset.of(uri).commit()]
     if "://" in uri and not uri.startswith("file://"):
         return []  # `prepare` knows what there is, and says so
     return _of_files(Path(uri.removeprefix("file://")).expanduser()) if uri else []
@@ -43,25 +42,6 @@ def _of_objects(uri: str) -> list[str]:
     if ObjectStoreSettings.from_environment() is None:
         return []  # as above
     return [f"{item.key} {item.size} {item.etag}" for item in StoreFolder(uri).objects]
-
-
-def _commit(uri: str) -> str:
-    from huggingface_hub import HfApi
-
-    from components.model.hub import PATIENCE, ask_hub, first_line, hub_faults
-
-    name, _, revision = "/".join(uri.removeprefix("hf://datasets/").split("/")[:2]).partition("@")
-
-    def ask() -> str:
-        return str(HfApi().dataset_info(name, revision=unquote(revision) or None, timeout=PATIENCE).sha)
-
-    try:
-        return ask_hub(ask, f"The hub does not say what {uri} is")
-    except hub_faults() as error:
-        raise DataError(
-            f"{uri} could not be read from the hub ({first_line(error)}); check the name, the network and, where the "
-            "data is not public, HF_TOKEN."
-        ) from error
 
 
 def _of_files(path: Path) -> list[str]:

@@ -27,7 +27,7 @@ def train(
 
         from components.train.curve import write_curve
         from components.train.options import TrainOptions
-        from components.train.processes.launch import train as train_here_or_on_nodes
+        from components.train.stage import train as train_here_or_on_nodes
 
         options = TrainOptions.of(
             recipe=recipe,

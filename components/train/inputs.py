@@ -12,12 +12,10 @@ from components.dataset.manifest import DEV, DEV_CORPUS, TRAIN, DatasetManifest
 from components.errors import DataError, ModelError
 from components.machine.digest import directory_files, file_sha256, tree_sha256
 from components.model.base import base_model_directory, check_length, open_model
-from components.train.examples.hard_negatives import MARGIN
-from components.train.examples.triplets import CHUNK
 from components.train.little_data import count_examples, fitted
-from components.train.loop.trainer import uses_bf16
 from components.train.options import TrainOptions
-from components.train.recipes import Recipe
+from components.train.precision import uses_bf16
+from components.train.recipes import CHUNK, MARGIN, Recipe
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -18,6 +18,11 @@ ALL_DIRECTIONS: tuple[Direction, ...] = ("query_to_doc", "query_to_query", "doc_
 #: In the same time 64 gave more NDCG@10 than 128, on held-out training queries of SciFact and the demo data.
 TRAINING_LENGTH = 64
 
+#: A mined passage must be at least this much less similar to the query than its positive, as a share of the positive's
+#: similarity. What is as near as the answer may be one: Moreira et al. 2024, "NV-Retriever" (arXiv:2407.15831).
+MARGIN = 0.05
+CHUNK = 20_000  #: examples in a chunk; hard negatives are mined among the passages of one chunk
+
 
 class Recipe(NamedTuple):
     """Everything that a recipe decides; epochs, batch size and learning rate can be set to something else.

@@ -1,7 +1,11 @@
 """Why a request is not answered: a status, one sentence, and when to come back."""
 
+import asyncio
 import math
 from collections.abc import Mapping
+
+#: Errors that end the request or the process, and are never answered.
+ENDING = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
 
 
 class RefusalError(Exception):

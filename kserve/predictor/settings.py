@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from components.model.encoder import TOKEN_BUDGET
+from components.model.served import MODEL_NAME
 from predictor.environment import PREFIX, check_environment
 
 
@@ -18,7 +19,7 @@ class PredictorSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, protected_namespaces=(), extra="forbid")
 
     model_dir: Path = Field(Path("/mnt/models"), description="Exported model to serve; a link to it may be moved.")
-    model_name: str = Field("ranklift", pattern=r"^[A-Za-z0-9._-]+$", description="Name in the protocol's paths.")
+    model_name: str = Field(MODEL_NAME, pattern=r"^[A-Za-z0-9._-]+$", description="Name in the protocol's paths.")
     model_version: str = Field("", description="Version to report; default: the directory's name (V3).")
     manifest_sha256: str = Field(
         "",

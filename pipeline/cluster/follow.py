@@ -4,7 +4,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+from components.deploy.settings import NAME
 from components.errors import RankliftError
+from components.kubernetes.account import KUBEFLOW
 from components.records.decision import Decision
 from pipeline.cluster.pipelines_api import PipelinesApi, UnavailableError
 from pipeline.cluster.run_news import StageTeller
@@ -21,10 +23,10 @@ Tell = Callable[[str], None]
 class Place(NamedTuple):
     """Where a run's pods, artifacts and predictor are."""
 
-    namespace: str = "kubeflow"  #: of the pods
+    namespace: str = KUBEFLOW  #: of the pods
     root: str | None = None  #: where KFP keeps the run's artifacts, to read the decision from
-    serving: str = "ranklift"  #: the namespace of the InferenceService
-    service: str = "ranklift"  #: its name
+    serving: str = NAME  #: the namespace of the InferenceService
+    service: str = NAME  #: its name
 
 
 class Followed(NamedTuple):

@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from components.kubernetes.account import KUBEFLOW
+
 _TIMEOUT = (10.0, 60.0)  # seconds to connect, and without a byte
 
 
@@ -47,7 +49,7 @@ def bounded_client(endpoint: str, settings: PipelinesSettings) -> Any:
             existing_token=token,
             cookies=settings.cookie.get_secret_value() if settings.cookie else None,
             ssl_ca_cert=str(settings.ca_file) if settings.ca_file else None,
-            namespace=settings.namespace or "kubeflow",
+            namespace=settings.namespace or KUBEFLOW,
         )
         client.get_kfp_healthz()
     return client

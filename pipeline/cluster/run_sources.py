@@ -5,8 +5,9 @@ from typing import Any, TypeVar
 
 from components.deploy.settings import ServingSettings
 from components.errors import RankliftError
-from components.kubernetes.api import KubernetesApi, KubernetesError, Manifest
-from components.kubernetes.kinds import EVENTS, WORKFLOWS
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.errors import KubernetesError
+from components.kubernetes.kinds import EVENTS, WORKFLOWS, Manifest
 from pipeline.cluster.pipelines_api import PipelinesApi, UnavailableError
 
 _LOG_LINES = 2000

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from components.deploy.cluster.inference_service import revision_of
 from components.errors import RankliftError
-from components.kubernetes.api import KubernetesApi, KubernetesError
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.errors import KubernetesError
 from components.kubernetes.fields import field, items, table, text
 from components.kubernetes.forward import PodForward
 from components.kubernetes.kinds import ENDPOINT_SLICES, SECRETS, SERVICE_ACCOUNTS, SERVICES, Manifest

@@ -16,8 +16,6 @@ from pipeline.compile import compile_pipeline
 from pipeline.parameters import check_parameters, read_parameters
 from pipeline.settings.file import PipelineSettings
 
-DEFAULT_EXPERIMENT = "ranklift"
-
 
 class Submitted(NamedTuple):
     """What was started."""
@@ -32,7 +30,7 @@ def submit(
     api: PipelinesApi,
     parameters: Sequence[str],
     settings: PipelineSettings | None,
-    experiment: str = DEFAULT_EXPERIMENT,
+    experiment: str | None = None,
     schedule: str | None = None,
 ) -> Submitted:
     """Upload the pipeline as a version, unless that very version is there, and start it.
@@ -60,9 +58,11 @@ def submit(
     place = {"root": chosen.pipeline_root, "account": chosen.service_account}
     tasks = _tasks(specification)
     if cron is not None:
-        run_id = api.schedule(version, cron, experiment, values, **place)
+        run_id = api.schedule(version, cron, experiment or PIPELINE, values, **place)
         return Submitted(run_id, api.recurring_run_url(run_id), version, tasks)
-    run_id = api.start(version, f"{PIPELINE} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}", experiment, values, **place)
+    run_id = api.start(
+        version, f"{PIPELINE} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}", experiment or PIPELINE, values, **place
+    )
     return Submitted(run_id, api.run_url(run_id), version, tasks)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from components.errors import RankliftError
+from components.kubernetes.account import KUBEFLOW
 from pipeline.commands import options
 from pipeline.commands.following import place_of, show_run
 from pipeline.console import AsJson, answer, tell
@@ -19,7 +20,7 @@ def submit(
         bool, typer.Option("--follow", help="Stay until the run's end; status 0 promoted, 1 held.")
     ] = False,
     schedule: Annotated[str | None, typer.Option(help="Run again and again: cron, such as '0 3 * * 1'.")] = None,
-    experiment: Annotated[str, typer.Option(help="Where KFP lists the run.")] = "ranklift",
+    experiment: Annotated[str | None, typer.Option(help="Where KFP lists the run; ranklift if left out.")] = None,
     timeout: Annotated[float, typer.Option(min=0, help="Follow for at most so many hours.")] = 24.0,
     as_json: AsJson = False,
 ) -> None:
@@ -76,7 +77,7 @@ def doctor(
     place = Place(
         namespace or serving.kubernetes_namespace or (there.namespace if there else serving.namespace),
         serving.inference_service or (there.inference_service if there else serving.name),
-        given.namespace or "kubeflow",
+        given.namespace or KUBEFLOW,
     )
     named = namespace is not None or context is not None or serving.kubernetes_namespace is not None
     results = examine(home_directory(), place, chosen, given, named, context=context)

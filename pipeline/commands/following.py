@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from components.kubernetes.account import KUBEFLOW
 from pipeline.console import answer, progress_display, table, tell
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def place_of(settings: "PipelineSettings | None", namespace: str | None) -> "Pla
     """Where a run's pods, artifacts and predictor are, by the settings file; `namespace` is the pods', if known."""
     from pipeline.cluster.follow import Place
 
-    place = Place(namespace=namespace or "kubeflow", root=settings.pipeline_root if settings else None)
+    place = Place(namespace=namespace or KUBEFLOW, root=settings.pipeline_root if settings else None)
     if settings is None or settings.serving is None:
         return place
     return place._replace(serving=settings.serving.namespace, service=settings.serving.inference_service)

@@ -12,8 +12,8 @@ from pipeline.commands.versions import VersionName
 from pipeline.console import AsJson, answer, table, working
 
 if TYPE_CHECKING:
-    from components.index.version import IndexManifest
     from components.registry.registry import Registry, VersionManifest
+    from components.search.version import IndexManifest
 
 indexes = typer.Typer(help="Index versions: corpora embedded with a model.", no_args_is_help=True)
 
@@ -95,7 +95,7 @@ def verify_index(
 
 def _verified(registry: "Registry", version: str, folder: Path) -> int:
     """Fetch and open an index as a predictor would; the number of its passages."""
-    from components.index.reader import open_index
+    from components.search.reader import open_index
 
     manifest = registry.download("index", version, folder)
     index = open_index(folder, manifest.lineage.model_digest, verify=True)
@@ -104,8 +104,8 @@ def _verified(registry: "Registry", version: str, folder: Path) -> int:
 
 
 def _described(registry: "Registry", version: str) -> "IndexManifest":
-    from components.index.version import INDEX, IndexManifest
     from components.registry.version import key_of
+    from components.search.version import INDEX, IndexManifest
 
     key = key_of("index", version, INDEX)
     return IndexManifest.parse(registry.store.get(key).content, key)

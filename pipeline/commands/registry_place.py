@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from components.kubernetes.account import KUBEFLOW
 from pipeline.commands.options import Context, Namespace, StoreSettings
 from pipeline.console import tell
 
@@ -98,4 +99,4 @@ def cluster_at(where: Where) -> "tuple[KubernetesApi, Place]":
 
     serving = where.serving()
     api = KubernetesApi.connect(serving.kubernetes_context)
-    return api, Place(serving.namespace, serving.name, PipelinesSettings().namespace or "kubeflow")
+    return api, Place(serving.namespace, serving.name, PipelinesSettings().namespace or KUBEFLOW)

@@ -67,7 +67,7 @@ def compile_(
     Example: ranklift compile -o pipeline.yaml --settings stages.yaml --image-tag 0123456789ab
     """
     from pipeline.compile import compile_pipeline
-    from pipeline.containers.images import stage_images
+    from pipeline.images import stage_images
     from pipeline.settings.file import PipelineSettings
 
     images = stage_images(image_tag, image_registry) if image_tag else None

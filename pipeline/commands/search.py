@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from components.errors import RankliftError
+from components.index.options import MIN_RECALL
 from pipeline.commands.groups import grouped
 from pipeline.commands.registry_place import Where, registry_at
 from pipeline.console import AsJson, answer, open_page, tell, working
@@ -103,7 +104,7 @@ def publish(
     data: QueriesData = None,
     min_recall: Annotated[
         float, typer.Option(min=0, max=1, help="The least share of the ten nearest to be found.")
-    ] = 0.98,
+    ] = MIN_RECALL,
     where: Where,
     as_json: AsJson = False,
 ) -> None:
@@ -116,7 +117,7 @@ def publish(
     from components.index.sinks.source import content_of, passages_of, probes_of
     from components.index.sinks.uri import open_sink
     from components.machine.settings import home_directory
-    from components.similarity import comparable
+    from components.model.encoder import comparable
     from pipeline.local.indexes import index_in_service, opened, queries_of
 
     home, bounds = home_directory(), Bounds(min_recall)

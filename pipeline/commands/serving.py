@@ -6,15 +6,16 @@ from typing import Annotated
 
 import typer
 
+from components.deploy.settings import GRPC_PORT, HTTP_PORT
 from pipeline.console import tell
 
 
 def serve(
     model: Annotated[Path | None, typer.Option(help="An exported model; the champion when left out.")] = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The HTTP port.")] = 8080,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The HTTP port.")] = HTTP_PORT,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     grpc: Annotated[bool, typer.Option("--grpc", help="Answer gRPC as well.")] = False,
-    grpc_port: Annotated[int, typer.Option(min=1, max=65535, help="The gRPC port, with --grpc.")] = 8081,
+    grpc_port: Annotated[int, typer.Option(min=1, max=65535, help="The gRPC port, with --grpc.")] = GRPC_PORT,
 ) -> None:
     """Serve the champion; a later `ranklift run` moves it to the next champion with no request lost.
 

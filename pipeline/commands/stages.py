@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from components.dataset.manifest import DEFAULT_SPLIT
 from components.export.options import ExportOptions
 from components.gate.options import GateParameters
 from components.index.options import IndexOptions
@@ -58,8 +59,8 @@ def train(
     Example: ranklift train dataset -o model
     """
     from components.train.curve import write_curve
-    from components.train.processes.launch import train as train_here_or_on_nodes
     from components.train.report import DEV_ACCURACY, DEV_NDCG
+    from components.train.stage import train as train_here_or_on_nodes
 
     with working("train"):
         report = train_here_or_on_nodes(dataset, output, options, log=log, tensorboard=tensorboard)
@@ -107,7 +108,7 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="An exported model.")],
     data: Annotated[Path, typer.Option(help="A dataset version or a BEIR folder.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the score file.")] = None,
-    split: Split = "test",
+    split: Split = DEFAULT_SPLIT,
     run_file: Annotated[Path | None, typer.Option(help="Also write the rankings as a TREC run file.")] = None,
     name: Annotated[str, typer.Option(help="What to call the model in reports.")] = "",
     as_json: AsJson = False,
@@ -149,7 +150,7 @@ def gate(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the decision record.")] = None,
     report: Annotated[Path | None, typer.Option(help="Where to write evaluation.html.")] = None,
     data: Annotated[Path | None, typer.Option(help="What both were scored on: the report then shows texts.")] = None,
-    split: Split = "test",
+    split: Split = DEFAULT_SPLIT,
     open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
     options: GateParameters,
     as_json: AsJson = False,
@@ -187,7 +188,7 @@ def index(
     data: Annotated[
         Path | None, typer.Option(help="A dataset version or a BEIR folder, whose queries verify the index.")
     ] = None,
-    split: Split = "test",
+    split: Split = DEFAULT_SPLIT,
     former: Annotated[Path | None, typer.Option(help="An index of this model, whose vectors are used again.")] = None,
     options: IndexOptions,
     as_json: AsJson = False,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from components.errors import RankliftError
-from pipeline.containers.images import CHECKOUT, PREDICTOR, TARGETS, image_name, image_tag, wheels_tag
+from pipeline.images import CHECKOUT, PREDICTOR, TARGETS, image_name, image_tag, wheels_tag
 
 #: The images that carry torch; see ``components/Dockerfile``.
 WITH_TORCH = frozenset({"prepare", "train", "export"})

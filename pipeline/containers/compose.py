@@ -20,8 +20,8 @@ from components.deploy.machine.folder import current_version
 from components.errors import RankliftError
 from components.machine.settings import home_directory
 from pipeline.containers.build import check_image, docker
-from pipeline.containers.images import CHECKOUT, PREDICTOR, image_tag
 from pipeline.containers.runner import ENVIRONMENT_FILE, PREDICTOR_IN_NETWORK, container_run, give
+from pipeline.images import CHECKOUT, PREDICTOR, image_tag
 
 _NOTHING_PROMOTED = 3  # what `components.deploy` ends with
 _WAIT = 120.0  # seconds for a container to answer

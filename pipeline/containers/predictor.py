@@ -6,13 +6,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from components.deploy.machine.deploy import MODEL_NAME
+from components.deploy.settings import HTTP_PORT
+from components.deploy.smoke import is_ready
 from components.errors import RankliftError
+from components.model.served import MODEL_NAME
 from pipeline.containers.runner import ContainerRun, ContainerSettings, confinement, docker_client
-from pipeline.local.predictor import is_ready
 
 _READY_WITHIN = 120.0
-_PORT = 8080
 
 
 @contextmanager
@@ -35,10 +35,10 @@ def predictor_container(image: str, model: Path, user: str = "") -> Iterator[str
         try:
             container = client.containers.run(
                 image,
-                [f"--model_name={MODEL_NAME}", f"--http_port={_PORT}", "--enable_grpc=false"],
+                [f"--model_name={MODEL_NAME}", f"--http_port={HTTP_PORT}", "--enable_grpc=false"],
                 mounts=[Mount("/mnt/models", str(folder), type="bind", read_only=True)],
                 environment={"RANKLIFT_PREDICTOR_MODEL_VERSION": folder.name},
-                ports={f"{_PORT}/tcp": ("127.0.0.1", None)},
+                ports={f"{HTTP_PORT}/tcp": ("127.0.0.1", None)},
                 user=user or None,
                 detach=True,
                 **confinement(ContainerSettings()),
@@ -57,7 +57,7 @@ def _when_ready(container: Any) -> str:
     give_up = time.monotonic() + _READY_WITHIN
     while True:
         container.reload()
-        published = container.ports.get(f"{_PORT}/tcp")
+        published = container.ports.get(f"{HTTP_PORT}/tcp")
         if container.status == "running" and published:
             url = f"http://127.0.0.1:{published[0]['HostPort']}"
             if is_ready(url):

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from components.errors import RankliftError
 from pipeline.containers.build import check_image, docker
-from pipeline.containers.images import PREDICTOR, TARGETS, image_name, image_tag
 from pipeline.containers.sbom import sbom_name
+from pipeline.images import PREDICTOR, TARGETS, image_name, image_tag
 
 
 class PushedImage(NamedTuple):

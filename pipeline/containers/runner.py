@@ -11,8 +11,8 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from components.errors import RankliftError
-from components.object_store.settings import ObjectStoreSettings
-from pipeline.containers.images import PREDICTOR, image_name, image_tag, stage_images
+from components.object_store.settings import BUCKET, ObjectStoreSettings
+from pipeline.images import PREDICTOR, image_name, image_tag, stage_images
 from pipeline.parameters import LOCAL_PATHS
 
 #: What `make docker-up` keeps below ranklift's data folder: keys and address of the object store that it starts.
@@ -138,7 +138,7 @@ def _composed_store(home: Path) -> ObjectStoreSettings | None:
     values = dict(line.split("=", 1) for line in file.read_text(encoding="utf-8").splitlines() if "=" in line)
     return ObjectStoreSettings.of(
         endpoint=values.get("RANKLIFT_S3_ENDPOINT", ""),
-        bucket="ranklift",
+        bucket=BUCKET,
         access_key=values.get("AWS_ACCESS_KEY_ID"),
         secret_key=values.get("AWS_SECRET_ACCESS_KEY"),
         session_token=None,

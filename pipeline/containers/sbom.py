@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from components.errors import RankliftError
 from pipeline.containers.build import check_image, docker
-from pipeline.containers.images import PREDICTOR, TARGETS, image_name, image_tag
+from pipeline.images import PREDICTOR, TARGETS, image_name, image_tag
 
 _METADATA = "cd / && tar -c opt/venv/lib/python3*/site-packages/*.dist-info opt/ranklift/*.dist-info"
 

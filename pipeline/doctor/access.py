@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from components.errors import RankliftError
+from components.kubernetes.account import KUBEFLOW
 from components.kubernetes.fields import items, table, text
 from components.kubernetes.kinds import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
 from pipeline.cluster.store import KEYS, S3, STAGES_KEYS, Attached, StorePlace, store_place
@@ -14,7 +15,6 @@ _ENDPOINT = f"{S3}endpoint"
 _HTTPS = f"{S3}usehttps"
 _APPLY = "`kubectl apply -k` the overlay of manifests/ again"
 _PROBE = "ranklift-doctor"
-_PIPELINES = "kubeflow"  # the namespace of Kubeflow Pipelines, with Argo
 _CONTROLLER = "workflow-controller-configmap"
 _ACCOUNT_ANNOTATION = "workflows.argoproj.io/service-account-token.name"
 
@@ -70,11 +70,11 @@ def check_executor(cluster: Cluster) -> Result:
     """Whether the account is there that Argo's containers in the runs' pods speak with, and its token."""
     import yaml
 
-    config = cluster.api.find(CONFIG_MAPS, _PIPELINES, _CONTROLLER)
+    config = cluster.api.find(CONFIG_MAPS, KUBEFLOW, _CONTROLLER)
     try:
         defaults = yaml.safe_load(text(config, "data", "workflowDefaults"))
     except yaml.YAMLError:
-        return wrong(f"workflowDefaults of ConfigMap {_CONTROLLER} in namespace {_PIPELINES} is not YAML", _APPLY)
+        return wrong(f"workflowDefaults of ConfigMap {_CONTROLLER} in namespace {KUBEFLOW} is not YAML", _APPLY)
     name = text(defaults, "spec", "executor", "serviceAccountName")
     if not name:
         return skipped(f"an account of Argo's executor: ConfigMap {_CONTROLLER} names none, so it has the runs' own")

@@ -8,12 +8,14 @@ from urllib3.exceptions import HTTPError
 
 from components.deploy.cluster.inference_service import revision_of
 from components.errors import RankliftError
-from components.kubernetes.api import INFERENCE_SERVICES, Kind, KubernetesApi, KubernetesError, Manifest
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.errors import KubernetesError
 from components.kubernetes.fields import items, names, text
 from components.kubernetes.forward import PodForward
-from components.kubernetes.kinds import NODES, SECRETS
+from components.kubernetes.kinds import INFERENCE_SERVICES, NODES, SECRETS, Kind, Manifest
 from components.object_store.client import ObjectStore, ObjectStoreSettings
 from components.object_store.faults import KEY_CODES, RefusedError, RouteError, sentence
+from components.object_store.settings import BUCKET
 from pipeline.cluster.store import Place, StoreAccess, secret_values, store_access, way_to
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
 from pipeline.settings.file import STAGES, PipelineSettings
@@ -59,7 +61,7 @@ class Cluster:
         """The bucket that the predictor reads its model from, as far as the InferenceService or the settings say."""
         stated = self.settings.object_store
         served = urlsplit(revision_of(self.service).storage_uri).netloc if self.service is not None else ""
-        return served or (stated.bucket if stated is not None else "ranklift")
+        return served or (stated.bucket if stated is not None else BUCKET)
 
     def open(self, settings: ObjectStoreSettings) -> ObjectStore:
         """Return a store as this cluster reaches it, asked once and without much patience."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from components.errors import RankliftError
-from components.kubernetes.api import KubernetesError
+from components.kubernetes.errors import KubernetesError
 from components.kubernetes.forward import PodForward
 from components.object_store.settings import ObjectStoreSettings
 from pipeline.cluster.pipelines_api import PipelinesSettings

@@ -8,9 +8,9 @@ from components.deploy.cluster.inference_service import complaint_of, is_ready, 
 from components.deploy.cluster.pods import find_fault
 from components.deploy.cluster.route import HTTP_ROUTES
 from components.deploy.smoke import NotAnsweredError, version_that_answers
-from components.kubernetes.api import Kind, KubernetesError
+from components.kubernetes.errors import KubernetesError
 from components.kubernetes.fields import condition, field, items, name_of, table, text
-from components.kubernetes.kinds import CONFIG_MAPS, DEPLOYMENTS, Manifest
+from components.kubernetes.kinds import CONFIG_MAPS, DEPLOYMENTS, Kind, Manifest
 from pipeline.doctor.cluster import Cluster
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
 

@@ -2,7 +2,6 @@
 
 from components.deploy.cluster.inference_service import canary_of, service_name
 from components.deploy.cluster.route import HTTP_ROUTES
-from components.kubernetes.api import PODS, Kind
 from components.kubernetes.fields import field, name_of, names, text
 from components.kubernetes.kinds import (
     AUTOSCALERS,
@@ -10,10 +9,12 @@ from components.kubernetes.kinds import (
     INFERENCE_SERVICES,
     NAMESPACES,
     NETWORK_POLICIES,
+    PODS,
     POLICIES,
     POLICY_BINDINGS,
     SERVICE_ACCOUNTS,
     SERVICES,
+    Kind,
 )
 from pipeline.doctor.cluster import Cluster
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong

@@ -1,5 +1,6 @@
 """Kubeflow Pipelines: its version in the cluster, and whether it answers here."""
 
+from components.kubernetes.account import KUBEFLOW
 from pipeline.cluster.pipelines_api import PipelinesApi, PipelinesSettings
 from pipeline.doctor.cluster import Cluster
 from pipeline.doctor.kserve import version_of
@@ -10,7 +11,7 @@ _OLDEST = (2, 15)
 
 def check_version(cluster: Cluster) -> Result:
     """Whether KFP is there and new enough."""
-    return version_of(cluster, "kubeflow", "ml-pipeline", "Kubeflow Pipelines", _OLDEST)
+    return version_of(cluster, KUBEFLOW, "ml-pipeline", "Kubeflow Pipelines", _OLDEST)
 
 
 def check_endpoint(settings: PipelinesSettings) -> Result:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 from components.errors import RankliftError
-from components.kubernetes.api import KubernetesError
+from components.kubernetes.errors import KubernetesError
 
 State = Literal["ok", "wrong", "skipped"]
 _C = TypeVar("_C")

@@ -1,7 +1,7 @@
 """Kubeflow Trainer, where a run may train on several nodes."""
 
-from components.kubernetes.api import Kind
 from components.kubernetes.fields import name_of
+from components.kubernetes.kinds import Kind
 from pipeline.doctor.cluster import Cluster
 from pipeline.doctor.result import Check, Result, ok, skipped, wrong
 

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from components.dataset.evaluation_set import open_evaluation_set
+from components.deploy.settings import HTTP_PORT
+from components.deploy.smoke import post
 from components.records.scores import ScoreFile
 from pipeline.local.champion import current_model
-from pipeline.local.predictor import post_json, running_predictor
+from pipeline.local.predictor import running_predictor
 
 _DOCUMENTS = 3
 _CHARACTERS = 200
-DEFAULT_PORT = 8080
+_ANSWER_WITHIN = 30.0  # seconds
 
 
 class Asked(NamedTuple):
@@ -28,7 +30,7 @@ class Asked(NamedTuple):
         """Return the command to type, and its answer."""
         return (
             "Serve the champion with `ranklift serve` and ask it:\n\n"
-            f"curl http://127.0.0.1:{DEFAULT_PORT}/find_similar -H 'Content-Type: application/json' "
+            f"curl http://127.0.0.1:{HTTP_PORT}/find_similar -H 'Content-Type: application/json' "
             f"-d {shlex.quote(json.dumps(self.request, ensure_ascii=False))}\n\n"
             f"{json.dumps(self.answer, ensure_ascii=False)}"
         )
@@ -54,7 +56,7 @@ def ask_champion(home: Path, dataset: Path, scores: ScoreFile, serve: Serve = ru
         return None
     request = example_request(dataset, scores)
     with serve(model, home / "serving" / "ask.log") as url:
-        return Asked(request, post_json(f"{url}/find_similar", request))
+        return Asked(request, post(url, "/find_similar", request, _ANSWER_WITHIN, proxies=False))
 
 
 def example_request(dataset: Path, scores: ScoreFile) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from components.deploy.machine.folder import index_directory, serving_directory
 from components.errors import RankliftError, StoreError
 from components.index.compare import Side
-from components.index.reader import open_index
 from components.model.encoder import Encoder
+from components.search.reader import open_index
 
 if TYPE_CHECKING:
     from components.registry.champion import Champion

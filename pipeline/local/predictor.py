@@ -1,20 +1,17 @@
 """The predictor as a process of this machine, on loopback."""
 
-import json
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from components.deploy.machine.deploy import MODEL_NAME
+from components.deploy.smoke import is_ready
 from components.errors import RankliftError
 from components.machine.private_files import private_log
+from components.model.served import MODEL_NAME
 
 _READY_WITHIN = 60.0
 
@@ -55,15 +52,6 @@ def free_port() -> int:
         return port
 
 
-def post_json(url: str, document: dict[str, Any]) -> dict[str, Any]:
-    """POST a JSON document and read the JSON answer; `url` is one of this machine's own servers."""
-    body = json.dumps(document).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - our own URL
-    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
-        answer: dict[str, Any] = json.load(response)
-        return answer
-
-
 def _wait_until_ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
     give_up = time.monotonic() + _READY_WITHIN
     while not is_ready(url):
@@ -74,12 +62,3 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -
         if time.monotonic() > give_up:
             raise RankliftError(f"The predictor was not ready within {_READY_WITHIN:.0f} s; read {log}.")
         time.sleep(0.05)
-
-
-def is_ready(url: str) -> bool:
-    """Whether the predictor at a URL says that its model is ready."""
-    try:
-        with urllib.request.urlopen(f"{url}/v2/models/{MODEL_NAME}/ready", timeout=5) as response:  # noqa: S310
-            return bool(response.status == 200)
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return False

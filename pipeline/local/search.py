@@ -57,9 +57,8 @@ def search_at(url: str, wanted: Search, *, proxies: bool = True) -> dict[str, An
 
 
 def _search_here(model: Path, folder: Path, version: str, wanted: Search) -> dict[str, Any]:
-    from components.index.reader import NOTHING, open_index
-    from components.model.encoder import Encoder
-    from components.similarity import comparable
+    from components.model.encoder import Encoder, comparable
+    from components.search.reader import NOTHING, open_index
 
     encoder = Encoder.open(model)
     index = open_index(folder, encoder.digest)

@@ -15,7 +15,7 @@ from components.errors import RankliftError
 from components.object_store.settings import BUCKET, REGION
 from components.train.checkpoints.settings import CHECKPOINTS
 from components.train.nodes.settings import DEADLINE, RUNTIME
-from pipeline.containers.images import TARGET_OF, image_tag
+from pipeline.images import TARGET_OF, image_tag
 
 STAGES = ("source", "prepare", "train", "export", "champion", "evaluate", "gate", "promote", "index", "deploy", "hold")
 SECRETS_FOLDER = "/var/run/secrets/ranklift"
@@ -35,7 +35,7 @@ Memory = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(E|P|T|G|M
 
 
 def duration(seconds: float) -> str:
-    """7200 seconds as ``"2h"``."""
+    """Return 7200 seconds as ``"2h"``."""
     unit, size = next((unit, size) for unit, size in reversed(_SECONDS.items()) if seconds % size == 0)
     return f"{seconds / size:.0f}{unit}"
 

@@ -20,6 +20,7 @@ from minio import Minio
 from components.machine.digest import file_sha256
 from components.object_store.client import ObjectStore
 from components.object_store.embedded import embedded_store
+from components.object_store.transfer import download, upload
 
 
 def main(megabytes: int = 200, rounds: int = 5) -> None:
@@ -38,9 +39,9 @@ def main(megabytes: int = 200, rounds: int = 5) -> None:
             region=settings.region,
         )
         actions: dict[str, Callable[[str], Any]] = {
-            "up, ours": lambda key: store.upload(f"ours-{key}", file, digest),
+            "up, ours": lambda key: upload(store, f"ours-{key}", file, digest),
             "up, client": lambda key: client.fput_object(settings.bucket, f"client-{key}", str(file)),
-            "down, ours": lambda key: store.download(f"ours-{key}", copy, digest, size),
+            "down, ours": lambda key: download(store, f"ours-{key}", copy, digest, size),
             "down, client": lambda key: client.fget_object(settings.bucket, f"client-{key}", str(copy)),
         }
         seconds: dict[str, list[float]] = {name: [] for name in actions}

@@ -33,14 +33,13 @@ from load import closed_loop
 from machine import processor
 from servers import Server, predictor, server
 
-from components.index.graph import build_graph
-from components.index.reader import Index, open_index
-from components.index.shard import Shard
-from components.index.version import INDEX, Graph, graph_name, shard_name
 from components.machine.digest import file_sha256
 from components.machine.processor import available_cpus
-from components.model.encoder import Encoder
-from components.similarity import comparable
+from components.model.encoder import Encoder, comparable
+from components.search.graph import build_graph
+from components.search.reader import Index, open_index
+from components.search.shard import Shard
+from components.search.version import INDEX, Graph, graph_name, shard_name
 from tests.factories.index_versions import make_index
 
 PORT = 18111

@@ -116,7 +116,7 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from components.dataset.manifest import DatasetManifest
-    from components.train.loop.trainer import uses_bf16
+    from components.train.precision import uses_bf16
     from components.train.recipes import recipe_named
 
     recipe, length = recipe_named(options.recipe), DatasetManifest.of(options.dataset).max_seq_length
@@ -163,7 +163,7 @@ def whole(options: argparse.Namespace) -> dict[str, Any]:
     """Whole trainings of both sides on all triplets, once each: what they took, and what NDCG@10 came of it."""
     from recipes import DEFAULT, DEFAULT_BF16, Bench, count_cpu_time
 
-    from components.train.loop.trainer import uses_bf16
+    from components.train.precision import uses_bf16
 
     count_cpu_time()
     with tempfile.TemporaryDirectory() as scratch:

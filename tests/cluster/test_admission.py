@@ -29,6 +29,11 @@ def revision(number: int) -> Revision:
     return Revision(name, f"s3://{NAME}/models/{name}/", number, "ab" * 32, before, "cd" * 32, name)
 
 
+def with_index(number: int) -> Revision:
+    """A version with its index."""
+    return revision(number)._replace(index_uri=f"s3://{NAME}/indexes/V{number}/", index_sha256="ef" * 32)
+
+
 @pytest.fixture(scope="module")
 def served(kubectl: Kubectl) -> Iterator[Document]:
     """The InferenceService as the cluster has it; where there is none, one that KServe keeps stopped, without a pod."""
@@ -60,6 +65,7 @@ def applied(kubectl: Kubectl, body: Document) -> subprocess.CompletedProcess[str
 
 WRITES: dict[str, Callable[[Document], Document]] = {
     "a version": lambda was: changed(was, revision(1)),
+    "a version with its index": lambda was: changed(was, with_index(1)),
     "the first version again": lambda was: changed(was, revision(0)),
     "a canary": lambda was: changed(was, None, canary_beside(was, revision(2), 10)),
     "a canary of half the traffic": lambda was: changed(was, None, canary_beside(was, revision(2), 50)),
@@ -94,6 +100,10 @@ def test_annotation_of_ours_may_be(kubectl, served, value):
 
 def _predictor(**fields: Any) -> Callable[[Document], Document]:
     return lambda _: {"spec": {"predictor": fields}}
+
+
+def _uris(*entries: tuple[str, str]) -> Callable[[Document], Document]:
+    return _predictor(storageUris=[{"uri": uri, "mountPath": place} for uri, place in entries])
 
 
 def _containers(was: Document) -> list[Document]:
@@ -169,6 +179,10 @@ HARM: dict[str, Callable[[Document], Document]] = {
     "address outside the models": _variable("STORAGE_URI", value="s3://ranklift/models/../training/V1/"),
     "address of another protocol": _variable("STORAGE_URI", value="https://example.com/V1/"),
     "address from a secret": _variable("STORAGE_URI", valueFrom=_SECRET),
+    "second address in another bucket": _uris(("s3://another/indexes/V1/", "/mnt/models/index")),
+    "second address of something else": _uris(("s3://ranklift/training/V1/", "/mnt/models/index")),
+    "second address at another place": _uris(("s3://ranklift/indexes/V1/", "/var/run/secrets")),
+    "second address of a volume": _uris(("pvc://claim/a", "/mnt/models/index")),
     "another variable": _variable("LD_PRELOAD", value="/mnt/models/a.so"),
     "variable from a secret": _variable("ANOTHER", valueFrom=_SECRET),
     "variable of another kind": _variable("RANKLIFT_PREDICTOR_DRAIN_DELAY", value="0"),

@@ -15,8 +15,8 @@ from components.object_store.settings import ObjectStoreSettings
 from components.registry.registry import Registry
 from pipeline.containers import compose
 from pipeline.containers.build import check_image, docker
-from pipeline.containers.images import PREDICTOR, TARGETS
 from pipeline.containers.runner import ContainerRun, container_run
+from pipeline.images import PREDICTOR, TARGETS
 from pipeline.local.run import RunResult, run_locally
 from tests.factories.datasets import write_triplets
 

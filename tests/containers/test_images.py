@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from pipeline.containers.build import check_image, docker
-from pipeline.containers.images import PREDICTOR, TARGETS
+from pipeline.images import PREDICTOR, TARGETS
 
 #: What each stage imports when it runs; the component itself is not among it, since KFP ships its source.
 MODULES = {

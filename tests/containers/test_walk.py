@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from components.deploy.machine.folder import current_version
+from components.deploy.smoke import post
 from components.errors import RankliftError
 from pipeline.containers import compose
 from pipeline.containers.build import docker
 from pipeline.containers.predictor import predictor_container, serve_in_container
 from pipeline.local.ask import ask_champion, example_request
-from pipeline.local.predictor import post_json
 from pipeline.local.run import run_locally
 
 STAGES = "source prepare train export evaluate champion evaluate-2 gate promote deploy".split()
@@ -74,7 +74,7 @@ def initialized(stack, walks, test_images, tmp_path_factory):
 def test_what_kserves_storage_initializer_downloads_is_served(stack, walks, initialized):
     request = example_request(walks.promoted.dataset, walks.promoted.champion_scores)
     with predictor_container(stack.containers.predictor, initialized) as url:
-        answer = post_json(f"{url}/find_similar", request)
+        answer = post(url, "/find_similar", request, 30, proxies=False)
     assert answer["index"] == len(request["documents"]) - 1
     assert answer["document"] == request["documents"][-1]
 
@@ -92,7 +92,7 @@ def test_docker_up_serves_the_champion_and_may_be_typed_twice(stack, walks):
         told: list[str] = []
         compose.up(stack.home, stack.containers.tag, "", told.append)
         assert told[-1] == f"The predictor serves V0 at {stack.predictor_url}."
-    answer = post_json(f"{stack.predictor_url}/find_similar", request)
+    answer = post(stack.predictor_url, "/find_similar", request, 30, proxies=False)
     assert (answer["model_version"], answer["index"]) == ("V0", len(request["documents"]) - 1)
     name = subprocess.run(
         [docker(), "ps", "-q", "--filter", "label=com.docker.compose.service=predictor"],

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from components.index.graph import for_graph, new_graph
-from components.index.shard import HASH_BYTES, Passages, content_hash, shard_bytes
-from components.index.version import (
+from components.machine.digest import file_sha256, records_sha256
+from components.model.encoder import Encoder, comparable
+from components.search.graph import for_graph, new_graph
+from components.search.shard import HASH_BYTES, Passages, content_hash, shard_bytes
+from components.search.version import (
     INDEX,
     Build,
     Graph,
@@ -18,9 +20,6 @@ from components.index.version import (
     graph_name,
     shard_name,
 )
-from components.machine.digest import file_sha256, records_sha256
-from components.model.encoder import Encoder
-from components.similarity import comparable
 
 MODEL = "a" * 64
 

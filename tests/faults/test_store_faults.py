@@ -13,6 +13,7 @@ import pytest
 from components.errors import StoreError
 from components.model.served import EncoderConfig
 from components.object_store.client import ObjectStore
+from components.object_store.transfer import download, upload
 from components.promote.promote import promote
 from components.registry.registry import Registry
 from components.registry.verify import verify
@@ -205,19 +206,19 @@ def test_a_broken_download_is_carried_on_and_not_begun_again(registry, through_p
     content = hashlib.sha256(b"seed").digest() * (11 << 15)
     digest = hashlib.sha256(content).hexdigest()
     (tmp_path / "large").write_bytes(content)
-    through_proxy.store.upload("large", tmp_path / "large", digest)
+    upload(through_proxy.store, "large", tmp_path / "large", digest)
     ranges = len(proxy.calls)
     assert any("partNumber=3" in str(call) for call in proxy.calls)
 
     gets = []
     proxy.plan = lambda call: gets.append(call) or (Fault(status=500) if len(gets) > 2 else None)
     with pytest.raises(StoreError, match="HTTP 500"):
-        through_proxy.store.download("large", tmp_path / "copy", digest, len(content))
+        download(through_proxy.store, "large", tmp_path / "copy", digest, len(content))
     assert not (tmp_path / "copy").exists()
     done = len((tmp_path / "copy.journal").read_text().split())
     assert 1 <= done < 3
     proxy.reset()
-    through_proxy.store.download("large", tmp_path / "copy", digest, len(content))
+    download(through_proxy.store, "large", tmp_path / "copy", digest, len(content))
     assert len(proxy.calls) == 3 - done
     assert (tmp_path / "copy").read_bytes() == content
     assert not list(tmp_path.glob("copy.*"))
@@ -232,15 +233,15 @@ def test_a_broken_upload_is_carried_on_and_not_begun_again(registry, through_pro
     (tmp_path / "large").write_bytes(content)
     proxy.plan = lambda call: Fault(status=500) if "partNumber=3" in call.path else None
     with pytest.raises(StoreError, match="HTTP 500"):
-        through_proxy.store.upload("large", tmp_path / "large", digest)
+        upload(through_proxy.store, "large", tmp_path / "large", digest)
     assert registry.store.stat("large") is None
     proxy.reset()
-    through_proxy.store.upload("large", tmp_path / "large", digest)
+    upload(through_proxy.store, "large", tmp_path / "large", digest)
     assert [call.method for call in proxy.calls].count("PUT") == 1
     proxy.reset()
-    through_proxy.store.upload("large", tmp_path / "large", digest)
+    upload(through_proxy.store, "large", tmp_path / "large", digest)
     assert [call.method for call in proxy.calls] == ["HEAD"]
-    registry.store.download("large", tmp_path / "copy", digest, len(content))
+    download(registry.store, "large", tmp_path / "copy", digest, len(content))
 
 
 def test_a_local_disk_that_is_full_is_one_sentence(registry, processes, tmp_path):

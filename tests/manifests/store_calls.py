@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from components.machine.digest import file_sha256
 from components.object_store.client import ObjectStore
 from components.object_store.settings import ObjectStoreSettings
-from components.object_store.transfer import PART, unfinished_uploads
+from components.object_store.transfer import PART, download, unfinished_uploads, upload
 
 MULTIPART = 5 << 20  # the smallest part that S3 knows
 
@@ -121,8 +121,8 @@ def send_and_fetch(store: ObjectStore) -> None:
         sent, fetched = Path(folder, "sent"), Path(folder, "fetched")
         sent.write_bytes(b"x" * (PART + 1))
         sha256 = file_sha256(sent)
-        store.upload("models/V0/large", sent, sha256)
-        store.download("models/V0/large", fetched, sha256, PART + 1)
+        upload(store, "models/V0/large", sent, sha256)
+        download(store, "models/V0/large", fetched, sha256, PART + 1)
         assert file_sha256(fetched) == sha256
 
 
@@ -156,6 +156,12 @@ ALLOWED = (
     Call("initializer: list", "predictor", listing("ranklift", "models/V0/"), _LIST),
     Call(
         "initializer: read", "predictor", read("ranklift/models/V0/model"), on("ranklift/models/V0/model", "GetObject")
+    ),
+    Call(
+        "initializer: read an index",
+        "predictor",
+        read("ranklift/indexes/V0/vectors"),
+        on("ranklift/indexes/V0/vectors", "GetObject"),
     ),
     Call("KFP server: head", "kubeflow", head("mlpipeline"), on("mlpipeline", "ListBucket")),
     Call("KFP server: write", "kubeflow", write("mlpipeline/pipelines/a"), on("mlpipeline/pipelines/a", "PutObject")),
@@ -200,6 +206,7 @@ ALLOWED = (
 )
 _WRITES = (
     ("predictor", "ranklift/models/V0/model"),
+    ("predictor", "ranklift/indexes/V0/vectors"),
     ("predictor", "ranklift/champion.json"),
     ("kubeflow", "ranklift/models/V0/model"),
     ("kubeflow", "ranklift/champion.json"),
@@ -209,7 +216,7 @@ _WRITES = (
 _READS = (
     ("predictor", "ranklift/champion.json"),
     ("predictor", "ranklift/datasets/V0/train"),
-    ("predictor", "ranklift/indexes/V0/vectors"),
+    ("predictor", "ranklift/training/0123/a"),
     ("predictor", "mlpipeline/pipelines/a"),
     ("kubeflow", "ranklift/models/V0/model"),
     ("kubeflow", "ranklift/champion.json"),

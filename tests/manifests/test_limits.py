@@ -13,7 +13,7 @@ from pipeline.settings.tasks import STAGE_LABEL
 from predictor.settings import PredictorSettings
 from tests.manifests.rendering import KUBERNETES, PROJECT, find, validate
 
-DEPLOY = PROJECT / "components" / "deploy" / "inference_service.py"
+DEPLOY = PROJECT / "components" / "deploy" / "cluster" / "inference_service.py"
 OVERLAYS = ("overlays/kind", "overlays/cluster")
 
 
@@ -45,8 +45,8 @@ def test_admission_policy_is_bound_and_denies(rendered, overlay, name):
 
 
 def test_deploy_may_write_the_variables_that_it_writes_and_no_others(limits):
-    written = re.findall(r'^_?[A-Z]+ = "(STORAGE_URI|RANKLIFT_[A-Z0-9_]+)"$', DEPLOY.read_text(), re.MULTILINE)
-    assert len(written) == 6
+    written = re.findall(r'^[A-Z_]+ = "(STORAGE_URI|RANKLIFT_[A-Z0-9_]+)"$', DEPLOY.read_text(), re.MULTILINE)
+    assert len(written) == 9
     assert limits.keys() == set(written)
 
 
@@ -58,6 +58,9 @@ def test_deploy_may_write_the_variables_that_it_writes_and_no_others(limits):
         ("RANKLIFT_PREDICTOR_MODEL_VERSION", "V3"),
         ("RANKLIFT_PREDICTOR_MANIFEST_SHA256", ""),
         ("RANKLIFT_PREDICTOR_MANIFEST_SHA256", "ab" * 32),
+        ("RANKLIFT_PREDICTOR_MODEL_DIR", "/mnt/models/model"),
+        ("RANKLIFT_PREDICTOR_INDEX_DIR", "/mnt/models/index"),
+        ("RANKLIFT_PREDICTOR_INDEX_MANIFEST_SHA256", "ef" * 32),
         ("RANKLIFT_CHAMPION_NUMBER", "17"),
         ("RANKLIFT_CHAMPION_HEAD", "cd" * 32),
         ("RANKLIFT_PREVIOUS_VERSION", "V2"),
@@ -75,6 +78,7 @@ def test_value_that_deploy_writes_is_within_the_limits(limits, name, value):
         pytest.param("STORAGE_URI", "s3://ranklift/models/V0/$(SECRET)", id="expansion-in-the-address"),
         pytest.param("STORAGE_URI", "https://example.com/V0", id="another-protocol"),
         pytest.param("RANKLIFT_PREDICTOR_MODEL_VERSION", "V0 ", id="no-version"),
+        pytest.param("RANKLIFT_PREDICTOR_INDEX_DIR", "/var/run/secrets", id="another-folder"),
         pytest.param("RANKLIFT_CHAMPION_HEAD", "$(AWS_SECRET_ACCESS_KEY)", id="expansion"),
     ],
 )

@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 from components.errors import DataError
 from components.index.options import IndexOptions
 from components.index.promote import index_and_promote
-from components.index.reader import open_index
 from components.index.stage import Given
 from components.model.served import EncoderConfig
 from components.promote.promote import promote
+from components.search.reader import open_index
 from pipeline.cli import app
 from tests.components.index.conftest import texts_of, write_corpus
 from tests.factories.decisions import make_decision

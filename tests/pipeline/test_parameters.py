@@ -127,6 +127,18 @@ def test_defaults_in_the_page_of_the_gate_are_those_declared():
     assert f"at least {GateOptions().min_slice_queries} queries" in text
 
 
+def test_defaults_named_in_the_pages_are_those_declared():
+    pages = sorted((PROJECT / "docs").glob("*.md"))
+    named = [
+        (name.replace("-", "_"), float(number))
+        for page in pages
+        for name, number in re.findall(r"`--([a-z-]+)`, ([\d.]+) by default", page.read_text(encoding="utf-8"))
+    ]
+    known = {name: options.model_fields[name].default for options, name in EVERY_OPTION}
+    assert named
+    assert [(name, known[name]) for name, _ in named] == named
+
+
 def test_read_parameters_gives_the_declared_types():
     texts = ["epochs=2", "seed=7", 'guards={"min_score": "off"}', "strict_passages=true", "languages=de,en", "data=a=b"]
     assert read_parameters(texts) == {

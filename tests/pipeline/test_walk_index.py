@@ -3,12 +3,11 @@
 import pytest
 
 from components.errors import RankliftError
-from components.index.reader import open_index
-from components.model.encoder import Encoder
+from components.model.encoder import Encoder, comparable
 from components.model.served import index_beside
 from components.object_store.client import ObjectStore
 from components.registry.registry import Registry
-from components.similarity import comparable
+from components.search.reader import open_index
 from pipeline.local.run import run_locally
 from tests.factories.datasets import write_triplets
 

@@ -11,7 +11,7 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from components.deploy.cluster.inference_service import canary_entry_of, canary_of, revision_of
+from components.deploy.cluster.inference_service import canary_entry_of, canary_of, container_of, revision_of
 from tests.standins.kubernetes_api import Cluster, Key, RefusalError
 
 LABEL = "serving.kserve.io/inferenceservice"
@@ -24,6 +24,7 @@ class KServe:
     def __init__(self, cluster: Cluster, digests: dict[str, str]) -> None:
         self.cluster = cluster
         self.digests = digests  # version → digest of the model that its pods serve
+        self.indexes: dict[str, str] = {}  # version → index that its pods search
         self.faults: dict[str, str] = {}  # version → what its pods do instead of serving
         self.asked: list[tuple[str, str]] = []  # (host, version that answered)
         self.rollouts: list[str] = []  # versions whose pods were started, in order
@@ -52,6 +53,12 @@ class KServe:
 
     def _roll_out(self, key: Key, service: dict[str, Any]) -> None:
         canary, stable = canary_of(service), revision_of(service)
+        if stable.index_version:
+            # As KServe's own validation does.
+            assert not any(item["name"] == "STORAGE_URI" for item in container_of(service)["env"])
+            self.indexes[stable.version] = stable.index_version
+        else:
+            self.indexes.pop(stable.version, None)
         host = f"{key[2]}-predictor.{key[1]}.svc.cluster.local"
         canary_host = f"{key[2]}-canary-predictor.{key[1]}.svc.cluster.local"
         entry = canary_entry_of(service)
@@ -171,7 +178,16 @@ class KServe:
         if path == "/find_similar":
             assert json.loads(body)["documents"]
             return 200, {"index": 0, "score": 0.5, "model_version": version}
+        if path == "/search":
+            return self._searched(version)
         return 200, {"name": "ranklift", "model_version": version, "model_digest": self.digests[version]}
+
+    def _searched(self, version: str) -> tuple[int, dict[str, Any]]:
+        index = "V9" if self.faults.get(version) == "another index" else self.indexes.get(version)
+        if index is None:
+            return 404, {"error": f"Model {version} is in service without an index."}
+        hits = [] if self.faults.get(version) == "no hits" else [{"id": "a", "score": 0.5}]
+        return 200, {"hits": hits, "model_version": version, "index_version": index}
 
 
 def _state(**state: Any) -> dict[str, Any]:

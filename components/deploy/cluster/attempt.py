@@ -30,11 +30,12 @@ from components.deploy.cluster.route import canary_gets_traffic
 from components.deploy.smoke import NotAnsweredError
 from components.deploy.standing import deploy_command
 from components.errors import RankliftError
-from components.kubernetes.api import KubernetesError, Manifest
+from components.kubernetes.errors import KubernetesError
+from components.kubernetes.kinds import Manifest
 from components.machine.stop_signals import StopSignals
 from components.registry.champion import Champion
 from components.registry.registry import Registry
-from components.registry.version import is_version_name, key_of
+from components.registry.version import Kind, is_version_name, key_of
 
 _RESTORE_WITHIN = 120.0  # seconds; the pods of before are still there in most cases
 _RESTORE_WHEN_STOPPED = 15.0  # Kubernetes kills a pod 30 s after SIGTERM; what was restored stays put back
@@ -183,7 +184,8 @@ class Attempt:
                 number = number_of_champion(version, self.registry.champion())
                 sha256 = self.registry.stored_manifest("model", version).sha256
                 uri = uri_of(version, self.registry)
-                return Revision(version, uri, number, manifest_sha256=sha256, label=version)
+                revision = Revision(version, uri, number, manifest_sha256=sha256, label=version)
+                return with_index(revision, self.registry)
         return None
 
     def _wait(self, applied: Manifest, canary: bool) -> None:
@@ -236,7 +238,9 @@ class Attempt:
         return warning or " ".join(filter(None, [said, finding.refused]))
 
     def _prove(self, service: Manifest, canary: bool) -> None:
-        self.rollout.prove(service, self.revision.version, self.digest, canary)
+        self.rollout.prove(
+            service, self.revision.version, self.digest, index=self.revision.index_version, canary=canary
+        )
 
     def _back(self, found: Manifest, before: Revision) -> Manifest:
         canary, stable = canary_of(found), revision_of(found)
@@ -246,9 +250,25 @@ class Attempt:
         return changed(found, None if stable == before else before, canary_at(found, 0))
 
 
-def uri_of(version: str, registry: Registry) -> str:
-    """Where the storage initializer finds a version: with a slash at its end, as it takes the URI for a prefix."""
-    return f"s3://{registry.store.settings.bucket}/{key_of('model', version, '')}"
+def uri_of(version: str, registry: Registry, kind: Kind = "model") -> str:
+    """Return where the storage initializer finds a version: with a slash at its end, as it takes it for a prefix."""
+    return f"s3://{registry.store.settings.bucket}/{key_of(kind, version, '')}"
+
+
+def with_index(revision: Revision, registry: Registry) -> Revision:
+    """Return a revision together with the index that its version was last champion with, where it had one.
+
+    Raises:
+        StoreError: when that index is not there, or is not the one that became champion.
+    """
+    champion = registry.champion()
+    index = champion.index_of(revision.version) if champion is not None else None
+    if champion is None or index is None:
+        return revision
+    is_current = (champion.version, champion.index) == (revision.version, index)
+    expected = champion.current.index_manifest_sha256 if is_current else None
+    stored = registry.expected_manifest("index", index, expected)
+    return revision._replace(index_uri=uri_of(index, registry, "index"), index_sha256=stored.sha256)
 
 
 def number_of_champion(version: str, champion: Champion | None) -> int:

@@ -7,7 +7,7 @@ that nothing else does any more.
 
 import sys
 
-from components.deploy.cluster.attempt import Attempt, Tell, number_of_champion, uri_of
+from components.deploy.cluster.attempt import Attempt, Tell, number_of_champion, uri_of, with_index
 from components.deploy.cluster.inference_service import Revision, revision_of
 from components.deploy.cluster.rollout import Rollout, SupersededError
 from components.deploy.outcome import Deployed, DeployStoppedError, NotDeployedError
@@ -15,7 +15,8 @@ from components.deploy.settings import ServingSettings
 from components.deploy.smoke import NotAnsweredError
 from components.deploy.standing import deploy_command
 from components.errors import RankliftError, StoppedError, StoreError
-from components.kubernetes.api import KubernetesApi, Manifest
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.kinds import Manifest
 from components.machine.stop_signals import StopSignals
 from components.registry.registry import Champion, Registry
 
@@ -63,7 +64,7 @@ def deploy_on_cluster(
         attempt = Attempt(rollout, registry, revision, digest, answering, tell, signals, trusted)
         try:
             if settings.canary_percent and revision_of(service).version != version:
-                attempt.try_canary()
+                _try_canary(attempt, revision_of(service), tell)
             attempt.put()
         except SupersededError as later:
             tell(f"deploy: {later.version} became champion after {version}, and stays in service")
@@ -90,7 +91,15 @@ def _revision(version: str, registry: Registry, champion: Champion | None, numbe
     head = _head(champion, number)
     uri = uri_of(version, registry)
     revision = Revision(version, uri, number, head, manifest_sha256=stored.sha256, label=version)
-    return revision, stored.manifest.digest
+    return with_index(revision, registry), stored.manifest.digest
+
+
+def _try_canary(attempt: Attempt, stable: Revision, tell: Tell) -> None:
+    # KServe 0.21 fetches storageUris for the stable predictor alone: a canary's pods would come up without any model.
+    if attempt.revision.index_version or stable.index_version:
+        tell("deploy: no canary, as KServe fetches an index for the stable predictor alone; all traffic moves at once")
+        return
+    attempt.try_canary()
 
 
 def _head(champion: Champion | None, number: int) -> str:
@@ -119,7 +128,9 @@ def _is_trusted(service: Manifest, champion: Champion | None, registry: Registry
     if stable.version in proven or stable.previous not in proven:
         return True
     try:
-        rollout.prove(service, stable.version, registry.manifest("model", stable.version).digest)
+        rollout.prove(
+            service, stable.version, registry.manifest("model", stable.version).digest, index=stable.index_version
+        )
     except (NotAnsweredError, StoreError):
         return False
     return True

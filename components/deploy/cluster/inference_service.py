@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from components.errors import RankliftError
-from components.kubernetes.api import Manifest
+from components.kubernetes.kinds import Manifest
 from components.registry.version import is_version_name
 
 CANARY = "canary"
@@ -13,10 +13,16 @@ CONTAINER = "kserve-container"
 URI = "STORAGE_URI"
 VERSION = "RANKLIFT_PREDICTOR_MODEL_VERSION"
 MANIFEST = "RANKLIFT_PREDICTOR_MANIFEST_SHA256"
+MODEL_DIR = "RANKLIFT_PREDICTOR_MODEL_DIR"
+INDEX_DIR = "RANKLIFT_PREDICTOR_INDEX_DIR"
+INDEX_MANIFEST = "RANKLIFT_PREDICTOR_INDEX_MANIFEST_SHA256"
 NUMBER = "RANKLIFT_CHAMPION_NUMBER"
 HEAD = "RANKLIFT_CHAMPION_HEAD"
 PREVIOUS = "RANKLIFT_PREVIOUS_VERSION"
 VERSION_LABEL = "app.kubernetes.io/version"
+# Where KServe puts model and index, which it fetches by two addresses: it mounts what the two paths have in common.
+MODEL_PLACE = "/mnt/models/model"
+INDEX_PLACE = "/mnt/models/index"
 _GAVE_UP = "ProgressDeadlineExceeded"
 _BLOCKED = {"BlockedByFailedLoad", "InvalidSpec"}  # states in which KServe says that a model does not load
 
@@ -31,6 +37,23 @@ class Revision(NamedTuple):
     previous: str = ""  #: the version to go back to
     manifest_sha256: str = ""  #: of the version's stored manifest: the predictor serves nothing else
     label: str = ""  #: that its pods carry for people; empty where they have none
+    index_uri: str = ""  #: of the index that the model is searched with; empty where it has none
+    index_sha256: str = ""  #: of that index's stored manifest
+
+    @property
+    def index_version(self) -> str:
+        """Return the index version, such as "V1"; empty where there is none."""
+        return self.index_uri.rstrip("/").rpartition("/")[2]
+
+    @property
+    def storage_uris(self) -> list[dict[str, str]]:
+        """Return what KServe fetches, and where to; nothing where the model's address alone says it."""
+        if not self.index_uri:
+            return []
+        return [
+            {"uri": self.storage_uri, "mountPath": MODEL_PLACE},
+            {"uri": self.index_uri, "mountPath": INDEX_PLACE},
+        ]
 
 
 def container_of(service: Manifest) -> Manifest:
@@ -46,7 +69,7 @@ def revision_of(service: Manifest) -> Revision:
     """Return what the InferenceService asks for."""
     objects = (service["spec"]["predictor"], service["metadata"])
     labels = [(item.get("labels") or {}).get(VERSION_LABEL, "") for item in objects]
-    return _revision(container_of(service))._replace(label=next(filter(None, labels), ""))
+    return _revision(service["spec"]["predictor"], container_of(service))._replace(label=next(filter(None, labels), ""))
 
 
 def canary_entry_of(service: Manifest) -> Manifest | None:
@@ -58,7 +81,7 @@ def canary_entry_of(service: Manifest) -> Manifest | None:
 def canary_of(service: Manifest) -> Revision | None:
     """Return what its canary asks for; None when it has none of deploy's."""
     entry = canary_entry_of(service)
-    return _revision(_container(entry["predictor"], service)) if entry is not None else None
+    return _revision(entry["predictor"], _container(entry["predictor"], service)) if entry is not None else None
 
 
 def newest_number(service: Manifest) -> int:
@@ -125,7 +148,7 @@ def service_name(service: Manifest, canary: bool = False) -> str:
 def runs(pod: Manifest, version: str) -> bool:
     """Whether a pod was made to serve a version."""
     containers: Iterable[Manifest] = pod["spec"]["containers"]
-    return any(item["name"] == CONTAINER and _revision(item).version == version for item in containers)
+    return any(item["name"] == CONTAINER and _revision({}, item).version == version for item in containers)
 
 
 def _is_blocked(service: Manifest) -> bool:
@@ -150,9 +173,10 @@ def _container(predictor: Manifest, service: Manifest) -> Manifest:
     )
 
 
-def _revision(container: Manifest) -> Revision:
+def _revision(predictor: Manifest, container: Manifest) -> Revision:
     variables = {item["name"]: item.get("value", "") for item in container.get("env", [])}
-    uri = variables.get(URI, "")
+    uris = {item.get("mountPath", ""): item["uri"] for item in predictor.get("storageUris") or []}
+    uri = variables.get(URI, "") or uris.get(MODEL_PLACE, "")
     version = variables.get(VERSION, "") or uri.rstrip("/").rpartition("/")[2]
     number = variables.get(NUMBER, "")
     previous = variables.get(PREVIOUS, "")
@@ -163,6 +187,8 @@ def _revision(container: Manifest) -> Revision:
         variables.get(HEAD, ""),
         previous if is_version_name(previous) else "",
         variables.get(MANIFEST, ""),
+        index_uri=uris.get(INDEX_PLACE, ""),
+        index_sha256=variables.get(INDEX_MANIFEST, ""),
     )
 
 

@@ -14,7 +14,12 @@ from components.deploy.cluster.inference_service import (
     CANARY,
     CONTAINER,
     HEAD,
+    INDEX_DIR,
+    INDEX_MANIFEST,
+    INDEX_PLACE,
     MANIFEST,
+    MODEL_DIR,
+    MODEL_PLACE,
     NUMBER,
     PREVIOUS,
     URI,
@@ -23,7 +28,7 @@ from components.deploy.cluster.inference_service import (
     Revision,
     canary_entry_of,
 )
-from components.kubernetes.api import Manifest
+from components.kubernetes.kinds import Manifest
 
 MANAGER = "ranklift"
 
@@ -44,6 +49,7 @@ def changed(service: Manifest, revision: Revision | None, canary: Manifest | Non
     wanted: dict[str, Any] = {
         "containers": with_revision(predictor["containers"], revision),
         "labels": label if revision else _kept(predictor.get("labels")),
+        "storageUris": revision.storage_uris if revision else predictor.get("storageUris"),
     }
     spec: dict[str, Any] = {"predictor": {name: value for name, value in wanted.items() if value}}
     if canary is not None:
@@ -96,8 +102,12 @@ def with_revision(containers: list[Manifest], revision: Revision | None) -> list
 
 
 def _environment(before: list[Manifest], revision: Revision) -> list[Manifest]:
+    with_index = bool(revision.index_uri)
     values = {
-        URI: revision.storage_uri,
+        URI: "" if with_index else revision.storage_uri,  # KServe refuses it beside storageUris
+        MODEL_DIR: MODEL_PLACE if with_index else "",
+        INDEX_DIR: INDEX_PLACE if with_index else "",
+        INDEX_MANIFEST: revision.index_sha256,
         VERSION: revision.version,
         MANIFEST: revision.manifest_sha256,
         NUMBER: str(revision.number) if revision.number >= 0 else "",

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from components.deploy.cluster.inference_service import runs, service_name
-from components.kubernetes.api import PODS, KubernetesApi, KubernetesError, Manifest
-from components.kubernetes.kinds import EVENTS
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.errors import KubernetesError
+from components.kubernetes.kinds import EVENTS, PODS, Manifest
 
 _IMAGE = {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 _START = {"CreateContainerConfigError", "CrashLoopBackOff", "RunContainerError"}

@@ -16,11 +16,14 @@ from components.deploy.cluster.inference_service import (
 )
 from components.deploy.cluster.patches import MANAGER
 from components.deploy.settings import ServingSettings
-from components.deploy.smoke import MODEL_NAME, NotAnsweredError, post, version_that_answers
+from components.deploy.smoke import NotAnsweredError, index_that_answers, post, version_that_answers
 from components.errors import RankliftError
 from components.kubernetes.account import in_a_pod
-from components.kubernetes.api import INFERENCE_SERVICES, KubernetesApi, KubernetesError, Manifest
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.errors import KubernetesError
+from components.kubernetes.kinds import INFERENCE_SERVICES, Manifest
 from components.machine.patience import further_waits, tell_wait
+from components.model.served import MODEL_NAME
 
 _ANSWER_WITHIN = 10.0  # seconds
 _STREAK = 5  # answers in a row, each on a new connection: no previous pod may answer
@@ -126,12 +129,14 @@ class Rollout:
             there = asked.version if asked else "no canary"
             raise RankliftError(f"someone else changed {self} to {there} while {revision.version} was being deployed.")
 
-    def prove(self, service: Manifest, version: str, digest: str, canary: bool = False) -> None:
-        """Raise a NotAnsweredError unless a version answers, it alone, and is the model that was judged."""
+    def prove(self, service: Manifest, version: str, digest: str, *, index: str = "", canary: bool = False) -> None:
+        """Raise a NotAnsweredError unless the judged model answers, it alone, and its index is searched."""
         for _ in range(_STREAK):
             answered = self._ask(service, canary)
             if answered != version:
                 raise NotAnsweredError(f"{address_of(service, canary)} still answers with {answered}.")
+            if index and (searched := self._search(service, canary)) != index:
+                raise NotAnsweredError(f"{address_of(service, canary)} still searches index {searched}.")
         # To load what is loaded already changes nothing, and tells the digest.
         loaded = self._post(service, canary, f"/v2/repository/models/{MODEL_NAME}/load", {})
         served = str(loaded.get("model_digest"))
@@ -154,6 +159,10 @@ class Rollout:
     def _ask(self, service: Manifest, canary: bool) -> str:
         where = address_of(service, canary)
         return version_that_answers(lambda path, document: self._post(service, canary, path, document), where)
+
+    def _search(self, service: Manifest, canary: bool) -> str:
+        where = address_of(service, canary)
+        return index_that_answers(lambda path, document: self._post(service, canary, path, document), where)
 
     def _post(self, service: Manifest, canary: bool, path: str, document: Mapping[str, Any]) -> Manifest:
         given = self.settings.predictor_url

@@ -5,7 +5,8 @@ canary's share until it has heard of the change. With a share of 0 nobody notice
 """
 
 from components.deploy.cluster.inference_service import service_name
-from components.kubernetes.api import Kind, KubernetesApi, Manifest
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.kinds import Kind, Manifest
 
 HTTP_ROUTES = Kind("gateway.networking.k8s.io", "v1", "httproutes")
 

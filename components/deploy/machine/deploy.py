@@ -15,7 +15,6 @@ from components.deploy.machine.folder import (
     point_current_at,
     point_index_at,
     record_history,
-    record_predictor,
     record_proven,
     running_predictor,
     serving_directory,
@@ -23,7 +22,6 @@ from components.deploy.machine.folder import (
 from components.deploy.outcome import NotDeployedError
 from components.deploy.smoke import (
     DOCUMENTS,
-    MODEL_NAME,
     QUERY,
     ask,
     check_answer,
@@ -32,10 +30,8 @@ from components.deploy.smoke import (
     post,
 )
 from components.errors import RankliftError
-from components.model.served import index_beside
+from components.model.served import MODEL_NAME, index_beside
 from components.registry.registry import Champion, Registry, VersionManifest
-
-__all__ = ["MODEL_NAME", "deploy_local", "record_predictor"]
 
 _ANSWER_WITHIN = 120.0  # seconds; a switch takes a few
 
@@ -117,8 +113,7 @@ def _prove(home: Path, manifest: VersionManifest) -> None:
 def _ask_here(directory: Path, manifest: VersionManifest) -> None:
     import numpy as np
 
-    from components.model.encoder import Encoder
-    from components.similarity import comparable
+    from components.model.encoder import Encoder, comparable
 
     encoder = Encoder.open(directory)
     if encoder.digest != manifest.digest:
@@ -131,7 +126,7 @@ def _ask_here(directory: Path, manifest: VersionManifest) -> None:
     best = int(np.argmax(scores))
     check_answer(float(scores[best]), best, str(directory))
     if (folder := index_beside(directory)) is not None:
-        from components.index.reader import open_index
+        from components.search.reader import open_index
 
         check_hits(open_index(folder, encoder.digest).search(query, 1).scores, str(folder))
 

@@ -12,7 +12,6 @@ from typing import Any
 from pydantic import ValidationError
 from pymilvus import DataType, MilvusClient, MilvusException
 
-from components.index.shard import Vectors
 from components.index.sinks.sink import (
     Content,
     Hits,
@@ -22,6 +21,7 @@ from components.index.sinks.sink import (
     store_name,
     told_in_one_sentence,
 )
+from components.search.shard import Vectors
 
 _WITHIN = 60.0  # seconds for one call
 _BUILD_WITHIN = 24 * 3600.0  # for the index of a large collection

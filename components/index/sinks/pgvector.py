@@ -16,7 +16,6 @@ import psycopg
 from psycopg import sql
 from pydantic import ValidationError
 
-from components.index.shard import Vectors
 from components.index.sinks.sink import (
     Content,
     Hits,
@@ -26,6 +25,7 @@ from components.index.sinks.sink import (
     store_name,
     told_in_one_sentence,
 )
+from components.search.shard import Vectors
 
 _CONNECT_WITHIN = 10  # seconds
 _MOST_DIMENSIONS = 2000  # that an index of pgvector takes for `vector`

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from components.index.shard import Vectors
+from components.index.options import MIN_RECALL
 from components.index.sinks.sink import Content, Hits, Passages, Sink, SinkError
+from components.search.shard import Vectors
 
 _TIE = 1e-5  # two float32 sums of one product, in another order
 Tell = Callable[[str], None]
@@ -22,7 +23,7 @@ class Probes(NamedTuple):
 class Bounds(NamedTuple):
     """What a database must reach before readers are sent to it."""
 
-    least_recall: float = 0.98
+    least_recall: float = MIN_RECALL
     depth: int = 10
 
 

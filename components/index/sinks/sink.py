@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from components.errors import RankliftError
-from components.index.shard import Vectors
+from components.search.shard import Vectors
 
 Hits = list[tuple[str, float]]  #: passage id and similarity, best first
 

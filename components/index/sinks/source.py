@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from components.index.reader import NOTHING, Index, Positions
-from components.index.shard import Vectors
 from components.index.sinks.publish import Probes
 from components.index.sinks.sink import Content, Hits, Passages
+from components.search.reader import NOTHING, Index, Positions
+from components.search.shard import Vectors
 
 _AT_ONCE = 2048  # passages: 3 MB of float32 at dimension 384
 

@@ -5,7 +5,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from components.index.sinks.sink import DEFAULT_NAME, Sink, SinkError
 
-MILVUS_TOKEN = "RANKLIFT_MILVUS_TOKEN"  # noqa: S105 - the name of a variable
+_MILVUS_VARIABLE = "RANKLIFT_MILVUS_TOKEN"
 
 _EXAMPLES = "postgresql://user@host/database or milvus+http://host:19530"
 _OURS = ("name", "ef_search")
@@ -43,7 +43,9 @@ def _split(uri: str) -> SplitResult:
         whole = False
     if not whole:
         scheme = uri.partition(":")[0][:40]  # what follows may have a password in it
-        raise SinkError(f"The sink's URI ({scheme}:…) names no database that ranklift fills; write {_EXAMPLES}.")
+        raise SinkError(
+            f"The sink's URI ({scheme}:…) does not name a database that ranklift supports; write {_EXAMPLES}."
+        )
     return parts
 
 
@@ -66,7 +68,7 @@ def _milvus(parts: SplitResult, name: str, ef_search: int | None) -> Sink:
     from components.index.sinks.milvus import MilvusSink
 
     if not parts.hostname:
-        raise SinkError(f"The sink's URI names no host; write {_EXAMPLES}.")
+        raise SinkError(f"The sink's URI does not name a host; write {_EXAMPLES}.")
     address = f"{parts.scheme.removeprefix('milvus+')}://{parts.netloc.rpartition('@')[2]}"
-    token = os.environ.get(MILVUS_TOKEN, "") or parts.netloc.rpartition("@")[0]
+    token = os.environ.get(_MILVUS_VARIABLE, "") or parts.netloc.rpartition("@")[0]
     return MilvusSink(address, name, token=token, database=parts.path.strip("/"), ef_search=ef_search)

@@ -18,7 +18,8 @@ from components.prepare.options import DEMO_SOURCE, PrepareOptions
 from components.prepare.raw.beir_triplets import load_beir
 from components.prepare.raw.docstrings import demo_triplets, package_versions
 from components.prepare.raw.published_splits import Side, published_sides
-from components.prepare.raw.readers import COLUMNS, SUFFIXES, create_raw, load_triplets
+from components.prepare.raw.readers import COLUMNS, create_raw, load_triplets
+from components.raw_files.records import SUFFIXES
 
 
 @dataclass

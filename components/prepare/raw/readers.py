@@ -11,26 +11,15 @@ from pathlib import Path
 import pyarrow as pa
 
 from components.dataset.manifest import Rule
-from components.dataset.text_file import bare_suffix
 from components.errors import DataError
 from components.prepare.database import Database, count
 from components.prepare.raw.id_texts import refuse_ids_as_texts
-from components.prepare.raw.layout import layout_of, names_a_triplet
-from components.prepare.raw.records import (
-    NEEDED,
-    Record,
-    delimited_records,
-    first_line,
-    json_records,
-    parquet_records,
-    triple_records,
-)
 from components.prepare.raw.rows import Row, SchemaError, rows_of
 from components.prepare.raw.unusable import Unusable
+from components.raw_files.layout import layout_of
+from components.raw_files.records import NEEDED, Record, records_of
 
 COLUMNS = ("query_id", "query", "positive", "negative")
-SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".json")
-_JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _PARTS = ("query", "positive", "negative")
 _BATCH = 20_000
 _SCHEMA = pa.schema(
@@ -119,34 +108,3 @@ class _TripletReader:
                 f"{self._path} has no column {missing[0]!r}; it has {', '.join(list(self._names)[:20])}: "
                 f"add or rename one, {NEEDED} are needed."
             )
-
-
-def records_of(path: Path) -> Iterator[Record]:
-    """Return the records of a file, by its suffix.
-
-    Raises:
-        DataError: when the file is of no known format, empty, or damaged.
-    """
-    suffix = bare_suffix(path)
-    if suffix == ".parquet":
-        return parquet_records(path)
-    if suffix in _JSON_SUFFIXES:
-        return _unless_empty(path, json_records(path))
-    if suffix in (".csv", ".tsv"):
-        return _delimited(path, "\t" if suffix == ".tsv" else ",")
-    raise DataError(f"{path} is of no known format; use {', '.join(SUFFIXES[:4])}, each also .gz or .zst.")
-
-
-def _delimited(path: Path, delimiter: str) -> Iterator[Record]:
-    names = [name.strip().strip('"') for name in first_line(path).split(delimiter)]
-    if delimiter == "\t" and len(names) == 3 and not names_a_triplet(names):
-        return triple_records(path)
-    return delimited_records(path, delimiter)
-
-
-def _unless_empty(path: Path, records: Iterator[Record]) -> Iterator[Record]:
-    first = next(records, None)
-    if first is None:
-        raise DataError(f"{path} is empty; write one JSON object a line with {NEEDED}.")
-    yield first
-    yield from records

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from components.prepare.raw.layout import Layout
+from components.raw_files.layout import Layout
 
 
 class Row(NamedTuple):

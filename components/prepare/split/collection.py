@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from components.dataset.manifest import CORPUS, QRELS, QUERIES
-from components.prepare.database import Database, file_literal
-from components.prepare.parquet import write_parquet
+from components.prepare.database import Database, file_literal, write_parquet
 
 
 def write_held_out_collection(database: Database, parts: Path, output: Path, max_corpus: int) -> None:

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from components.dataset.manifest import CORPUS, DEV_CORPUS
-from components.prepare.database import Database, file_literal
-from components.prepare.parquet import write_parquet
+from components.prepare.database import Database, file_literal, write_parquet
 
 LARGEST = 4000  # passages; an evaluation during training encodes no more
 

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from components.dataset.manifest import CORPUS, QRELS, QUERIES
-from components.prepare.database import Database, count, identifier, literal, scalar
-from components.prepare.parquet import write_parquet
+from components.prepare.database import Database, count, identifier, literal, scalar, write_parquet
 
 # Passages are named by content, so that the same passage has the same id in every version of a dataset.
 _PASSAGE_ID = "left(sha256(normal(text)), 16)"

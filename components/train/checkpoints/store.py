@@ -15,11 +15,12 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from pydantic import Field, StringConstraints, ValidationError, field_validator
 
 from components.errors import DataError, StoreError
-from components.machine.digest import file_sha256, tree_sha256
+from components.machine.digest import tree_sha256
 from components.object_store.client import ObjectInfo, ObjectStore, ObjectStoreSettings
-from components.object_store.transfer import abort_upload, unfinished_uploads
+from components.object_store.folder import bucket_and_prefix
+from components.object_store.transfer import abort_upload, download, unfinished_uploads, upload
 from components.records.document import Document
-from components.registry.version import FileEntry
+from components.registry.files import FileEntry
 from components.train.checkpoints.settings import CheckpointSettings
 
 MANIFEST = "checkpoint.json"
@@ -104,11 +105,10 @@ def checkpoint_place() -> CheckpointPlace | None:
             f"RANKLIFT_CHECKPOINTS={chosen}, and no object store is configured; set RANKLIFT_S3_ENDPOINT (for example "
             "http://127.0.0.1:9000), AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or RANKLIFT_CHECKPOINTS=off."
         )
-    bucket, _, prefix = chosen.removeprefix("s3://").partition("/") if chosen != "store" else (settings.bucket, "", "")
+    bucket, prefix = (settings.bucket, "") if chosen == "store" else bucket_and_prefix(chosen)
     changed = {"bucket": bucket, "attempts": min(settings.attempts, _ATTEMPTS), "patience": 0}
-    return CheckpointPlace(
-        ObjectStore(settings.model_copy(update=changed)), f"{prefix.strip('/')}/training/".lstrip("/")
-    )
+    root = f"{prefix.strip('/')}/training/".lstrip("/")
+    return CheckpointPlace(ObjectStore(settings.model_copy(update=changed)), root)
 
 
 class StoredTraining:
@@ -150,7 +150,7 @@ class StoredTraining:
         manifest = self.manifest(checkpoint)
         for name, entry in manifest.files.items():
             key = f"{self._folder}{checkpoint.name}/{name}"
-            self.store.download(key, directory / name, entry.sha256, entry.size)
+            download(self.store, key, directory / name, entry.sha256, entry.size)
         return manifest
 
     def upload(self, directory: Path, step: int, best: str, is_needed: Callable[[], bool]) -> StoredCheckpoint:
@@ -167,7 +167,7 @@ class StoredTraining:
             AbandonedError: when it is not needed any more.
         """
         files = {
-            path.relative_to(directory).as_posix(): FileEntry(sha256=file_sha256(path), size=path.stat().st_size)
+            path.relative_to(directory).as_posix(): FileEntry.of(path)
             for path in sorted(directory.rglob("*"))
             if path.is_file() and path.name not in _LEFT_OUT
         }
@@ -175,7 +175,7 @@ class StoredTraining:
         for name, entry in files.items():
             if not is_needed():
                 raise AbandonedError
-            self.store.upload(f"{self._folder}{checkpoint.name}/{name}", directory / name, entry.sha256)
+            upload(self.store, f"{self._folder}{checkpoint.name}/{name}", directory / name, entry.sha256)
         named = checkpoint.name if best == "self" else best
         manifest = CheckpointManifest(step=step, best=named, files=files)
         self.store.put(f"{self._folder}{checkpoint.name}/{MANIFEST}", f"{manifest.to_json()}\n".encode())
@@ -185,15 +185,15 @@ class StoredTraining:
         """Remove what is older than the newest, but for the best; parts of uploads that broke off included."""
         stay = (f"{self._folder}{newest.name}/", f"{self._folder}{best or newest.name}/")
         self._remove(item for item in self.store.list(self._folder) if self._is_older(item.key, newest.step, stay))
-        for upload in unfinished_uploads(self.store, self._folder):
-            if self._is_older(upload.key, newest.step, stay):
-                abort_upload(self.store, upload)
+        for unfinished in unfinished_uploads(self.store, self._folder):
+            if self._is_older(unfinished.key, newest.step, stay):
+                abort_upload(self.store, unfinished)
 
     def remove(self) -> None:
         """Remove all of this training."""
         self._remove(self.store.list(self._folder))
-        for upload in unfinished_uploads(self.store, self._folder):
-            abort_upload(self.store, upload)
+        for unfinished in unfinished_uploads(self.store, self._folder):
+            abort_upload(self.store, unfinished)
 
     def remove_abandoned(self) -> None:
         """Remove other trainings that nobody carried on with for a week."""

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 from transformers import TrainerCallback
 
 from components.errors import RankliftError, StoppedError, StoreError
+from components.stage import tell
 from components.train.checkpoints.local import newest_checkpoint, step_of, usable_checkpoints
 from components.train.checkpoints.store import AbandonedError, StoredCheckpoint, StoredTraining
 from components.train.ranks import Ranks
-from components.train.tell import tell
 
 _PATIENCE = 20.0  # seconds for the last upload when training was stopped: Kubernetes kills a pod 30 s after SIGTERM
 _OWN = (".upload-", ".fetch-")
@@ -291,4 +291,4 @@ def _checkpoint_named(name: str) -> StoredCheckpoint:
 
 def _tell(line: str, error: Exception | None = None) -> None:
     reason = f": {str(error).rstrip('.')}." if error is not None else ""
-    tell(f"{line}{reason}")
+    tell("train", f"{line}{reason}")

@@ -9,8 +9,8 @@ from components.machine.cache import make_room, mark_used
 from components.machine.digest import records_sha256
 from components.machine.scratch_folder import scratch_folder
 from components.machine.settings import cache_directory
+from components.stage import tell
 from components.train.inputs import Task, check_batch
-from components.train.tell import tell
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -74,6 +74,6 @@ def _chunks(task: Task, model: "SentenceTransformer", scratch: Path) -> Iterator
     share = min(1.0, recipe.epochs)
     for chunk in read_examples(task.dataset, recipe.all_triplets, scratch, share=share, least=recipe.batch_size):
         if recipe.mined:
-            tell(f"mining hard negatives for {len(chunk)} examples")
+            tell("train", f"mining hard negatives for {len(chunk)} examples")
         found = mine(chunk, model, recipe.negatives) if recipe.mined else chunk
         yield list(with_negatives(found, recipe.negatives))

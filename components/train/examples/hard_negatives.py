@@ -6,13 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from components.train.examples.triplets import Example
+from components.train.recipes import MARGIN
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-#: A mined passage must be at least this much less similar to the query than its positive, as a share of the positive's
-#: similarity. What is as near as the answer may be one: Moreira et al. 2024, "NV-Retriever" (arXiv:2407.15831).
-MARGIN = 0.05
 
 
 def mine(examples: Sequence[Example], model: "SentenceTransformer", count: int) -> Iterator[Example]:

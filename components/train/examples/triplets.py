@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from components.dataset.duckdb_path import exact_path
 from components.dataset.manifest import TRAIN
+from components.train.recipes import CHUNK
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _FETCHED = 4096  # rows
-CHUNK = 20_000  #: examples in a chunk; hard negatives are mined among the passages of one chunk
 
 
 class Example(NamedTuple):

@@ -3,18 +3,18 @@
 import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from components.errors import DataError, ModelError, RankliftError
 from components.machine.scratch_folder import scratch_folder
 from components.machine.settings import cache_directory
+from components.stage import tell
 from components.train.examples.cache import token_ids
 from components.train.inputs import Task, check, look_up, open_base_model
 from components.train.loop.trainer import MEASURES, build_trainer
 from components.train.options import RECIPE_OPTIONS, TrainOptions
 from components.train.recipes import Recipe
 from components.train.report import DEV_ACCURACY, DEV_NDCG, REPORT, TrainingReport
-from components.train.tell import tell
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -95,8 +95,9 @@ def _tell_fit(task: Task) -> None:
     recipe, named = task.recipe, task.options.resolved()
     if (recipe.batch_size, recipe.epochs) != (named.batch_size, named.epochs):
         tell(
+            "train",
             f"the data is little: batches of {recipe.batch_size} in place of {named.batch_size}, "
-            f"{recipe.epochs:g} epochs in place of {named.epochs:g}"
+            f"{recipe.epochs:g} epochs in place of {named.epochs:g}",
         )
 
 
@@ -131,9 +132,8 @@ def _run(
     begun: float,
     ranks: "Ranks",
 ) -> TrainingReport:
-    from components.train.checkpoints.local import StopAndSave, step_of, usable_checkpoints
+    from components.train.checkpoints.local import step_of, usable_checkpoints
     from components.train.loop.averaging import average, weights_of
-    from components.train.loop.loss_guard import LossGuard, loss_of_guessing
 
     options = task.options
     recipe = task.recipe._replace(epochs=max(1.0, task.recipe.epochs))  # of less there are fewer examples
@@ -151,65 +151,97 @@ def _run(
         ranks=ranks,
     )
     checkpoint = ranks.checkpoint(usable_checkpoints(checkpoints) if ranks.leads_node else [])
-    resumed = step_of(checkpoint) if checkpoint else 0
     started = time.monotonic()
-    with StopAndSave(ranks=ranks) as stop:
-        guard = LossGuard(loss_of_guessing(model, recipe), recipe.batch_size)
-        for callback in (guard, *callbacks, stop):
-            trainer.add_callback(callback)
-        _train(trainer, checkpoint)
+    _train(trainer, recipe, callbacks, checkpoint, ranks)
     seconds = time.monotonic() - started
-    state: Any = trainer.state
-    share, dev = 1.0, _measured(state) or evaluator(model)
+    share, dev = 1.0, _measured(trainer.state) or evaluator(model)
     if averaging:
         share, dev = average(
             model, base, averaging, lambda: evaluator(model), by=MEASURES[recipe.measure], tuned_measures=dev
         )
     # Last, since nothing waits for it: training begins sooner. The first process alone reports it.
     before = evaluator(open_base_model(task)) if ranks.is_first else {}
-    seen = cast(Any, trainer.loss).examples * ranks.count  # each process has the same part of a batch
+    outcome = _Outcome(
+        resumed_step=step_of(checkpoint) if checkpoint else 0,
+        preparation_seconds=started - begun,
+        seconds=seconds,
+        seen=cast(Any, trainer.loss).examples * ranks.count,  # each process has the same part of a batch
+        averaging=share,
+        before=before,
+        dev=dev,
+    )
     if ranks.is_first:
-        _tell_doubts(seen, (state.global_step - resumed) * recipe.batch_size, before, dev)
+        _tell_doubts(outcome, cast(Any, trainer.state).global_step, recipe.batch_size)
+    return _report(task, trainer, examples, outcome)
+
+
+class _Outcome(NamedTuple):
+    """What one training came to, beside what the trainer itself remembers."""
+
+    resumed_step: int  #: from which it carried on; 0 when it began anew
+    preparation_seconds: float
+    seconds: float
+    seen: int  #: examples that all processes were trained on
+    averaging: float  #: share of the fine-tuned weights in the model
+    before: dict[str, float]  #: what dev gave for the base model; empty in all processes but the first
+    dev: dict[str, float]
+
+
+def _report(task: Task, trainer: Any, examples: "TokenisedExamples", outcome: _Outcome) -> TrainingReport:
+    state = trainer.state
+    base_entry = {"step": 0.0, "epoch": 0.0, **{f"eval_{name}": value for name, value in outcome.before.items()}}
     return TrainingReport(
         base_model=task.base_model,
-        recipe=recipe.name,
+        recipe=task.recipe.name,
         triplets=examples.triplets,
         examples=len(examples),
         max_seq_length=task.max_seq_length,
         training_length=task.training_length,
         steps=state.global_step,
-        seconds=round(seconds, 3),
-        preparation_seconds=round(started - begun, 3),
-        resumed_step=resumed,
-        triplets_per_second=round(examples.triplets * seen / len(examples) / seconds, 3),
+        seconds=round(outcome.seconds, 3),
+        preparation_seconds=round(outcome.preparation_seconds, 3),
+        resumed_step=outcome.resumed_step,
+        triplets_per_second=round(examples.triplets * outcome.seen / len(examples) / outcome.seconds, 3),
         precision="bf16" if trainer.args.bf16 else "fp32",
         best_step=int(state.best_global_step or 0),
-        averaging=share,
-        dev_before=before,
-        dev=dev,
-        history=[
-            {"step": 0.0, "epoch": 0.0, **{f"eval_{name}": value for name, value in before.items()}},
-            *map(_numbers, state.log_history),
-        ],
-        options=options.model_copy(update={name: getattr(task.recipe, name) for name in RECIPE_OPTIONS}),
+        averaging=outcome.averaging,
+        dev_before=outcome.before,
+        dev=outcome.dev,
+        history=[base_entry, *map(_numbers, state.log_history)],
+        options=task.options.model_copy(update={name: getattr(task.recipe, name) for name in RECIPE_OPTIONS}),
     )
 
 
-def _tell_doubts(seen: int, places: int, before: dict[str, float], dev: dict[str, float]) -> None:
+def _tell_doubts(outcome: _Outcome, steps: int, batch_size: int) -> None:
     """Tell what a person should know who thinks that all went well."""
+    seen, before, dev = outcome.seen, outcome.before, outcome.dev
+    places = (steps - outcome.resumed_step) * batch_size
     if seen < _FULL * places:
         tell(
+            "train",
             f"batches had {seen} examples where {places} have room, since no text may be in one twice and the same "
-            "queries or passages return in many; a smaller --batch-size, or more different texts, use more of the data"
+            "queries or passages return in many; a smaller --batch-size, or more different texts, use more of the data",
         )
     if dev[DEV_NDCG] < _HARMED * before[DEV_NDCG]:
         tell(
+            "train",
             f"dev NDCG@10 fell from {before[DEV_NDCG]:.4f} to {dev[DEV_NDCG]:.4f}: the model that was kept is worse "
-            "than the base model; lower --learning-rate, and look at the profile of the data"
+            "than the base model; lower --learning-rate, and look at the profile of the data",
         )
 
 
-def _train(trainer: Any, checkpoint: Path | None) -> None:
+def _train(trainer: Any, recipe: Recipe, callbacks: list[Any], checkpoint: Path | None, ranks: "Ranks") -> None:
+    from components.train.checkpoints.local import StopAndSave
+    from components.train.loop.loss_guard import LossGuard, loss_of_guessing
+
+    with StopAndSave(ranks=ranks) as stop:
+        guard = LossGuard(loss_of_guessing(trainer.model, recipe), recipe.batch_size)
+        for callback in (guard, *callbacks, stop):
+            trainer.add_callback(callback)
+        _train_from(trainer, checkpoint)
+
+
+def _train_from(trainer: Any, checkpoint: Path | None) -> None:
     from components.train.loop.loss_guard import advice
     from components.train.loop.packed_loss import LossNotFiniteError
 

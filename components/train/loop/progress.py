@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from components.train.tell import tell
+from components.stage import tell
 
 
 class ProgressLines(TrainerCallback):
@@ -32,7 +32,7 @@ class ProgressLines(TrainerCallback):
         self._started = self._last = time.monotonic()
         self._first = state.global_step
         if self._first:
-            tell(f"resuming from step {self._first}/{state.max_steps}")
+            tell("train", f"resuming from step {self._first}/{state.max_steps}")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         """Remember the newest loss, and tell what dev gave at once."""
@@ -43,7 +43,9 @@ class ProgressLines(TrainerCallback):
             if name.startswith("eval_dev_")
         }
         if dev:
-            tell(f"step {state.global_step}  " + "  ".join(f"{name} {value:.4f}" for name, value in dev.items()))
+            tell(
+                "train", f"step {state.global_step}  " + "  ".join(f"{name} {value:.4f}" for name, value in dev.items())
+            )
             self._record(state, **dev)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -56,8 +58,9 @@ class ProgressLines(TrainerCallback):
         loss = "" if self._loss is None else f"loss {self._loss:.4f}  "
         left = (state.max_steps - state.global_step) / rate
         tell(
+            "train",
             f"step {state.global_step}/{state.max_steps}  {loss}"
-            f"{rate * self._batch_size:.1f} examples/s  {left:.0f} s left"
+            f"{rate * self._batch_size:.1f} examples/s  {left:.0f} s left",
         )
         self._record(state, loss=self._loss, examples_per_second=rate * self._batch_size, seconds_left=left)
 

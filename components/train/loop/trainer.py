@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from components.machine.processor import has_bf16
+from components.train.precision import uses_bf16
 from components.train.recipes import Recipe
 from components.train.report import DEV_ACCURACY, DEV_NDCG
 
@@ -87,17 +87,6 @@ def _comparison(model: "SentenceTransformer") -> dict[str, Any]:
     if model.similarity_fn_name != "dot" or isinstance(model[-1], Normalize):
         return {}
     return {"similarity_fct": dot_score, "scale": 1.0}
-
-
-def uses_bf16(precision: str) -> bool:
-    """Whether a precision comes to bf16 here: where it is asked for, or a processor computes in it."""
-    import torch
-
-    if precision == "auto":
-        if torch.cuda.is_available():
-            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-        return has_bf16()
-    return precision == "bf16"
 
 
 def _switch_dropout_off(model: "SentenceTransformer") -> None:

@@ -13,10 +13,10 @@ from typing import ClassVar
 from pydantic import field_validator
 
 from components.errors import DataError, RankliftError, StoreError
-from components.machine.digest import file_sha256
 from components.object_store.client import ObjectStore
+from components.object_store.transfer import download, upload
 from components.records.document import Document
-from components.registry.version import FileEntry, check_names, inventory, refuse_pickle
+from components.registry.files import FileEntry, check_names, inventory, refuse_pickle
 from components.train.options import TrainOptions
 from components.train.processes.job import Ending
 
@@ -55,7 +55,7 @@ class Handover:
 
     def send_inputs(self, files: dict[str, Path], options: TrainOptions) -> None:
         """Put the inputs there; what is there already is not sent again."""
-        entries = {name: FileEntry(sha256=file_sha256(path), size=path.stat().st_size) for name, path in files.items()}
+        entries = {name: FileEntry.of(path) for name, path in files.items()}
         self._send(_INPUTS, files, Parcel(files=entries, options=options))
 
     def receive_inputs(self, folder: Path) -> TrainOptions:
@@ -115,7 +115,7 @@ class Handover:
 
     def _send(self, part: str, files: dict[str, Path], parcel: Parcel) -> None:
         for name, path in files.items():
-            self.store.upload(f"{self.place}/{part}/{name}", path, parcel.files[name].sha256)
+            upload(self.store, f"{self.place}/{part}/{name}", path, parcel.files[name].sha256)
         self.store.put(self._where(part), parcel.to_json().encode("utf-8"))
 
     def _receive(self, part: str, folder: Path) -> Parcel:
@@ -125,5 +125,5 @@ class Handover:
         except DataError as error:
             raise StoreError(str(error)) from error
         for name, entry in parcel.files.items():
-            self.store.download(f"{self.place}/{part}/{name}", folder / name, entry.sha256, entry.size)
+            download(self.store, f"{self.place}/{part}/{name}", folder / name, entry.sha256, entry.size)
         return parcel

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from components.kubernetes.api import Manifest
+from components.kubernetes.kinds import Manifest
 from components.machine.digest import records_sha256
 from components.object_store.settings import ObjectStoreSettings
 from components.train.nodes.settings import TrainJobSettings

@@ -2,7 +2,9 @@
 
 from typing import NamedTuple
 
-from components.kubernetes.api import PODS, KubernetesApi, KubernetesError, Manifest
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.errors import KubernetesError
+from components.kubernetes.kinds import PODS, Manifest
 
 _LABEL = "jobset.sigs.k8s.io/jobset-name"
 _INDEX = "batch.kubernetes.io/job-completion-index"

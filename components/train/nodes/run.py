@@ -4,24 +4,24 @@ The same inputs are the same TrainJob. A retried stage finds the running TrainJo
 """
 
 import shutil
-import signal
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from components.dataset.manifest import MANIFEST, DatasetManifest
 from components.errors import RankliftError, StoppedError, StoreError
-from components.kubernetes.api import TRAIN_JOBS, KubernetesApi, KubernetesError, Manifest
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.errors import KubernetesError
+from components.kubernetes.kinds import TRAIN_JOBS, Manifest
 from components.machine.digest import directory_files, tree_sha256
+from components.machine.stop_signals import stopping
 from components.model.base import base_model_directory
 from components.object_store.client import ObjectStore
 from components.object_store.folder import SCHEME
 from components.object_store.settings import ObjectStoreSettings
-from components.registry.version import inventory
+from components.registry.files import inventory
+from components.stage import tell as tell_line
 from components.train.checkpoints.store import checkpoint_setting
 from components.train.inputs import check, look_up, training_files
 from components.train.nodes.handover import BASE_MODEL, DATASET, Handover
@@ -30,15 +30,22 @@ from components.train.nodes.pods import Seen, ends, look
 from components.train.nodes.settings import TrainJobSettings
 from components.train.options import TrainOptions, check_shares
 from components.train.report import REPORT, TrainingReport
-from components.train.tell import tell as tell_line
 
 _GRACE = 300.0  # seconds beyond the TrainJob's own deadline, in which the cluster is to say that it passed
 _GONE_WITHIN = 120.0  # seconds
+_STOPPED = (
+    "Training was stopped by {signal}, and its TrainJob removed; run the same command again to resume from the "
+    "checkpoint in the object store, or to start again where there is none."
+)
 Tell = Callable[[str], None]
 
 
+def _tell(line: str) -> None:
+    tell_line("train", line)
+
+
 def train_on_nodes(
-    dataset: Path, output: Path, options: TrainOptions, *, tick: int = 10, tell: Tell = tell_line
+    dataset: Path, output: Path, options: TrainOptions, *, tick: int = 10, tell: Tell = _tell
 ) -> TrainingReport:
     """Fine-tune on `options.num_nodes` nodes of a cluster; see `train_model`.
 
@@ -70,7 +77,7 @@ def train_on_nodes(
     files, base_model = _inputs(dataset, options.base_model)
     digest = inputs_digest(manifest.digest, base_model, options, settings)
     run = _Run(KubernetesApi.connect(), Handover(store, digest), settings, tick, tell)
-    with _stopping():
+    with stopping(_STOPPED):
         try:
             if not run.has_model():
                 run.start(train_job(digest, options, settings, store.settings, checkpoints), files, options)
@@ -103,34 +110,6 @@ def _inputs(dataset: Path, base_model: str) -> tuple[dict[str, Path], str]:
     folder = base_model_directory(base_model)
     files |= {f"{BASE_MODEL}/{name}": folder / name for name in inventory(folder)}
     return files, tree_sha256(directory_files(folder))
-
-
-@contextmanager
-def _stopping() -> Iterator[None]:
-    """Raise a StoppedError at the first SIGTERM or SIGINT; a second one ends the process."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        restore()
-        raise StoppedError(
-            f"Training was stopped by {signal.Signals(number).name}, and its TrainJob removed; run the same command "
-            "again to resume from the checkpoint in the object store, or to start again where there is none.",
-            signal.Signals(number),
-        )
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        restore()
 
 
 class _Run:

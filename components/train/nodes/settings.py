@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.errors import RankliftError
-from components.kubernetes.account import pod_namespace
+from components.kubernetes.account import KUBEFLOW, pod_namespace
 
 VARIABLE = "RANKLIFT_TRAIN_JOB"
 RUNTIME = "torch-distributed"
@@ -22,7 +22,7 @@ class TrainJobSettings(BaseModel):
     image: str  #: that has ranklift and torch: the train stage's
     secret: str  #: with the object store's keys, in the namespace of the runs
     keys: dict[str, str]  #: key in the Secret → the variable that it becomes
-    namespace: str = Field(default_factory=lambda: pod_namespace() or "kubeflow")
+    namespace: str = Field(default_factory=lambda: pod_namespace() or KUBEFLOW)
     runtime: str = RUNTIME  #: the ClusterTrainingRuntime
     deadline: int = Field(DEADLINE, ge=1)  #: seconds that the nodes may train
     cpu: str | None = None  #: requested

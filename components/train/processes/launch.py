@@ -10,22 +10,18 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
 from components.errors import ModelError, RankliftError, StoppedError
 from components.machine.processor import available_cpus
-from components.train.loop.fit import train_model
-from components.train.options import TrainOptions, check_shares
+from components.machine.stop_signals import handled
+from components.train.options import check_shares
 from components.train.processes.job import Ending, Job, ending_path, job_path, pid_path
-from components.train.report import REPORT, TrainingReport
-from components.train.tell import PREFIX
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_PROGRESS = "train: "  # as `tell` writes it
 _KEPT = 60  # lines of what the launcher says about a failure
 #: Where torchrun begins to say in many lines that a process failed: its log's E and W lines, and tracebacks.
 _FAILURE = re.compile(r"(\[rank\d+\]:)?(Traceback \(most recent call last\)|[EW]\d{4} \d\d:\d\d:\d\d\.\d+)")
@@ -41,46 +37,6 @@ class Nodes(NamedTuple):
     rank: int = 0
     address: str = "127.0.0.1"  #: of the first one
     port: int = 0  #: there; 0 is any free one, on one machine
-
-
-def train(
-    dataset: Path, output: Path, options: TrainOptions, *, log: Path | None = None, tensorboard: Path | None = None
-) -> TrainingReport:
-    """Train as `train_model` does, in one process or several, here or on several nodes.
-
-    Raises:
-        RankliftError: as `train_model`, and when a process or node failed.
-        StoppedError: when SIGTERM or SIGINT asked to stop.
-    """
-    if options.num_nodes > 1:
-        from components.train.nodes.run import train_on_nodes
-
-        if log or tensorboard:
-            raise RankliftError(
-                "A log and TensorBoard's files are written where the training runs, which with --num-nodes is no place "
-                "of this machine; leave out --log and --tensorboard."
-            )
-
-        return train_on_nodes(dataset, output, options)
-    count = process_count(options.processes)
-    if count == 1:
-        _show_one_gpu()
-        return train_model(dataset, output, options, log=log, tensorboard=tensorboard)
-    job = Job(
-        dataset=dataset.absolute(),
-        output=output.absolute(),
-        options=options.model_copy(update={"processes": count}),
-        log=log and log.absolute(),
-        tensorboard=tensorboard and tensorboard.absolute(),
-    )
-    train_together(job)
-    return TrainingReport.read(output / REPORT)
-
-
-def _show_one_gpu() -> None:
-    # The trainer would spread its model over every visible GPU, in threads, with as many batches at once.
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
-    os.environ["CUDA_VISIBLE_DEVICES"] = visible.partition(",")[0]
 
 
 def process_count(processes: int) -> int:
@@ -181,7 +137,7 @@ def _run(
             _send(pid, number)
 
     try:
-        with _handling(hand_on):
+        with handled(hand_on):
             kept = _pass_on(launcher.stdout)
             status = launcher.wait()
     finally:
@@ -189,19 +145,6 @@ def _run(
             _send(launcher.pid, signal.SIGTERM)  # torchrun takes its workers along
             launcher.wait()
     return status, received[0] if received else None, kept
-
-
-@contextmanager
-def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, handler) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
 
 
 def _pids(folder: Path, processes: int) -> list[int]:
@@ -223,7 +166,7 @@ def _pass_on(stream: Iterable[str] | None) -> list[str]:
     """
     kept: list[str] = []
     for line in stream or ():
-        if not line.startswith(PREFIX) and (kept or _FAILURE.match(line)):
+        if not line.startswith(_PROGRESS) and (kept or _FAILURE.match(line)):
             kept = [*kept[-_KEPT:], line]
         else:
             sys.stderr.write(line)

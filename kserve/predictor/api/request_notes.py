@@ -1,9 +1,8 @@
 """What is noted about one request on its way: its id, and the model that answers it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from predictor.engine.served import Served
+from predictor.engine.served import Served
 
 _KEY = "ranklift"
 

@@ -1,14 +1,12 @@
 """Which model gave an answer: named in every answer, and demanded by a request that must not get another one's."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from predictor.api.request_notes import notes_of
+from predictor.engine.served import Served
+from predictor.engine.switchboard import Switchboard
 from predictor.refusal import RefusalError
-
-if TYPE_CHECKING:
-    from predictor.engine.served import Served
-    from predictor.engine.switchboard import Switchboard
 
 VERSION_HEADER = "X-Ranklift-Model-Version"
 DIGEST_HEADER = "X-Ranklift-Model-Digest"
@@ -16,17 +14,22 @@ DIGEST_HEADER = "X-Ranklift-Model-Digest"
 _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,80}")
 
 
-def version_headers(served: "Served") -> dict[str, str]:
+def version_headers(served: Served) -> dict[str, str]:
     """Return the headers, or gRPC trailers in lower case, that name a model."""
     return {VERSION_HEADER: served.version, DIGEST_HEADER: served.digest}
 
 
-def version_fields(served: "Served") -> dict[str, str]:
+def asgi_version_headers(served: Served) -> list[tuple[bytes, bytes]]:
+    """Return the same headers as ASGI takes them."""
+    return [(name.lower().encode("ascii"), value.encode()) for name, value in version_headers(served).items()]
+
+
+def version_fields(served: Served) -> dict[str, str]:
     """Return the fields that name a model in an answer's body."""
     return {"model_version": served.version, "model_digest": served.digest}
 
 
-def chosen(switchboard: "Switchboard", scope: Any, model: str | None = None) -> "Served":
+def chosen(switchboard: Switchboard, scope: Any, model: str | None = None) -> Served:
     """Return the model that answers a request, noted for the answer's headers.
 
     Args:
@@ -44,7 +47,7 @@ def chosen(switchboard: "Switchboard", scope: Any, model: str | None = None) -> 
     return served
 
 
-def check_demand(served: "Served", model_name: str, model: str | None) -> None:
+def check_demand(served: Served, model_name: str, model: str | None) -> None:
     """Refuse a request that demands another version than the one in service; see `chosen`."""
     name, at, version = (model or "").rpartition("@")
     if not at:
@@ -54,7 +57,7 @@ def check_demand(served: "Served", model_name: str, model: str | None) -> None:
     check_version(served, model_name, version)
 
 
-def check_version(served: "Served", model_name: str, version: str) -> None:
+def check_version(served: Served, model_name: str, version: str) -> None:
     """Refuse a version or digest that is not the one in service.
 
     Raises:

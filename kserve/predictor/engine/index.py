@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from components.index.reader import NOTHING, Index, Positions, open_index
-from components.index.version import IndexManifest
 from components.model.encoder import Embeddings
 from components.model.served import index_beside
 from components.registry.directory import check_directory
-from components.registry.version import VERSION, VersionManifest
+from components.registry.files import VERSION
+from components.registry.version import VersionManifest
+from components.search.reader import NOTHING, Index, Positions, open_index
+from components.search.version import IndexManifest
 from predictor import metrics
 from predictor.refusal import timed_out
 from predictor.settings import PredictorSettings

@@ -11,13 +11,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from components.machine.processor import available_cpus
-from components.model.encoder import Embeddings, Encoder
+from components.model.encoder import Embeddings, Encoder, comparable
 from components.model.served import EncoderConfig
 from components.registry.directory import check_directory
-from components.registry.version import VERSION
-from components.similarity import comparable
+from components.registry.files import VERSION
 from predictor import metrics
-from predictor.api.versions import DIGEST_HEADER, VERSION_HEADER
 from predictor.engine.batching import Batcher
 from predictor.engine.cache import Embedded, EmbeddingCache, Key
 from predictor.engine.index import Found, ServedIndex, index_directory
@@ -54,9 +52,6 @@ class Served:
         self.version = version
         self.since = time.time()  #: when it was loaded
         self.digest = encoder.digest
-        headers = {VERSION_HEADER: version, DIGEST_HEADER: encoder.digest}
-        #: the headers that name this model, as ASGI takes them
-        self.marks = tuple((name.lower().encode("ascii"), value.encode()) for name, value in headers.items())
         self.cache = EmbeddingCache(self.digest, settings.cache_megabytes << 20)
         self._timeout = settings.request_timeout
         self._in_flight: dict[Key, Waiting] = {}

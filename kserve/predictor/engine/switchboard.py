@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from components.errors import ModelError, RankliftError
-from components.index.version import IndexManifest
 from components.model.served import EncoderConfig
+from components.search.version import IndexManifest
 from predictor import metrics
 from predictor.engine.budgets import Budget
 from predictor.engine.index import ServedIndex, index_directory, index_version_of

@@ -8,8 +8,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
+from predictor.api.repository import entry_of
 from predictor.engine.switchboard import Switchboard
-from predictor.http.routes.repository import entry_of
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 

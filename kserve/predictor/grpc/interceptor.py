@@ -18,8 +18,7 @@ from predictor.api.versions import version_headers
 from predictor.engine.budgets import Share
 from predictor.engine.switchboard import Switchboard
 from predictor.grpc.wire_scan import WireScan
-from predictor.http.middleware import ENDING
-from predictor.refusal import RefusalError, bad_request, no_room
+from predictor.refusal import ENDING, RefusalError, bad_request, no_room
 
 Method = Callable[[Any, aio.ServicerContext[Any, Any]], Awaitable[Any]]
 

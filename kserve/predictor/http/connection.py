@@ -30,7 +30,7 @@ _DROP_WHAT_IS_UNSENT = struct.pack("ii", 1, 0)
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's protocol with deadlines. `Connections.protocol` makes the class of one server."""
+    """uvicorn's protocol with deadlines; `Connection.among` makes the class of one server."""
 
     others: Connections
     head_timeout: float
@@ -43,6 +43,12 @@ class Connection(HttpToolsProtocol):
     _loose_bytes = 0
     _in_body = False
     _upgrading = False
+
+    @classmethod
+    def among(cls, others: Connections, *, head_timeout: float, write_timeout: float) -> Any:
+        """Return the class of the connections of one server, which uvicorn makes without arguments of ours."""
+        fields = {"others": others, "head_timeout": head_timeout, "write_timeout": write_timeout}
+        return type("Protocol", (cls,), fields)
 
     def connection_made(self, transport: Any) -> None:
         """Expect a first head, unless there are too many connections, all of them with a request in progress."""

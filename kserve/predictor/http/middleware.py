@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from predictor import metrics
 from predictor.api.request_notes import RequestNotes
+from predictor.api.versions import asgi_version_headers
 from predictor.engine.switchboard import Switchboard
 from predictor.http.connection import connection_of
 from predictor.http.media_types import media_type
@@ -27,14 +28,13 @@ from predictor.http.request_body import RequestBody
 from predictor.http.request_rest import NotingEnd, discard_rest
 from predictor.http.responses import FAILED, refuse
 from predictor.http.security_headers import missing_from
-from predictor.refusal import RefusalError
+from predictor.refusal import ENDING, RefusalError
 
 logger = logging.getLogger("ranklift.requests")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _OPEN_PATHS = ("/", "/docs", "/openapi.json", "/health", "/v2/health/live", "/v2/health/ready")
 _OPEN_FOLDERS = ("/page/", "/docs/files/")
-ENDING = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)  # the request, or the process, is to end
 _CLIENT_LEFT = 499  # as proxies log it; nobody reads this answer
 
 
@@ -146,7 +146,7 @@ class _Passage:
         yield b"x-request-id", self._notes.request_id.encode("ascii")
         served = self._notes.served or self._gate.switchboard.served
         if served is not None:
-            yield from served.marks
+            yield from asgi_version_headers(served)
 
     @contextmanager
     def _recorded(self, started: float) -> Iterator[None]:

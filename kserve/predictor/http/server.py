@@ -62,8 +62,8 @@ class RestServer(RESTServer):
         self.create_application()
         self.config = Config(
             gated(app, switchboard),
-            http=connections.protocol(
-                Connection, head_timeout=settings.body_timeout, write_timeout=settings.write_timeout
+            http=Connection.among(
+                connections, head_timeout=settings.body_timeout, write_timeout=settings.write_timeout
             ),
             ws="none",
             lifespan="off",

@@ -13,7 +13,8 @@ cat >"$HOME/identities.json" <<IDENTITIES
    "credentials": [{"accessKey": "$KUBEFLOW_KEY", "secretKey": "$KUBEFLOW_SECRET"}]},
   {"name": "pipeline", "actions": ["Read:ranklift", "List:ranklift", "Write:ranklift", "Tagging:ranklift"],
    "credentials": [{"accessKey": "$PIPELINE_KEY", "secretKey": "$PIPELINE_SECRET"}]},
-  {"name": "predictor", "actions": ["List:ranklift", "Read:ranklif?", "Read:ranklif?/", "Read:ranklift/models/*"],
+  {"name": "predictor",
+   "actions": ["List:ranklift", "Read:ranklif?", "Read:ranklif?/", "Read:ranklift/models/*", "Read:ranklift/indexes/*"],
    "credentials": [{"accessKey": "$PREDICTOR_KEY", "secretKey": "$PREDICTOR_SECRET"}]}
 ]}
 IDENTITIES

@@ -7,8 +7,8 @@ import pytest
 from components.errors import DataError
 from components.index.compare import Side, agreement, compare
 from components.index.compare_report import document, lines, report
-from components.index.reader import open_index
 from components.model.encoder import Encoder
+from components.search.reader import open_index
 from tests.factories.index_versions import index_of
 
 QUERIES = {"q1": "sort the array", "q2": "find a path in the graph", "q3": "an edge of the tree"}

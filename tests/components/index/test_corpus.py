@@ -11,8 +11,8 @@ import pytest
 from components.errors import DataError
 from components.index.corpus import sort_corpus
 from components.index.passages import LONGEST, Passage, corpus_files, passages_of
-from components.index.shard import HASH_BYTES, content_hash
 from components.index.sources import corpus_passages
+from components.search.shard import HASH_BYTES, content_hash
 from tests.factories.evaluation_sets import CORPUS, write_beir_folder, write_dataset_version
 
 ROWS = [("b", "second text"), ("a", "first text, with an é"), ("ä", "third")]

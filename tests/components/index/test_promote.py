@@ -12,12 +12,12 @@ from components.errors import StoreError
 from components.index import stage
 from components.index.options import IndexOptions
 from components.index.promote import index_and_promote
-from components.index.reader import open_index
 from components.index.stage import Given
 from components.model.served import EncoderConfig, index_beside
 from components.promote.promote import promote
 from components.registry.prune import prune
 from components.registry.verify import verify
+from components.search.reader import open_index
 from tests.components.index.conftest import texts_of, write_corpus
 from tests.factories.decisions import make_decision
 

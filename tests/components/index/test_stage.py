@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from components.errors import DataError, ModelError, RankliftError
-from components.index.graph import build_graph, for_graph
 from components.index.keeper import FolderKeeper
 from components.index.options import IndexOptions
-from components.index.reader import open_index
 from components.index.stage import Given, Opened, make_index, plan_of, read_corpus
 from components.index.verification import MissedBoundError
-from components.index.version import INDEX, shard_name
-from components.similarity import comparable
+from components.model.encoder import comparable
+from components.search.graph import build_graph, for_graph
+from components.search.reader import open_index
+from components.search.version import INDEX, shard_name
 from tests.components.index.conftest import texts_of, write_corpus
 from tests.factories.evaluation_sets import CORPUS
 
@@ -123,7 +123,8 @@ def test_index_goes_on_from_the_graphs_of_the_former_one(build, tmp_path, monkey
     passages |= {"p0000a": "a text that was not there before", "p0099b": passages["p0020"]}
     added = []
     monkeypatch.setattr(
-        "components.index.graph.for_graph", lambda vectors, kind: added.append(len(vectors)) or for_graph(vectors, kind)
+        "components.search.graph.for_graph",
+        lambda vectors, kind: added.append(len(vectors)) or for_graph(vectors, kind),
     )
     index = build(write_corpus(tmp_path / "corpus.jsonl", passages), "index", former=former)
     # Each graph of 32 goes on: the new text, what slid in from the graph beside it, and the text that is there twice.

@@ -4,7 +4,8 @@ import pytest
 from kubernetes.client import Configuration
 
 from components.kubernetes.account import VARIABLE, in_a_pod, load_account
-from components.kubernetes.api import KubernetesApi, KubernetesError
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.errors import KubernetesError
 
 
 @pytest.fixture

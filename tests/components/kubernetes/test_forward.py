@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from components.kubernetes.api import KubernetesApi, KubernetesError
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.errors import KubernetesError
 from components.kubernetes.forward import PodForward, _frame, _Frames
 from tests.standins.kubernetes_api import Cluster, RefusalError, serving
 from tests.standins.port_forward import _read

@@ -10,6 +10,7 @@ from components.errors import ModelError
 from components.export.model import export_model
 from components.model.base import base_model_directory, open_model
 from components.model.base_kind import own_length, positions_in, tokenizer_file
+from components.object_store.transfer import upload
 
 
 @pytest.fixture
@@ -165,7 +166,7 @@ class TestStored:
         store = ObjectStore(object_store)
         for path in model.rglob("*"):
             if path.is_file():
-                store.upload(f"base/tiny/{path.relative_to(model)}", path, file_sha256(path))
+                upload(store, f"base/tiny/{path.relative_to(model)}", path, file_sha256(path))
         return f"s3://{object_store.bucket}/base/tiny"
 
     @pytest.mark.parametrize("cached", [True, False])

@@ -105,7 +105,7 @@ def test_check_conditional_writes_on_a_store_that_does_them_changes_nothing(regi
 
 
 def test_registry_checks_once_for_all_versions_that_it_publishes(registry, tmp_path, monkeypatch):
-    from components import conditional_writes as module
+    from components.object_store import conditional_writes as module
 
     checks = []
     monkeypatch.setattr(module, "check_conditional_writes", lambda *arguments: checks.append(arguments))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.champion.fetch import fetch_champion
+from components.champion.champion import fetch_champion
 from components.errors import RankliftError, StoreError
 from components.hold.hold import hold
 from components.model.served import EncoderConfig

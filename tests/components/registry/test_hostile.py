@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from components.errors import DataError, RankliftError, StoreError
 from components.machine.digest import tree_sha256
+from components.registry.files import FileEntry, check_names
 from components.registry.registry import Lineage
-from components.registry.version import FileEntry, VersionManifest, check_names
+from components.registry.version import VersionManifest
 from tests.factories.model_versions import make_model
 
 PAYLOAD = b"payload"

@@ -8,8 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from components.model.encoder import Encoder
-from components.similarity import comparable
+from components.model.encoder import Encoder, comparable
 from tests.factories.index_versions import index_of
 from tests.kserve.conftest import CORPUS
 from tests.kserve.running import command, running
@@ -186,7 +185,7 @@ def test_start_with_an_index_of_another_model_is_refused(exported_tiny_model, en
             lambda folder: (folder / "shards/00000.safetensors").write_bytes(
                 (folder / "shards/00000.safetensors").read_bytes()[:-30]
             ),
-            "is not a complete shard",
+            "does not lie in it",
             id="truncated-shard",
         ),
         pytest.param(lambda folder: (folder / "index.json").write_text("{}"), "is not a index manifest", id="manifest"),

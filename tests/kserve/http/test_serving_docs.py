@@ -7,6 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from predictor.settings import PredictorSettings
+
 DOCUMENT = Path(__file__).parents[3] / "docs" / "serving.md"
 PROGRAMS = {"curl", "the"}  # no packages: their bytes are in the tests
 ROUTE = re.compile(r"`(GET|POST) (/[^`…]*)`")
@@ -45,3 +47,21 @@ def test_every_setting_of_the_predictor_that_limits_is_in_the_page():
     page = DOCUMENT.read_text(encoding="utf-8")
     limits = [name for name in PredictorSettings.model_fields if name.startswith("max_") or name.endswith("_timeout")]
     assert [name for name in limits if f"`{name}`" not in page] == []
+
+
+def stated_defaults(text: str) -> list[tuple[str, float]]:
+    """Setting and default of each row in the tables of limits, whose rows name settings and numbers in one order."""
+    units = {"": 1, "Mi": 1 << 20, "MiB": 1 << 20}
+    found = []
+    for names, numbers in re.findall(r"^\| ([^|]*`[^|]*) \| ([^|]*\d[^|]*) \|", text, re.MULTILINE):
+        settings = [name for name in re.findall(r"`(\w+)`", names) if name in PredictorSettings.model_fields]
+        values = [float(n.replace(",", "")) * units[unit] for n, unit in re.findall(r"([\d,]*\d) ?(MiB|Mi|)", numbers)]
+        if settings:
+            found += zip(settings, values, strict=True)
+    return found
+
+
+def test_limits_in_the_page_are_the_defaults_of_the_settings():
+    stated = stated_defaults(DOCUMENT.read_text(encoding="utf-8"))
+    assert len(stated) >= 17
+    assert stated == [(name, PredictorSettings.model_fields[name].default) for name, _ in stated]

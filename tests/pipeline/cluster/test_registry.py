@@ -13,6 +13,7 @@ from components.deploy.cluster.inference_service import container_of, revision_o
 from components.errors import StoreError
 from components.kubernetes.api import KubernetesApi
 from components.object_store.client import ObjectStore
+from components.object_store.transfer import download, upload
 from pipeline.cli import app
 from pipeline.cluster.registry import cluster_registry
 from pipeline.cluster.store import Place
@@ -236,8 +237,8 @@ class TestTheWay:
         (tmp_path / "large").write_bytes(content)
         digest = sha256(content).hexdigest()
         with cluster_registry(KubernetesApi.connect(), PLACE) as there:
-            there.store.upload("training/large", tmp_path / "large", digest)
-            there.store.download("training/large", tmp_path / "back", digest, len(content))
+            upload(there.store, "training/large", tmp_path / "large", digest)
+            download(there.store, "training/large", tmp_path / "back", digest, len(content))
         assert (tmp_path / "back").read_bytes() == content
 
     def test_a_store_without_a_ready_pod_is_named(self, cluster):

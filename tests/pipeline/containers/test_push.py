@@ -6,7 +6,7 @@ import pytest
 
 from components.errors import RankliftError
 from pipeline.containers import push
-from pipeline.containers.images import PREDICTOR, TARGETS
+from pipeline.images import PREDICTOR, TARGETS
 
 DOCKER = """#!/bin/sh
 case "$*" in

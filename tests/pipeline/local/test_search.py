@@ -8,8 +8,8 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from components.deploy.machine.deploy import deploy_local, record_predictor
-from components.deploy.machine.folder import current_link, current_version
+from components.deploy.machine.deploy import deploy_local
+from components.deploy.machine.folder import current_link, current_version, record_predictor
 from components.deploy.outcome import NotDeployedError
 from components.deploy.rollback import rollback
 from components.index.options import IndexOptions

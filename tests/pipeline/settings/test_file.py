@@ -10,7 +10,7 @@ from components.errors import RankliftError
 from components.kubernetes.account import VARIABLE as ACCOUNT_VARIABLE
 from components.train.nodes.settings import VARIABLE, TrainJobSettings
 from pipeline.compile import compile_pipeline
-from pipeline.containers.images import image_tag
+from pipeline.images import image_tag
 from pipeline.settings.file import (
     ACCOUNT_FOLDER,
     STAGES,

@@ -9,7 +9,8 @@ import yaml
 
 from components.deploy.cluster.inference_service import container_of, revision_of
 from components.errors import RankliftError, StoreError
-from components.kubernetes.api import KubernetesApi, KubernetesError
+from components.kubernetes.api import KubernetesApi
+from components.kubernetes.errors import KubernetesError
 from tests.components.deploy.conftest import applies, service_of
 from tests.standins.kubernetes_api import RefusalError
 
@@ -269,8 +270,10 @@ class TestAnUnreliableApi:
     @pytest.mark.parametrize(
         ("code", "sentence"),
         [
-            pytest.param(403, r"does not allow to patch .* Role needs the rule \{apiGroups: \[serving", id="403"),
-            pytest.param(401, "does not know who asks", id="401"),
+            pytest.param(
+                403, r"does not allow this account to patch .* Role needs the rule \{apiGroups: \[serving", id="403"
+            ),
+            pytest.param(401, "does not accept your login", id="401"),
             pytest.param(422, "answered 422 when asked to patch .*: nonsense", id="422"),
         ],
     )

@@ -9,7 +9,7 @@ from components.deploy.machine.folder import current_version
 from components.deploy.rollback import rollback
 from components.deploy.settings import ServingSettings
 from components.errors import StoreError
-from components.kubernetes.api import KubernetesError
+from components.kubernetes.errors import KubernetesError
 from components.object_store.client import ObjectStore
 from components.registry.registry import Lineage
 from tests.components.deploy.conftest import service_of, serving_settings

@@ -116,6 +116,26 @@ def test_publish_database_killed_halfway_loses_nothing(database, uri, sink):
     again.close()
 
 
+@pytest.mark.parametrize("step", ["begin", "finish", "count", "search", "switch"])
+def test_publish_database_killed_before_any_step_loses_nothing(database, uri, sink, step, monkeypatch):
+    put(sink, Version("V1", seed=1))
+    whole = getattr(sink, step)
+
+    def killed(*arguments):
+        database.kill()
+        return whole(*arguments)
+
+    monkeypatch.setattr(sink, step, killed)
+    with pytest.raises(SinkError, match=r"Nothing was switched: readers see V1\.$"):
+        put(sink, Version("V2", seed=2))
+    database.start()
+    again = opened(uri)
+    assert what_readers_see(again) == ("V1", 300)
+    put(again, Version("V2", seed=2))
+    assert what_readers_see(again) == ("V2", 300)
+    again.close()
+
+
 def test_publish_while_readers_ask_shows_them_one_version_at_a_time(sink, uri):
     versions = [Version(f"V{number}", seed=number) for number in (1, 2, 3)]
     put(sink, versions[0])

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from components.index.reader import open_index
 from components.index.sinks.publish import publish
 from components.index.sinks.source import content_of, passages_of, probes_of
+from components.search.reader import open_index
 from tests.factories.index_versions import make_index
 
 

@@ -9,12 +9,12 @@ from components.index.sinks.uri import open_sink
 @pytest.mark.parametrize(
     ("uri", "sentence"),
     [
-        pytest.param("mysql://u:secret@h/d", r"\(mysql:…\) names no database", id="another-database"),
+        pytest.param("mysql://u:secret@h/d", r"\(mysql:…\) does not name a database", id="another-database"),
         pytest.param("passages", "does not name a database that ranklift supports; write postgresql://", id="a-word"),
-        pytest.param("postgresql://h:port/d", "names no database", id="a-port-that-is-no-number"),
+        pytest.param("postgresql://h:port/d", "does not name a database", id="a-port-that-is-no-number"),
         pytest.param("postgresql://u:secret@h/d?ef_search=many", "must be a whole number from 1 to 1000", id="ef"),
         pytest.param("postgresql://u:secret@h/d?name=Select%20*", "at most 48 lower-case letters", id="name"),
-        pytest.param("milvus+http://?name=a", "names no host", id="milvus-without-a-host"),
+        pytest.param("milvus+http://?name=a", "does not name a host", id="milvus-without-a-host"),
         pytest.param("postgresql://u:secret@127.0.0.1:9/d", "failed while it was connected to", id="nobody-there"),
         pytest.param("milvus+http://u:secret@127.0.0.1:9", "failed while it was connected to", id="no-milvus-there"),
     ],

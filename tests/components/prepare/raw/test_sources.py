@@ -7,6 +7,7 @@ import pytest
 
 from components.errors import DataError, StoreError
 from components.object_store.client import ObjectInfo, ObjectStore
+from components.object_store.transfer import upload
 from components.prepare.raw.sources import fetch
 from components.prepare.stage import prepare
 from tests.components.prepare.conftest import rows_of, write_rows
@@ -21,15 +22,15 @@ def bucket(object_store, monkeypatch):
     return ObjectStore(object_store)
 
 
-def upload(store, key, path):
-    store.upload(key, path, hashlib.sha256(path.read_bytes()).hexdigest())
+def place(store, key, path):
+    upload(store, key, path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def test_a_prefix_of_shards_in_an_object_store(tmp_path, options, bucket):
     rows = rows_of(60)
-    upload(bucket, "raw/clicks/a.csv", write_rows(tmp_path / "a.csv", rows[:30]))
-    upload(bucket, "raw/clicks/deep/b.jsonl.gz", write_rows(tmp_path / "b.jsonl.gz", rows[30:]))
-    upload(bucket, "raw/clicks-of-others/c.csv", write_rows(tmp_path / "c.csv", rows_of(5)))
+    place(bucket, "raw/clicks/a.csv", write_rows(tmp_path / "a.csv", rows[:30]))
+    place(bucket, "raw/clicks/deep/b.jsonl.gz", write_rows(tmp_path / "b.jsonl.gz", rows[30:]))
+    place(bucket, "raw/clicks-of-others/c.csv", write_rows(tmp_path / "c.csv", rows_of(5)))
     remote = prepare(f"s3://{bucket.settings.bucket}/raw/clicks", tmp_path / "V0", options())
     local = prepare(str(write_rows(tmp_path / "all.csv", rows)), tmp_path / "V1", options())
 
@@ -38,7 +39,7 @@ def test_a_prefix_of_shards_in_an_object_store(tmp_path, options, bucket):
 
 
 def test_one_object(tmp_path, options, bucket):
-    upload(bucket, "one/file.parquet", write_rows(tmp_path / "file.parquet", rows_of(60)))
+    place(bucket, "one/file.parquet", write_rows(tmp_path / "file.parquet", rows_of(60)))
     manifest = prepare(f"s3://{bucket.settings.bucket}/one/file.parquet", tmp_path / "V0", options())
     assert manifest.counts["raw"] == 60
     assert manifest.source == f"s3://{bucket.settings.bucket}/one/file.parquet"
@@ -155,7 +156,7 @@ class TestKeysOfAnObjectStore:
         assert list(tmp_path.rglob("*.csv")) == []
 
     def test_an_object_that_is_cut_off_on_its_way_is_an_error(self, tmp_path, bucket, monkeypatch):
-        upload(bucket, "cut/a.csv", write_rows(tmp_path / "a.csv", rows_of(30)))
+        place(bucket, "cut/a.csv", write_rows(tmp_path / "a.csv", rows_of(30)))
         real = ObjectStore.list
         monkeypatch.setattr(
             ObjectStore, "list", lambda self, prefix: [item._replace(size=item.size + 1) for item in real(self, prefix)]

@@ -3,8 +3,9 @@
 import pytest
 
 from components.model.base import open_model
-from components.train.examples.hard_negatives import MARGIN, mine
+from components.train.examples.hard_negatives import mine
 from components.train.examples.triplets import Example
+from components.train.recipes import MARGIN
 
 TEXTS = "array matrix graph node edge return value sort find path string number file model train test".split()
 EXAMPLES = [Example(text, f"{text} of the {text}", ()) for text in TEXTS]

@@ -11,8 +11,9 @@ import pytest
 
 from components.dataset.manifest import DatasetManifest
 from components.errors import DataError, ModelError
-from components.train.processes.launch import _pass_on, check_shares, process_count, train
+from components.train.processes.launch import _pass_on, check_shares, process_count
 from components.train.report import REPORT, TrainingReport
+from components.train.stage import train
 from tests.components.train.conftest import QUICK
 from tests.kserve.running import wait_for
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from components.errors import DataError, StoreError
-from components.index.reader import NOTHING, open_index
-from components.index.version import IndexManifest, graph_name, shard_name
+from components.search.reader import NOTHING, open_index
+from components.search.version import IndexManifest, graph_name, shard_name
 from tests.factories.index_versions import MODEL, make_index
 
 IDS = [f"p{number:03}" for number in range(50)]

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.errors import StoreError
-from components.index.shard import Shard, Vectors
-from components.index.version import Graph, IndexManifest, Storage
 from components.model.served import Similarity
+from components.search.shard import Shard, Vectors
+from components.search.version import Graph, IndexManifest, Storage
 
 _KINDS = {"float32": "f32", "float16": "f16", "int8": "i8"}
 _LARGEST = 127

@@ -15,7 +15,7 @@ PREDICTOR = "predictor"
 #: `source` reads where `prepare` does; `champion` exports the base model while nothing has been promoted; `hold` is the
 #: other outcome of `gate`.
 TARGET_OF = {target: target for target in TARGETS} | {"source": "prepare", "champion": "export", "hold": "gate"}
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def image_name(target: str, tag: str, registry: str = "") -> str:

@@ -13,10 +13,13 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.dataset.text_file import LONGEST_LINE, numbered_lines, numbered_objects, raw_lines
+from components.dataset.text_file import LONGEST_LINE, bare_suffix, numbered_lines, numbered_objects, raw_lines
 from components.errors import DataError
+from components.raw_files.layout import names_a_triplet
 
 NEEDED = "query_id, query, positive, negative"
+SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".json")
+_JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _ROWS = 4096
 _UNNAMED = "Unnamed: "  # what pandas calls a column without a name when it reads one
 _INDEX = "__index_level_"  # what pandas calls its index in Parquet
@@ -28,6 +31,22 @@ class Record(NamedTuple):
     line: int
     fields: dict[str, Any]
     fault: str = ""  #: why it is no row of this file, where it is none
+
+
+def records_of(path: Path) -> Iterator[Record]:
+    """Return the records of a file, by its suffix.
+
+    Raises:
+        DataError: when the file is of no known format, empty, or damaged.
+    """
+    suffix = bare_suffix(path)
+    if suffix == ".parquet":
+        return parquet_records(path)
+    if suffix in _JSON_SUFFIXES:
+        return _unless_empty(path, json_records(path))
+    if suffix in (".csv", ".tsv"):
+        return _delimited(path, "\t" if suffix == ".tsv" else ",")
+    raise DataError(f"{path} is of no known format; use {', '.join(SUFFIXES[:4])}, each also .gz or .zst.")
 
 
 def json_records(path: Path) -> Iterator[Record]:
@@ -137,3 +156,18 @@ def _is_useful(kind: pa.DataType) -> bool:
         kind = kind.value_type
         return not pa.types.is_floating(kind) and not pa.types.is_binary(kind)
     return not pa.types.is_binary(kind) and not pa.types.is_large_binary(kind) and not pa.types.is_temporal(kind)
+
+
+def _delimited(path: Path, delimiter: str) -> Iterator[Record]:
+    names = [name.strip().strip('"') for name in first_line(path).split(delimiter)]
+    if delimiter == "\t" and len(names) == 3 and not names_a_triplet(names):
+        return triple_records(path)
+    return delimited_records(path, delimiter)
+
+
+def _unless_empty(path: Path, records: Iterator[Record]) -> Iterator[Record]:
+    first = next(records, None)
+    if first is None:
+        raise DataError(f"{path} is empty; write one JSON object a line with {NEEDED}.")
+    yield first
+    yield from records

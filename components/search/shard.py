@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.errors import StoreError
-from components.index.version import Storage
+from components.search.version import Storage
 
 HASH_BYTES = 16
 _ALIGNMENT = 64

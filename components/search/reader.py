@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from components.checksum import check_file
 from components.errors import StoreError
-from components.index.graph import for_graph, open_graph
-from components.index.shard import Shard, Vectors
-from components.index.version import INDEX, IndexManifest, Storage, graph_name, shard_name
+from components.machine.digest import check_file
+from components.search.graph import for_graph, open_graph
+from components.search.shard import Shard, Vectors
+from components.search.version import INDEX, IndexManifest, Storage, graph_name, shard_name
 
 Positions = NDArray[np.int64]
 NOTHING = -1  #: in place of a position where fewer than k passages were found; its score is minus infinity

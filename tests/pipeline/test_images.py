@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 from components.errors import RankliftError
 from pipeline.cli import app
 from pipeline.containers.build import WITH_TORCH, BuildOptions, check_torch
-from pipeline.containers.images import TARGETS, image_name, source_tag, stage_images, wheels_tag
 from pipeline.containers.requirements import requirements
 from pipeline.containers.runner import (
     ContainerRun,
@@ -21,8 +20,9 @@ from pipeline.containers.runner import (
     docker_client,
 )
 from pipeline.dag import STAGES
+from pipeline.images import TARGETS, image_name, source_tag, stage_images, wheels_tag
 
-PROJECT = Path(__file__).parents[3]
+PROJECT = Path(__file__).parents[2]
 
 
 def git(folder: Path, *arguments: str) -> str:
