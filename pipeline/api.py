@@ -31,8 +31,8 @@ from components.train.report import TrainingReport
 
 if TYPE_CHECKING:
     from components.dataset.manifest import DatasetManifest
-    from components.index.reader import Index, Positions
-    from components.index.version import IndexManifest
+    from components.search.reader import Index, Positions
+    from components.search.version import IndexManifest
 
 __all__ = [
     "Decision",
@@ -244,8 +244,8 @@ class Searcher:
         Raises:
             RankliftError: when one of them is damaged, or the index is of another model.
         """
-        from components.index.reader import open_index
         from components.model.encoder import Encoder
+        from components.search.reader import open_index
 
         self._encoder = Encoder.open(Path(model))
         self._index: Index = open_index(Path(index), self._encoder.digest)
@@ -256,7 +256,7 @@ class Searcher:
         Raises:
             DataError: when k is below 1, or a single text was given in place of a list of them.
         """
-        from components.similarity import comparable
+        from components.model.encoder import comparable
 
         if isinstance(queries, str):
             raise DataError(f"The queries are one text, {queries!r}; give a list of texts: [{queries!r}].")
