@@ -109,7 +109,7 @@ def train(dataset: Place, output: Place, options: TrainOptions | None = None) ->
         >>> report.steps > 0
         True
     """
-    from components.train.processes.launch import train as train_here_or_on_nodes
+    from components.train.stage import train as train_here_or_on_nodes
 
     return train_here_or_on_nodes(Path(dataset), Path(output), options or TrainOptions())
 
