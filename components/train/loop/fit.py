@@ -135,7 +135,6 @@ def _run(
     from components.train.checkpoints.local import step_of, usable_checkpoints
     from components.train.loop.averaging import average, weights_of
 
-    options = task.options
     recipe = task.recipe._replace(epochs=max(1.0, task.recipe.epochs))  # of less there are fewer examples
     averaging = recipe.averaging if ranks.is_first else ()  # the first alone saves the model
     base = weights_of(model) if averaging else {}
@@ -145,8 +144,8 @@ def _run(
         examples,
         evaluator,
         recipe,
-        precision=options.precision,
-        seed=options.seed,
+        precision=task.options.precision,
+        seed=task.options.seed,
         checkpoints=checkpoints,
         ranks=ranks,
     )
