@@ -100,7 +100,12 @@ def _headline(decision: Decision) -> list[Row]:
         ("candidate", decision.candidate_model, f"{decision.candidate:.4f}"),
         ("champion", decision.champion_model, f"{decision.champion:.4f}"),
         ("gain", f"{decision.confidence:.0%} interval {low:+.4f} to {high:+.4f}", f"{decision.delta:+.4f}"),
-        ("p-value", "one-sided paired randomisation test", f"{decision.p_value:.4f}"),
+        (
+            "p-value",
+            f"one-sided paired randomisation test{' over folds' if decision.folds else ''}",
+            f"{decision.p_value:.4f}",
+        ),
+        ("judged", decision.method, f"{decision.folds} folds" if decision.folds else ""),
         ("queries", f"evaluation set {decision.dataset_digest[:12]}", f"{decision.queries:,}"),
         (
             "smallest gain that this set can detect",

@@ -18,13 +18,14 @@ def write_curve(report: TrainingReport, path: Path) -> None:
 
 
 def _summary(report: TrainingReport) -> str:
-    dev, before = report.dev, report.dev_before
-    return (
+    done = (
         f"{report.triplets} triplets, {report.steps} steps in {report.seconds:.0f} s ({report.triplets_per_second:.1f} "
-        f"triplets/s, {report.precision}, recipe {report.recipe}); on dev NDCG@10 {dev[DEV_NDCG]:.4f} and accuracy "
-        f"{dev[DEV_ACCURACY]:.4f} at step {report.best_step}, from {before[DEV_NDCG]:.4f} and "
-        f"{before[DEV_ACCURACY]:.4f} before."
+        f"triplets/s, {report.precision}, recipe {report.recipe}); {report.judged()}"
     )
+    before = report.dev_before
+    if not before:
+        return f"{done}."
+    return f"{done} at step {report.best_step}, from {before[DEV_NDCG]:.4f} and {before[DEV_ACCURACY]:.4f} before."
 
 
 def _picture(report: TrainingReport) -> Markup:

@@ -59,7 +59,6 @@ def train(
     Example: ranklift train dataset -o model
     """
     from components.train.curve import write_curve
-    from components.train.report import DEV_ACCURACY, DEV_NDCG
     from components.train.stage import train as train_here_or_on_nodes
 
     with working("train"):
@@ -68,7 +67,7 @@ def train(
     answer(
         report.model_dump(),
         f"{output}: {report.triplets} triplets in {report.seconds:.0f} s ({report.triplets_per_second:.1f}/s), "
-        f"dev NDCG@10 {report.dev[DEV_NDCG]:.4f}, accuracy {report.dev[DEV_ACCURACY]:.4f}",
+        f"{report.judged()}",
         as_json,
     )
 

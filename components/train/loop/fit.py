@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from components.train.examples.tokens import TokenisedExamples
+    from components.train.loop.averaging import Weights
     from components.train.loop.dev_set import DevEvaluator
     from components.train.ranks import Ranks
 
@@ -133,12 +134,12 @@ def _run(
     ranks: "Ranks",
 ) -> TrainingReport:
     from components.train.checkpoints.local import step_of, usable_checkpoints
-    from components.train.loop.averaging import average, weights_of
+    from components.train.loop.averaging import weights_of
 
     recipe = task.recipe._replace(epochs=max(1.0, task.recipe.epochs))  # of less there are fewer examples
     averaging = recipe.averaging if ranks.is_first else ()  # the first alone saves the model
     base = weights_of(model) if averaging else {}
-    evaluator = _evaluator(task.dataset, recipe, len(examples))
+    evaluator = _evaluator(task, recipe, len(examples))
     trainer = build_trainer(
         model,
         examples,
@@ -153,13 +154,11 @@ def _run(
     started = time.monotonic()
     _train(trainer, recipe, callbacks, checkpoint, ranks)
     seconds = time.monotonic() - started
-    share, dev = 1.0, _measured(trainer.state) or evaluator(model)
-    if averaging:
-        share, dev = average(
-            model, base, averaging, lambda: evaluator(model), by=MEASURES[recipe.measure], tuned_measures=dev
-        )
+    share, dev = _settle(
+        model, base, averaging, evaluator=evaluator, state=trainer.state, measure=MEASURES[recipe.measure]
+    )
     # Last, since nothing waits for it: training begins sooner. The first process alone reports it.
-    before = evaluator(open_base_model(task)) if ranks.is_first else {}
+    before = evaluator(open_base_model(task)) if ranks.is_first and evaluator is not None else {}
     outcome = _Outcome(
         resumed_step=step_of(checkpoint) if checkpoint else 0,
         preparation_seconds=started - begun,
@@ -211,6 +210,32 @@ def _report(task: Task, trainer: Any, examples: "TokenisedExamples", outcome: _O
     )
 
 
+def _settle(
+    model: "SentenceTransformer",
+    base: "Weights",
+    averaging: tuple[float, ...],
+    *,
+    evaluator: "DevEvaluator | None",
+    state: Any,
+    measure: str,
+) -> tuple[float, dict[str, float]]:
+    """Average the trained weights with the base model's as the recipe says; returns the share, and what dev gave.
+
+    Without dev the first share of the recipe is taken: every fold's model and the final one are made in the same way.
+    """
+    from components.train.loop.averaging import average, average_at
+
+    if evaluator is None:
+        share = averaging[0] if averaging else 1.0
+        if averaging:
+            average_at(model, base, share)
+        return share, {}
+    dev = _measured(state) or evaluator(model)
+    if not averaging:
+        return 1.0, dev
+    return average(model, base, averaging, lambda: evaluator(model), by=measure, tuned_measures=dev)
+
+
 def _tell_doubts(outcome: _Outcome, steps: int, batch_size: int) -> None:
     """Tell what a person should know who thinks that all went well."""
     seen, before, dev = outcome.seen, outcome.before, outcome.dev
@@ -221,7 +246,7 @@ def _tell_doubts(outcome: _Outcome, steps: int, batch_size: int) -> None:
             f"batches had {seen} examples where {places} have room, since no text may be in one twice and the same "
             "queries or passages return in many; a smaller --batch-size, or more different texts, use more of the data",
         )
-    if dev[DEV_NDCG] < _HARMED * before[DEV_NDCG]:
+    if dev and dev[DEV_NDCG] < _HARMED * before[DEV_NDCG]:
         tell(
             "train",
             f"dev NDCG@10 fell from {before[DEV_NDCG]:.4f} to {dev[DEV_NDCG]:.4f}: the model that was kept is worse "
@@ -276,13 +301,18 @@ def _tensorboard(folder: Path | None) -> list[Any]:
         ) from error
 
 
-def _evaluator(dataset: Path, recipe: Recipe, examples: int) -> "DevEvaluator":
-    """Measures a part of dev that takes little of the time: a step costs three times what encoding its texts does."""
+def _evaluator(task: Task, recipe: Recipe, examples: int) -> "DevEvaluator | None":
+    """Measures a part of dev that takes little of the time: a step costs three times what encoding its texts does.
+
+    None where there is no dev, as in cross-validation.
+    """
     from components.train.loop.dev_set import DevEvaluator, dev_slice
 
+    if not task.manifest.counts["dev"]:
+        return None
     evaluations = 1 + recipe.evaluations + len(recipe.averaging)
     trained = 3 * examples * (2 + recipe.negatives) * recipe.epochs
-    return DevEvaluator(dev_slice(dataset, int(_DEV_SHARE * trained / evaluations)))
+    return DevEvaluator(dev_slice(task.dataset, int(_DEV_SHARE * trained / evaluations)))
 
 
 def _measured(state: Any) -> dict[str, float]:
