@@ -34,7 +34,7 @@ install venv: $(INSTALLED) ## Set up .venv, again only when the pinned dependenc
 
 .PHONY: run run-all
 run run-all: $(INSTALLED) ## Run the whole pipeline on the demo data, promote, serve, ask a query
-	$(BIN)/ranklift run --data demo://docstrings $(DEMO)
+	$(BIN)/ranklift run --data demo://docstrings --index-corpus dataset $(DEMO)
 
 .PHONY: data train evaluate serve
 data: $(WORK)/dataset/manifest.json ## Build the demo dataset alone
@@ -121,6 +121,10 @@ docs: $(INSTALLED) ## Build the documentation as a site in dist/docs, which open
 
 docs-parameters: $(INSTALLED) ## Write docs/parameters.md anew from the options that the stages declare
 	$(BIN)/python -m pipeline.parameters_page docs/parameters.md
+
+.PHONY: notebook
+notebook: $(INSTALLED) ## Run the notebooks under docs again and write their outputs into them
+	$(BIN)/python .ci/notebook.py
 
 .PHONY: lint lint-workflows format
 lint: $(INSTALLED) ## Check style, types and what bandit knows of security

@@ -10,6 +10,13 @@ PRODUCT = sorted(
     path for folder in ("components", "pipeline", "kserve/predictor") for path in (ROOT / folder).rglob("*.py")
 )
 
+EVERY = sorted(
+    {*PRODUCT, *(path for folder in ("tests", "manifests", ".ci") for path in (ROOT / folder).rglob("*.py"))}
+)
+LINES, STEPS = 300, 40
+#: The pipeline is one function with all parameters in its signature: so KFP reads it, and so a person reads the DAG.
+ONE_PIECE = {"pipeline/dag.py"}
+
 
 def place(path):
     return str(path.relative_to(ROOT))
@@ -53,3 +60,31 @@ def test_no_module_imports_a_private_name_of_another():
 def test_wrapper_of_a_stage_leaves_annotations_as_they_are(path):
     """KFP reads them when it decorates: as texts they would mean nothing to it."""
     assert "from __future__ import annotations" not in path.read_text(encoding="utf-8")
+
+
+def test_no_file_is_too_long():
+    lengths = {place(path): len(path.read_text(encoding="utf-8").splitlines()) for path in EVERY}
+    long = {name: length for name, length in lengths.items() if length > LINES}
+    assert long == {}, f"split these by concept; a file has up to {LINES} lines"
+
+
+def functions_of(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def steps_of(function):
+    """The lines of a function below its signature and its docstring."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return function.end_lineno - body[0].lineno + 1 if body else 0
+
+
+def test_no_function_is_too_long():
+    found = {
+        f"{place(path)}:{function.name}": steps_of(function)
+        for path in EVERY
+        if place(path) not in ONE_PIECE
+        for function in functions_of(path)
+        if steps_of(function) > STEPS
+    }
+    assert found == {}, f"split these by step; below its docstring a function has up to {STEPS} lines"

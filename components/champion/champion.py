@@ -11,6 +11,7 @@ from components.dataset.manifest import DatasetManifest
 from components.export.options import ExportOptions
 from components.export.stage import export_for_dataset
 from components.model.base import base_model_directory
+from components.model.folds import OutOfFoldScores
 from components.model.served import EncoderConfig
 from components.registry.registry import Registry
 
@@ -41,10 +42,18 @@ def champion_model(
     """
     version = fetch_champion(registry, output)
     if version is not None:
+        _add_out_of_fold(registry, version, output)
         return ChampionModel(_named(version, registry), EncoderConfig.of(output).digest)
     base_model = DatasetManifest.of(dataset).base_model
     config = export_for_dataset(base_model_directory(base_model), dataset, output, options, base_model=base_model)
     return ChampionModel(f"the base model ({base_model})", config.digest)
+
+
+def _add_out_of_fold(registry: Registry, version: str, output: Path) -> None:
+    """Put what the version scored in its cross-validation beside it, if it had one: it knows those queries since."""
+    decision = registry.manifest("model", version).decision
+    if decision is not None and decision.out_of_fold:
+        OutOfFoldScores(dataset_digest=decision.dataset_digest, per_query=decision.out_of_fold).write_beside(output)
 
 
 def fetch_champion(registry: Registry, directory: Path) -> str | None:

@@ -30,7 +30,8 @@ class Passage(NamedTuple):
 
     row: int
     passage_id: str
-    text: str
+    text: str  #: its title included
+    title: str = ""
 
 
 class Query(NamedTuple):
@@ -124,7 +125,7 @@ def read_corpus(path: Path) -> Iterator[Passage]:
     for row, record in numbered_objects(path):
         title = _optional_text(record.get("title"), path, row, "title")
         text = _optional_text(_required(record, path, row, "text"), path, row, "text")
-        yield Passage(row, _identifier(record, path, row), f"{title} {text}".strip())
+        yield Passage(row, _identifier(record, path, row), f"{title} {text}".strip(), title.strip())
 
 
 def read_queries(path: Path) -> Iterator[Query]:

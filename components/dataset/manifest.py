@@ -18,6 +18,8 @@ DEV_CORPUS = "dev_corpus.parquet"  #: text (strings): what dev queries are searc
 CORPUS = "corpus.parquet"  #: passage_id, text (strings)
 QUERIES = "queries.parquet"  #: query_id, query (strings), and any further columns that the user's queries carry
 QRELS = "qrels.parquet"  #: query_id, passage_id (strings), relevance (int32, graded)
+PAIRS = "pairs.parquet"  #: as TRAIN, of the collection's own texts; only where judged queries are few and it has titles
+FOLDS = "folds.parquet"  #: query_id (string), fold (int32, from 0); only where all judged queries are cross-validated
 MANIFEST = "manifest.json"
 PROFILE = "profile.html"
 DATA_FILES = (TRAIN, DEV, DEV_CORPUS, CORPUS, QUERIES, QRELS)
@@ -71,6 +73,7 @@ class DatasetManifest(Document):
     seed: int
     base_model: str  #: the base model that the lengths were measured for, already resolved ("auto" never stands here)
     max_seq_length: int  #: tokens; chosen from the 99th percentile unless the user gave one
+    folds: int = 0  #: parts that the judged queries are cross-validated in; 0 where queries were held out instead
     counts: dict[str, int]  #: rows by file name without ".parquet"
     token_lengths: dict[str, Percentiles]  #: by column: query, positive, negative
     rules: list[Rule]

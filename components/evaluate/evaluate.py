@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from components.dataset.evaluation_set import EvaluationSet, open_evaluation_set
 from components.dataset.manifest import DEFAULT_SPLIT
@@ -13,11 +14,13 @@ from components.evaluate.baseline import bm25_means
 from components.evaluate.encoding_cache import EncodingCache
 from components.evaluate.encodings import encodings
 from components.evaluate.metrics import PER_QUERY, PerQuery, means, per_query_metrics
+from components.evaluate.out_of_fold import note_what_was_seen, out_of_fold
 from components.evaluate.progress import Progress, silent
 from components.evaluate.run_file import RunFile
 from components.evaluate.search import Ranking, search
 from components.evaluate.slices import query_slices
 from components.model.encoder import Encoder
+from components.model.folds import OutOfFoldScores
 from components.records.scores import HEADLINE, ScoreFile
 
 #: Passages in a ranking, as in BEIR and TREC: MAP and Recall@1000 need that many.
@@ -48,6 +51,9 @@ def evaluate(
     The search is exact. A passage that has the query's own id is left out of that query's ranking unless the qrels call
     it relevant: in ArguAna and its like the query is itself a passage (as BEIR's `ignore_identical_ids`).
 
+    A model that was cross-validated on this set is scored out of fold: each query with the model that has not seen it.
+    A champion that was has been trained on all queries since; what it scored out of fold then lies beside it.
+
     Args:
         model_dir: what `export` made.
         data: a dataset version, or a BEIR folder.
@@ -66,11 +72,9 @@ def evaluate(
     encoder = Encoder.open(model_dir)
     evaluation_set = open_evaluation_set(data, split)
     notes = [f"{count:,} rows of the data were left out: {reason}." for reason, count in evaluation_set.dropped.items()]
-    encoded = encodings(encoder, evaluation_set, progress, EncodingCache(cache) if cache else None, notes)
     label = name or model_dir.resolve().name
-    found = search(encoded.queries, encoded.corpus(), min(DEPTH + 1, evaluation_set.corpus_size))
     results = _Results(evaluation_set, run_file)
-    results.take(zip(evaluation_set.queries, found, strict=True), label)
+    judged = _judge(model_dir, label, encoder, evaluation_set, results, progress=progress, cache=cache, notes=notes)
     averages = means(results.per_query)
     return ScoreFile(
         headline=averages[HEADLINE],
@@ -82,18 +86,54 @@ def evaluate(
         model=label,
         encoder=encoder.config.model_dump(mode="json", include=_ENCODER_SETTINGS),
         corpus_size=evaluation_set.corpus_size,
-        texts_per_second=encoded.texts_per_second,
+        texts_per_second=judged.texts_per_second,
         latency_ms=_latency_ms(encoder, evaluation_set),
         model_bytes=sum((model_dir / file).stat().st_size for file in encoder.config.files),
         evaluation_set=evaluation_set.name,
         depth=DEPTH,
-        cached=encoded.cached,
+        cached=judged.cached,
+        folds=judged.folds,
         baselines=bm25_means(evaluation_set, DEPTH, cache, notes) if bm25 else {},
         top=results.top,
         first_relevant=results.first_relevant,
         notes=notes,
         seconds=time.perf_counter() - started,
     )
+
+
+class _Judged(NamedTuple):
+    """How the rankings came about."""
+
+    texts_per_second: float
+    cached: bool = False
+    folds: dict[str, int] = {}  # noqa: RUF012 - never changed
+
+
+def _judge(
+    model_dir: Path,
+    label: str,
+    encoder: Encoder,
+    evaluation_set: EvaluationSet,
+    results: "_Results",
+    *,
+    progress: Progress,
+    cache: Path | None,
+    notes: list[str],
+) -> _Judged:
+    """Rank the corpus for every query, and take the rankings into the results."""
+    depth = min(DEPTH + 1, evaluation_set.corpus_size)
+    folds = out_of_fold(model_dir, evaluation_set, progress, notes)
+    if folds is not None:
+        results.take(folds.rankings(depth), label)
+        return _Judged(folds.texts_per_second, folds=folds.fold_of_query)
+    known = OutOfFoldScores.find(model_dir, evaluation_set.digest)
+    encoded = encodings(encoder, evaluation_set, progress, EncodingCache(cache) if cache else None, notes)
+    found = search(encoded.queries, encoded.corpus(), depth)
+    results.take(zip(evaluation_set.queries, found, strict=True), label)
+    if known is not None:
+        results.per_query = known.per_query
+    note_what_was_seen(model_dir, label, evaluation_set, notes, known=known is not None)
+    return _Judged(encoded.texts_per_second, encoded.cached)
 
 
 class _Results:

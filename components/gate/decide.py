@@ -7,9 +7,11 @@ from statistics import fmean
 import numpy as np
 
 from components.errors import DataError
+from components.gate.folds import error_over_folds, fold_sums, interval_over_folds
 from components.gate.guards import RECALL, gain_guards, limit_guards, slice_guards
 from components.gate.options import GateOptions
 from components.gate.statistics import (
+    Randomisation,
     Values,
     bootstrap_interval,
     minimum_detectable_effect,
@@ -27,6 +29,7 @@ def decide(candidate: ScoreFile, champion: ScoreFile, options: GateOptions | Non
 
     It is promoted when its mean NDCG@10 exceeds the champion's by at least `min_gain`, the one-sided paired
     randomisation test gives p < `alpha`, and every guard passes. A candidate with the champion's own digest is held.
+    Where its scores are those of a cross-validation, the test flips whole folds.
 
     Raises:
         DataError: when the two were not measured on the same evaluation set and queries, or hold impossible numbers.
@@ -35,9 +38,7 @@ def decide(candidate: ScoreFile, champion: ScoreFile, options: GateOptions | Non
     _check_comparable(candidate, champion, options)
     differences = _differences(candidate, champion)
     delta = float(differences.mean())
-    test = randomisation_test(differences, options.resamples, options.seed)
-    interval = bootstrap_interval(differences, options.confidence, options.resamples, options.seed)
-    effect = minimum_detectable_effect(differences, options.min_gain, options.alpha, options.power)
+    test, interval, effect = _statistics(differences, _folds(candidate), options)
     guards = [
         *gain_guards(delta, test, options),
         *limit_guards(candidate, champion, options),
@@ -56,6 +57,8 @@ def decide(candidate: ScoreFile, champion: ScoreFile, options: GateOptions | Non
         confidence=options.confidence,
         p_value=test.p_value,
         queries=len(differences),
+        folds=len(set(candidate.folds.values())),
+        out_of_fold=candidate.per_query if candidate.folds else {},
         min_gain=options.min_gain,
         alpha=options.alpha,
         guards=guards,
@@ -71,6 +74,31 @@ def decide(candidate: ScoreFile, champion: ScoreFile, options: GateOptions | Non
     return decision
 
 
+def _statistics(
+    differences: Values, folds: Values | None, options: GateOptions
+) -> tuple[Randomisation, tuple[float, float], float | None]:
+    """Return the gain's test, its interval and the smallest gain that could be seen, over folds where there are any."""
+    gate = (options.min_gain, options.alpha, options.power)
+    if folds is None:
+        return (
+            randomisation_test(differences, options.resamples, options.seed),
+            bootstrap_interval(differences, options.confidence, options.resamples, options.seed),
+            minimum_detectable_effect(differences, *gate),
+        )
+    return (
+        randomisation_test(fold_sums(differences, folds), options.resamples, options.seed),
+        interval_over_folds(differences, folds, options.confidence),
+        minimum_detectable_effect(differences, *gate, error=error_over_folds(differences, folds)),
+    )
+
+
+def _folds(candidate: ScoreFile) -> Values | None:
+    """Return each query's fold, in the order of the ids; None where the candidate was judged on held-out queries."""
+    if not candidate.folds:
+        return None
+    return np.array([candidate.folds[query] for query in sorted(candidate.per_query[HEADLINE])], dtype=np.float64)
+
+
 def _same_model(candidate: ScoreFile) -> str:
     return (
         f"Held: {candidate.model} is the champion itself, with the same digest {candidate.model_digest[:12]}, so there "
@@ -83,7 +111,7 @@ def _reason(decision: Decision, failed: Sequence[Guard]) -> str:
     numbers = (
         f"NDCG@10 {decision.candidate:.4f} against {decision.champion:.4f} of {decision.champion_model}, "
         f"{decision.delta:+.4f} ({decision.confidence:.0%} interval {low:+.4f} to {high:+.4f}, "
-        f"p = {decision.p_value:.4f}, {_queries(decision.queries)})"
+        f"p = {decision.p_value:.4f}, {_queries(decision.queries)}{_in_folds(decision)})"
     )
     if not failed:
         sensitivity = _sensitivity(decision, failed)
@@ -107,6 +135,10 @@ def _sensitivity(decision: Decision, failed: Sequence[Guard]) -> str:
     if "significance" in {guard.name for guard in failed} and decision.min_gain <= decision.delta < effect:
         return f"{seen}, so a gain of this size cannot be told from chance: evaluate on more queries"
     return seen
+
+
+def _in_folds(decision: Decision) -> str:
+    return f" in {decision.folds} folds of a cross-validation" if decision.folds else ""
 
 
 def _queries(count: int) -> str:
@@ -142,6 +174,7 @@ def _check_comparable(candidate: ScoreFile, champion: ScoreFile, options: GateOp
                 "again with `ranklift evaluate`, or switch the guard off."
             )
     _check_slices(candidate)
+    _check_folds(candidate)
 
 
 def _check_numbers(scores: ScoreFile) -> None:
@@ -172,3 +205,14 @@ def _check_slices(scores: ScoreFile) -> None:
                     f"The score file of {scores.model} has query {unknown!r} in the slice {slicing}: {name} and no "
                     "score for it; make it again with `ranklift evaluate`."
                 )
+
+
+def _check_folds(scores: ScoreFile) -> None:
+    if scores.folds and scores.folds.keys() != scores.per_query[HEADLINE].keys():
+        lost = min(scores.folds.keys() ^ scores.per_query[HEADLINE].keys())
+        raise DataError(
+            f"The score file of {scores.model} has folds for other queries than it has scores for, for example "
+            f"{lost!r}; make it again with `ranklift evaluate`."
+        )
+    if any(fold < 0 for fold in scores.folds.values()):
+        raise DataError(f"The score file of {scores.model} has a fold below 0; make it again with `ranklift evaluate`.")

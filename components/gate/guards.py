@@ -5,6 +5,7 @@ from statistics import fmean
 
 import numpy as np
 
+from components.gate.folds import fold_sums
 from components.gate.options import GateOptions
 from components.gate.statistics import Randomisation, holm, randomisation_p_values
 from components.records.decision import Guard
@@ -77,6 +78,8 @@ def _falls(
             rows = [place[query] for query in slices[name]]
             columns[rows, column] = [theirs[query] - ours[query] for query in slices[name]]
             deltas[name] = -float(columns[:, column].sum()) / len(rows)
+        if candidate.folds:
+            columns = fold_sums(columns, np.array([candidate.folds[query] for query in sorted(ours)], dtype=np.float64))
         p_values += randomisation_p_values(columns, options.resamples, options.seed).tolist()
     return {name: (deltas[name], p) for name, p in zip(names, holm(p_values), strict=True)}
 

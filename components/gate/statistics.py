@@ -97,16 +97,26 @@ def bootstrap_interval(differences: Values, confidence: float, resamples: int, s
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
-def minimum_detectable_effect(differences: Values, min_gain: float, alpha: float, power: float) -> float | None:
+def minimum_detectable_effect(
+    differences: Values, min_gain: float, alpha: float, power: float, *, error: float | None = None
+) -> float | None:
     """Return the smallest true gain that passes both of the gate's conditions with probability `power`.
 
     With standard error s of the mean, the test needs a gain of (z(alpha) + z(power)) s, and to show at least `min_gain`
     takes min_gain + z(power) s: the larger of the two. The spread is that of the observed differences, so this is None
     with one query, or when no query differs.
+
+    Args:
+        differences: candidate minus champion by query.
+        min_gain: the gate's.
+        alpha: the gate's.
+        power: wanted.
+        error: standard error of the mean, where queries are not independent of each other.
     """
     if len(differences) < 2 or not differences.any():
         return None
-    error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
+    if error is None:
+        error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
     z_alpha, z_power = NormalDist().inv_cdf(1 - alpha), NormalDist().inv_cdf(power)
     return max((z_alpha + z_power) * error, min_gain + z_power * error)
 

@@ -86,7 +86,7 @@ def content_sha256(database: Database, path: Path) -> str:
     table = file_literal(path)
     columns = [row[0] for row in database.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()]
     # Lengths go first: moving a character from one column to the next changes the row.
-    fields = ", ".join(f"strlen({column}), ':', {column}" for column in columns)
+    fields = ", ".join(f"strlen({column}::VARCHAR), ':', {column}" for column in columns)
     rows = database.execute(f"SELECT sha256(concat({fields})) AS h FROM {table} ORDER BY h")
     digest = hashlib.sha256()
     while batch := rows.fetchmany(_BATCH):

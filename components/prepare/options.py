@@ -8,6 +8,12 @@ from components.dataset.manifest import DEFAULT_SPLIT
 from components.options import SEED, Options
 
 DEMO_SOURCE = "demo://docstrings"
+#: With fewer folds, not even a gain in every one of them would be significant at 5 %.
+LEAST_FOLDS = 5
+#: Judged queries below which they are cross-validated, unless the user says how many to hold out.
+FEW_QUERIES = 200
+#: The gate's test sees a sum of differences for each fold: of ten it tells what comes by chance once in a thousand.
+DEFAULT_FOLDS = 10
 
 
 class RawDataOptions(Options):
@@ -38,6 +44,14 @@ class PrepareOptions(Options):
     )
     dev_queries: float = Field(
         200, gt=0, description="Queries held out to choose checkpoints by: a count, or a share below 1."
+    )
+    folds: int = Field(
+        0,
+        ge=0,
+        le=50,
+        description=(
+            f"Cross-validate in so many folds; 0: in {DEFAULT_FOLDS} below {FEW_QUERIES} judged queries, 1: never."
+        ),
     )
     strict_passages: bool = Field(
         False, description="Whether a relevant passage that training and evaluation share is a leak, too."
@@ -71,6 +85,13 @@ class PrepareOptions(Options):
     @classmethod
     def _between_commas(cls, value: Any) -> Any:
         return tuple(code.strip() for code in value.split(",") if code.strip()) if isinstance(value, str) else value
+
+    @field_validator("folds")
+    @classmethod
+    def _judge_something(cls, value: int) -> int:
+        if 1 < value < LEAST_FOLDS:
+            raise ValueError(f"not even a gain in each of {value} folds is significant; give {LEAST_FOLDS} or more")
+        return value
 
     @model_validator(mode="after")
     def _leave_some_to_train_on(self) -> Self:

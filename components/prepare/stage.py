@@ -10,7 +10,9 @@ from components.dataset.manifest import (
     DATA_FILES,
     DEV,
     DEV_CORPUS,
+    FOLDS,
     MANIFEST,
+    PAIRS,
     PROFILE,
     QUERIES,
     TRAIN,
@@ -23,6 +25,7 @@ from components.errors import DataError
 from components.machine.digest import tree_sha256
 from components.machine.scratch_folder import scratch_folder
 from components.model.base import base_model_directory, resolve_base_model
+from components.prepare.corpus_pairs import write_corpus_pairs
 from components.prepare.database import (
     Database,
     content_sha256,
@@ -121,9 +124,45 @@ def _prepare(
     if brought is not None:
         rules += write_evaluation_set(brought, options.evaluation_split, staged)
         open_evaluation_set(staged)  # refuses what is broken before anything is compared with it
+    rules = _filtered(database, raw, staged, options, rules=rules, is_brought=brought is not None)
+    rules_of_division, folds = divide(database, raw, staged, options, is_brought=brought is not None)
+    rules += rules_of_division
+    write_triplets(database, staged)
+    write_dev_corpus(database, staged)
+    if folds and raw.beir is not None and raw.beir.corpus.name.startswith("corpus.jsonl"):
+        write_corpus_pairs(raw.beir.corpus, _asked(database, staged), options.seed, staged)
+    leaks = leaks_found(database, raw, staged, options, is_brought=brought is not None, folds=folds)
+    _tell_of_shared(leaks)
+    triplets = _sample(database)
+    lengths = token_lengths(base_model_directory(options.base_model), _columns(triplets))
+    measured = {name: percentiles(column) for name, column in lengths.items()}
+    manifest = _manifest(database, raw, staged, options=options, rules=[*rules, *leaks], measured=measured, folds=folds)
+    manifest.false_negatives = _false_negatives(triplets, manifest.max_seq_length, options)
+    write_profile(staged / PROFILE, profile_data(database, staged, manifest, lengths, triplets))
+    manifest.write(staged / MANIFEST)
+    if folds:
+        tell(
+            "prepare",
+            f"{manifest.counts['queries']} judged queries are few: all of them are trained on, and judged by "
+            f"cross-validation in {folds} folds (see --folds)",
+        )
+    counts = ", ".join(f"{number} {name}" for name, number in manifest.counts.items())
+    tell("prepare", f"{counts} in {time.perf_counter() - started:.1f} s")
+    return manifest
+
+
+def _filtered(
+    database: Database, raw: RawData, staged: Path, options: PrepareOptions, *, rules: list[Rule], is_brought: bool
+) -> list[Rule]:
+    """Mark the rows that nothing is made of: unusable, foreign, published elsewhere, near duplicates.
+
+    Returns:
+        The rules so far, and these.
+    """
+    rules = list(rules)
     make_keys(database, options.seed)
     remember_sides(database, raw.sides)
-    if brings_both := bool(raw.sides) and brought is None:
+    if brings_both := bool(raw.sides) and not is_brought:
         rules += remove_published_leaks(database, "q", options)
     rules += apply_criteria(database, "keys", row_criteria(options.max_characters))
     check_ids(database, raw.files)
@@ -133,25 +172,15 @@ def _prepare(
             f"{raw.uri} has no usable triplet: {worst.dropped} rows were dropped because {worst.description}."
         )
     rules += apply_criteria(database, "keys", [find_foreign(database, _texts("p", "positive"), options.languages)])
-    _cluster(database, staged if brought is not None else None, options.near_duplicates)
+    _cluster(database, staged if is_brought else None, options.near_duplicates)
     if brings_both:
         rules += remove_published_leaks(database, "qc", options)
     rules += apply_criteria(database, "keys", [NEAR_DUPLICATE])
-    rules += divide(database, raw, staged, options, is_brought=brought is not None)
-    write_triplets(database, staged)
-    write_dev_corpus(database, staged)
-    leaks = leaks_found(database, raw, staged, options, is_brought=brought is not None)
-    _tell_of_shared(leaks)
-    triplets = _sample(database)
-    lengths = token_lengths(base_model_directory(options.base_model), _columns(triplets))
-    measured = {name: percentiles(column) for name, column in lengths.items()}
-    manifest = _manifest(database, raw, staged, options=options, rules=[*rules, *leaks], measured=measured)
-    manifest.false_negatives = _false_negatives(triplets, manifest.max_seq_length, options)
-    write_profile(staged / PROFILE, profile_data(database, staged, manifest, lengths, triplets))
-    manifest.write(staged / MANIFEST)
-    counts = ", ".join(f"{number} {name}" for name, number in manifest.counts.items())
-    tell("prepare", f"{counts} in {time.perf_counter() - started:.1f} s")
-    return manifest
+    return rules
+
+
+def _asked(database: Database, staged: Path) -> list[str]:
+    return [row[0] for row in database.execute(f"SELECT query FROM {file_literal(staged / QUERIES)}").fetchall()]
 
 
 def _tell_of_shared(rules: list[Rule]) -> None:
@@ -227,13 +256,15 @@ def _manifest(
     options: PrepareOptions,
     rules: list[Rule],
     measured: dict[str, Percentiles],
+    folds: int,
 ) -> DatasetManifest:
     limit = length_limit(base_model_directory(options.base_model), options.max_seq_length_cap)
     evaluation_digest = open_evaluation_set(staged).digest
-    digests = {name: content_sha256(database, staged / name) for name in (TRAIN, DEV, DEV_CORPUS)}
+    further = [name for name in (PAIRS, FOLDS) if (staged / name).is_file()]
+    digests = {name: content_sha256(database, staged / name) for name in (TRAIN, DEV, DEV_CORPUS, *further)}
     counts = {
         name.removesuffix(".parquet"): scalar(database, f"SELECT count(*) FROM {file_literal(staged / name)}")
-        for name in DATA_FILES
+        for name in (*DATA_FILES, *(name for name in further if name == PAIRS))
     }
     settings: dict[str, Any] = options.model_dump(mode="json") | raw.facts | {"token_length_sample": SAMPLE}
     return DatasetManifest(
@@ -244,6 +275,7 @@ def _manifest(
         seed=options.seed,
         base_model=options.base_model,
         max_seq_length=options.max_seq_length or chosen_length(measured, limit),
+        folds=folds,
         counts={"raw": count(database, "raw"), **counts},
         token_lengths=measured,
         rules=rules,

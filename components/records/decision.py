@@ -35,10 +35,11 @@ class Decision(Document):
     candidate: float
     champion: float
     delta: float  #: candidate minus champion, mean over queries
-    confidence_interval: tuple[float, float]  #: of delta, paired bootstrap
+    confidence_interval: tuple[float, float]  #: of delta: paired bootstrap, or Student's over folds
     confidence: float = 0.95
     p_value: float  #: one-sided paired randomisation test: probability of this delta were the two models equal
     queries: int
+    folds: int = 0  #: of the cross-validation that the candidate's scores are from; 0 where queries were held out
     min_gain: float
     alpha: float
     guards: list[Guard]
@@ -48,11 +49,14 @@ class Decision(Document):
     champion_digest: str
     dataset_digest: str
     minimum_detectable_effect: float | None = None
+    #: {metric: {query_id: score}} of a candidate that was cross-validated: once it is champion, and knows the answers
+    #: to these queries, they are what the next candidate is compared with.
+    out_of_fold: dict[str, dict[str, float]] = Field(default_factory=dict)
     settings: dict[str, Any] = Field(default_factory=dict)  #: resamples, seed, …
 
     def line(self) -> str:
-        """Return the whole record as one line of a stage's log, which `submit --follow` reads again."""
-        return f"{_LINE}{self.model_dump_json()}"
+        """Return the record without scores by query, as the line of a log that `submit --follow` reads again."""
+        return f"{_LINE}{self.model_dump_json(exclude={'out_of_fold'})}"
 
     @classmethod
     def find(cls, log: str) -> "Decision | None":
@@ -63,3 +67,13 @@ class Decision(Document):
         """
         lines = [line.split(_LINE, 1)[1] for line in log.splitlines() if _LINE in line]
         return cls.parse(lines[-1].encode(), "the stage's log") if lines else None
+
+    @property
+    def method(self) -> str:
+        """How the candidate was judged, for a person."""
+        if not self.folds:
+            return "on queries that were held out of training"
+        return (
+            f"by cross-validation in {self.folds} folds: each query with a model that was trained without it; the "
+            "model itself is trained on all of them"
+        )

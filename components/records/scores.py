@@ -40,6 +40,9 @@ class ScoreFile(Document):
     baselines: dict[str, dict[str, float]] = Field(default_factory=dict)  #: {"bm25": {metric: mean}}
     top: dict[str, list[str]] = Field(default_factory=dict)  #: the ten best passage ids by query_id, best first
     first_relevant: dict[str, int] = Field(default_factory=dict)  #: rank of the best relevant passage, where found
+    folds: dict[str, int] = Field(
+        default_factory=dict
+    )  #: fold by query_id, where scores are those of a cross-validation
     notes: list[str] = Field(default_factory=list)  #: what was left out, one sentence each
 
     @field_validator("per_query")

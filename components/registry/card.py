@@ -76,6 +76,8 @@ def _results(decision: Decision | None) -> list[str]:
         f"| previous champion ({_cell(decision.champion_model)}) | {decision.champion:.4f} |",
         f"| gain ({decision.confidence:.0%} interval) | {decision.delta:+.4f} ({low:+.4f} to {high:+.4f}) |",
         "",
+        f"Judged {decision.method}.",
+        "",
         f"{decision.queries:,} queries; p = {decision.p_value:.4f} (paired randomisation test, alpha "
         f"{decision.alpha:g}). {_line(decision.reason)}",
         "",

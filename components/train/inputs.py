@@ -127,7 +127,7 @@ def check(task: Task, output: Path) -> None:
     """Raise a RankliftError when this can never be trained, or the output folder is in use."""
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ModelError(f"{output} exists and is not an empty folder; choose another output folder or remove it.")
-    if not task.manifest.counts["dev"]:
+    if not task.manifest.counts["dev"] and not task.manifest.folds:
         raise DataError(
             f"{task.dataset / DEV} is empty, and the best checkpoint is chosen on it; prepare with more queries."
         )

@@ -100,7 +100,15 @@ MINED = STRONG._replace(
     mined=True,
 )
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in (SEED, STRONG, MINED)})
+#: Half of what training changed is kept: with 60 judged queries of Cranfield that gave +0.017 NDCG@10 (standard
+#: error 0.007) on 165 others, where the trained weights alone gave +0.014 (0.010): as much, with less of a spread.
+LITTLE = STRONG._replace(
+    name="little",
+    description="for few judged queries: strong, averaged half and half with the base model's weights",
+    averaging=(0.5,),
+)
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in (SEED, STRONG, MINED, LITTLE)})
 
 
 def recipe_named(name: str) -> Recipe:

@@ -30,8 +30,9 @@ class TrainingReport(Document):
     precision: str
     best_step: int  #: of the checkpoint that was kept; 0 where dev was not measured, and the last weights were
     averaging: float = 1.0  #: share of the fine-tuned weights in the mean with the base model's; 1.0: no mean
-    dev_before: dict[str, float]  #: accuracy and NDCG@10 of the untouched base model
+    dev_before: dict[str, float]  #: accuracy and NDCG@10 of the untouched base model; empty where there is no dev
     dev: dict[str, float]  #: of the model that was kept
+    folds: int = 0  #: of a cross-validation, in which as many models were trained beside this one
     history: list[dict[str, float]]  #: one entry per log line: step, epoch, loss or what dev gave
     options: TrainOptions
 
@@ -41,9 +42,24 @@ class TrainingReport(Document):
         return {
             "triplets": float(self.triplets),
             "triplets_per_second": self.triplets_per_second,
+            **self._headline_of_dev(),
+            **({"loss_first": losses[0], "loss_last": losses[-1]} if losses else {}),
+        }
+
+    def _headline_of_dev(self) -> dict[str, float]:
+        if not (self.dev and self.dev_before):
+            return {}
+        return {
             "dev_accuracy_before": self.dev_before[DEV_ACCURACY],
             "dev_accuracy": self.dev[DEV_ACCURACY],
             "dev_ndcg@10_before": self.dev_before[DEV_NDCG],
             "dev_ndcg@10": self.dev[DEV_NDCG],
-            **({"loss_first": losses[0], "loss_last": losses[-1]} if losses else {}),
         }
+
+    def judged(self) -> str:
+        """Return what is known of the model's quality by now, for a person."""
+        if self.folds:
+            return f"to be judged by cross-validation in {self.folds} folds"
+        if not self.dev:
+            return "not measured"
+        return f"dev NDCG@10 {self.dev[DEV_NDCG]:.4f}, accuracy {self.dev[DEV_ACCURACY]:.4f}"

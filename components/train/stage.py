@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
+from components.dataset.manifest import DatasetManifest
 from components.errors import RankliftError
+from components.train.cross_validation import train_with_folds
 from components.train.loop.fit import train_model
 from components.train.options import TrainOptions
 from components.train.processes.job import Job
@@ -16,10 +18,29 @@ def train(
 ) -> TrainingReport:
     """Train as `train_model` does, in one process or several, here or on several nodes.
 
+    Where the dataset is cross-validated a model is trained for each fold as well; see `train_with_folds`.
+
     Raises:
         RankliftError: as `train_model`, and when a process or node failed.
         StoppedError: when SIGTERM or SIGINT asked to stop.
     """
+    if not DatasetManifest.of(dataset).folds:
+        return _train_one(dataset, output, options, log=log, tensorboard=tensorboard)
+    if options.num_nodes > 1:
+        raise RankliftError(
+            f"{dataset} is cross-validated, which is for little data and trains on one machine; leave out --num-nodes, "
+            "or prepare with --folds 1."
+        )
+
+    def train_one(data: Path, model: Path) -> TrainingReport:
+        return _train_one(data, model, options, log=log, tensorboard=tensorboard)
+
+    return train_with_folds(dataset, output, options, train_one)
+
+
+def _train_one(
+    dataset: Path, output: Path, options: TrainOptions, *, log: Path | None, tensorboard: Path | None
+) -> TrainingReport:
     if options.num_nodes > 1:
         from components.train.nodes.run import train_on_nodes
 

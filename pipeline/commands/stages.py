@@ -59,7 +59,6 @@ def train(
     Example: ranklift train dataset -o model
     """
     from components.train.curve import write_curve
-    from components.train.report import DEV_ACCURACY, DEV_NDCG
     from components.train.stage import train as train_here_or_on_nodes
 
     with working("train"):
@@ -68,7 +67,7 @@ def train(
     answer(
         report.model_dump(),
         f"{output}: {report.triplets} triplets in {report.seconds:.0f} s ({report.triplets_per_second:.1f}/s), "
-        f"dev NDCG@10 {report.dev[DEV_NDCG]:.4f}, accuracy {report.dev[DEV_ACCURACY]:.4f}",
+        f"{report.judged()}",
         as_json,
     )
 
@@ -83,6 +82,10 @@ def export(
         typer.Option(help="A dataset version or a BEIR folder, whose texts check the export; int8 needs it."),
     ] = None,
     options: ExportOptions,
+    matryoshka: Annotated[
+        list[int] | None,
+        typer.Option(help="A shorter length that the model was trained for (MatryoshkaLoss); for each of them again."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the served form of a model and check it against the model.
@@ -93,7 +96,9 @@ def export(
     from components.model.base import base_model_directory
 
     with working("export"):
-        config = export_for_dataset(base_model_directory(model), data, output, options, base_model=model)
+        config = export_for_dataset(
+            base_model_directory(model), data, output, options, base_model=model, matryoshka=matryoshka or ()
+        )
     parity = config.parity
     cosine = f"; cosine to the model: minimum {parity.minimum:.5f}, mean {parity.mean:.5f}" if parity else ""
     answer(

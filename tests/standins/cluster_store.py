@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from components.object_store.settings import ObjectStoreSettings
-from tests.standins.kubernetes_api import Cluster
+from tests.standins.kubernetes_state import Cluster
 
 HOST = "object-store.ranklift-store.svc.cluster.local"
 ENDPOINT = f"http://{HOST}:9000"

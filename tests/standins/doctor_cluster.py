@@ -12,7 +12,7 @@ from tests.components.deploy.conftest import MANIFEST
 from tests.factories.model_versions import make_model
 from tests.standins.cluster_store import ENDPOINT, keys_of, put_store, secret
 from tests.standins.kserve_controller import KServe
-from tests.standins.kubernetes_api import Cluster
+from tests.standins.kubernetes_state import Cluster
 
 IMAGE = "ranklift-predictor:0.2.0"
 LIMITS = ("ranklift-deploy-limits", "ranklift-run-account")

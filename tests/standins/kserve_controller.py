@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from components.deploy.cluster.inference_service import canary_entry_of, canary_of, container_of, revision_of
-from tests.standins.kubernetes_api import Cluster, Key, RefusalError
+from tests.standins.kubernetes_state import Cluster, Key, RefusalError
 
 LABEL = "serving.kserve.io/inferenceservice"
 _CANARY_APP = "isvc.ranklift-canary-predictor"

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.standins.kubernetes_api import Cluster, Key
+from tests.standins.kubernetes_state import Cluster, Key
 
 
 class Node(NamedTuple):

@@ -29,6 +29,47 @@ def sizes_of(queries: int, evaluation: float | None, dev: float | None) -> Sizes
     return Sizes(_size(queries, evaluation, LARGEST_EVALUATION), _size(queries, dev, LARGEST_DEV))
 
 
+class QueryGroups(NamedTuple):
+    """The queries of a table of keys, and which of them hang together."""
+
+    queries: _Hashes  #: of a query, or of a cluster of near duplicates
+    tickets: _Hashes  #: a seeded number for each
+    members: NDArray[np.int64]  #: how many queries each stands for, its near duplicates included
+    groups: NDArray[np.int32]  #: the group of each, numbered from 0
+
+    @property
+    def total(self) -> int:
+        """How many queries there are."""
+        return int(self.members.sum())
+
+    @property
+    def number(self) -> int:
+        """How many groups there are."""
+        return len(self.sizes)
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """The queries of each group."""
+        return np.bincount(self.groups, weights=self.members).astype(np.int64)
+
+    @property
+    def turns(self) -> _Hashes:
+        """The smallest ticket of each group."""
+        first = np.full(self.number, np.iinfo(np.uint64).max, dtype=np.uint64)
+        np.minimum.at(first, self.groups, self.tickets)
+        return first
+
+
+def group_queries(database: Database, *, table: str = "keys", may_share: bool = False) -> QueryGroups:
+    """Return the queries of a table of keys with clusters; see `split_queries` for `may_share`."""
+    found = database.execute(
+        f"SELECT qc AS q, min(ticket) AS ticket, count(DISTINCT q) AS members FROM {table} GROUP BY qc ORDER BY qc"
+    ).fetchnumpy()
+    queries, tickets, members = (np.asarray(found[name]) for name in ("q", "ticket", "members"))
+    groups = np.arange(len(queries), dtype=np.int32) if may_share else _groups(database, table, queries)
+    return QueryGroups(queries, tickets, members, groups)
+
+
 def split_queries(
     database: Database, evaluation: float | None, dev: float | None, *, table: str = "keys", may_share: bool = False
 ) -> None:
@@ -48,16 +89,12 @@ def split_queries(
     Raises:
         DataError: when no query can be held out, or none is left to train on; says what joins the queries.
     """
-    found = database.execute(
-        f"SELECT qc AS q, min(ticket) AS ticket, count(DISTINCT q) AS members FROM {table} GROUP BY qc ORDER BY qc"
-    ).fetchnumpy()
-    queries, tickets, members = (np.asarray(found[name]) for name in ("q", "ticket", "members"))
-    groups = np.arange(len(queries), dtype=np.int32) if may_share else _groups(database, table, queries)
-    sides = deal(groups, tickets, members, sizes_of(int(members.sum()), evaluation, dev))
+    found = group_queries(database, table=table, may_share=may_share)
+    sides = deal(found.groups, found.tickets, found.members, sizes_of(found.total, evaluation, dev))
     needed = [place for place, wanted in enumerate((1.0, evaluation, dev)) if wanted is not None]
     if not all((sides == place).any() for place in needed):
-        raise DataError(_why(database, table, groups, members, [SIDES[place] for place in needed]))
-    database.register("dealt", pa.table({"q": queries, "side": sides}))
+        raise DataError(_why(database, table, found.groups, found.members, [SIDES[place] for place in needed]))
+    database.register("dealt", pa.table({"q": found.queries, "side": sides}))
     names = ", ".join(f"'{name}'" for name in SIDES)
     database.execute(
         f"INSERT INTO sides SELECT DISTINCT keys.q, [{names}][side + 1] AS side "

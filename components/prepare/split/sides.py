@@ -1,8 +1,10 @@
 """Which query is trained on and which is held out: by an evaluation set, by the files' own splits, or dealt out."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from components.dataset.manifest import Rule
+from components.errors import DataError
 from components.prepare.database import Database, scalar
 from components.prepare.filters.leaks import check_leaks, remove_leaks
 from components.prepare.filters.rules import (
@@ -16,15 +18,20 @@ from components.prepare.options import PrepareOptions
 from components.prepare.raw.data import RawData, parts_of
 from components.prepare.raw.published_splits import Side
 from components.prepare.split.collection import write_held_out_collection
+from components.prepare.split.folds import check_folds, deal_folds, folds_for, write_folds
 from components.prepare.split.held_out import write_held_out
-from components.prepare.split.queries import split_queries
+from components.prepare.split.queries import group_queries, split_queries
 
 
-def divide(database: Database, raw: RawData, staged: Path, options: PrepareOptions, *, is_brought: bool) -> list[Rule]:
+class Division(NamedTuple):
+    """What became of the queries: what was dropped on the way, and the folds, of which there are 0 where none are."""
+
+    rules: list[Rule]
+    folds: int = 0
+
+
+def divide(database: Database, raw: RawData, staged: Path, options: PrepareOptions, *, is_brought: bool) -> Division:
     """Make the tables ``train`` and ``dev`` and, unless the user brought one, write the evaluation set.
-
-    Returns:
-        What was dropped on the way.
 
     Raises:
         DataError: when nothing can be held out, or training and evaluation share what they must not.
@@ -33,25 +40,54 @@ def divide(database: Database, raw: RawData, staged: Path, options: PrepareOptio
     wanted: dict[Side, float] = {"evaluation": options.evaluation_queries, "dev": options.dev_queries}
     if is_brought:
         del wanted["evaluation"]
+    if options.folds > 1 and (is_brought or raw.sides):
+        raise DataError(
+            f"folds = {options.folds} cannot be had: {raw.uri} is judged on other queries than it is trained on; leave "
+            "out --folds, or give all judged queries as a collection with one split."
+        )
     rules = remove_leaks(database, staged, options) if is_brought else []
+    folds = 0
     if raw.sides:
         rules += _take_published(database, wanted, may_share=not options.strict_passages)
     else:
-        # A collection answers all queries from the same passages; triplets of one passage often ask the same.
-        may_share = raw.beir is not None and not options.strict_passages
-        split_queries(database, wanted.get("evaluation"), wanted["dev"], may_share=may_share)
+        folds = _deal_out(database, wanted, options, may_share=_may_share(raw, options))
     rules += _fill_sides(database, options)
     if not is_brought and raw.beir is not None:
         write_held_out_collection(database, parts_of(staged), staged, options.max_corpus)
     elif not is_brought:
         write_held_out(database, staged, options.max_corpus, options.training_passages_in_corpus)
-    return rules
+    if folds:
+        write_folds(database, staged)
+    return Division(rules, folds)
+
+
+def _may_share(raw: RawData, options: PrepareOptions) -> bool:
+    """Whether queries on two sides may have a positive in common.
+
+    A collection answers all queries from the same passages; triplets of one passage often ask the same.
+    """
+    return raw.beir is not None and not options.strict_passages
+
+
+def _deal_out(database: Database, wanted: dict[Side, float], options: PrepareOptions, *, may_share: bool) -> int:
+    """Divide the queries between the sides that are wanted, or into folds; returns how many folds there are."""
+    folds = 0
+    if "evaluation" in wanted:
+        found = group_queries(database, may_share=may_share)
+        folds = folds_for(found, options)
+        if folds:
+            deal_folds(database, found, folds)
+            return folds
+    split_queries(database, wanted.get("evaluation"), wanted["dev"], may_share=may_share)
+    return folds
 
 
 def leaks_found(
-    database: Database, raw: RawData, staged: Path, options: PrepareOptions, *, is_brought: bool
+    database: Database, raw: RawData, staged: Path, options: PrepareOptions, *, is_brought: bool, folds: int = 0
 ) -> list[Rule]:
-    """Return what training and evaluation share in the files that were written; see `check_leaks`."""
+    """Return what training and evaluation share in the files that were written; see `check_leaks` and `check_folds`."""
+    if folds:
+        return check_folds(database, may_share=_may_share(raw, options))
     is_dealt_apart = not (is_brought or raw.sides or raw.beir is not None)
     return check_leaks(database, staged, may_share=not (options.strict_passages or is_dealt_apart))
 

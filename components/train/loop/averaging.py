@@ -32,6 +32,8 @@ def average(
 ) -> tuple[float, Measures]:
     """Leave in the model the mean of its weights and the base model's that measures best.
 
+    Where nothing can be measured, see `average_at`.
+
     Args:
         model: fine-tuned; is changed.
         base: the base model's weights.
@@ -51,6 +53,11 @@ def average(
     best = max(measured, key=lambda share: (measured[share][by], share))
     _mix(model, base, tuned, best)
     return best, measured[best]
+
+
+def average_at(model: "SentenceTransformer", base: Weights, share: float) -> None:
+    """Leave in the model the mean of its weights and the base model's, with this share of its own."""
+    _mix(model, base, weights_of(model), share)
 
 
 def _mix(model: "SentenceTransformer", base: Weights, tuned: Weights, share: float) -> None:

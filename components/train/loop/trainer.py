@@ -21,7 +21,7 @@ MEASURES = {"accuracy": DEV_ACCURACY, "ndcg@10": DEV_NDCG}  #: by the name that 
 def build_trainer(
     model: "SentenceTransformer",
     examples: "TokenisedExamples",
-    evaluator: "DevEvaluator",
+    evaluator: "DevEvaluator | None",
     recipe: Recipe,
     *,
     precision: str,
@@ -29,12 +29,12 @@ def build_trainer(
     checkpoints: Path,
     ranks: "Ranks",
 ) -> "SentenceTransformerTrainer":
-    """Return a trainer that keeps the best checkpoint by what the recipe measures.
+    """Return a trainer that keeps the best checkpoint by what the recipe measures, or the last where there is no dev.
 
     Args:
         model: the base model.
         examples: its token ids.
-        evaluator: measures dev.
+        evaluator: measures dev; None where there is none.
         recipe: how to train.
         precision: auto, fp32 or bf16.
         seed: of the order of the examples, and of dropout.
@@ -53,7 +53,7 @@ def build_trainer(
     if not recipe.dropout:
         _switch_dropout_off(model)
     _freeze(model, recipe.frozen)
-    arguments = _arguments(recipe, checkpoints, precision, seed, len(examples))
+    arguments = _arguments(recipe, checkpoints, precision, seed, len(examples), has_dev=evaluator is not None)
     if arguments.bf16 and arguments.use_cpu:
         _attend_by_products(model)
     arguments.batch_sampler = partial(NoDuplicatesBatches, keys=examples.keys)
@@ -71,7 +71,7 @@ def build_trainer(
         data_collator=cast(Any, TokenCollator(model, recipe.negatives)),
     )
     trainer.remove_callback(PrinterCallback)  # says the same again, as dicts, on standard output
-    if recipe.patience:
+    if recipe.patience and evaluator is not None:
         trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=recipe.patience))
     return trainer
 
@@ -126,7 +126,9 @@ def _freeze(model: "SentenceTransformer", share: float) -> None:
         parameter.requires_grad_(False)
 
 
-def _arguments(recipe: Recipe, checkpoints: Path, precision: str, seed: int, examples: int) -> Any:
+def _arguments(
+    recipe: Recipe, checkpoints: Path, precision: str, seed: int, examples: int, *, has_dev: bool = True
+) -> Any:
     import torch
     from sentence_transformers import SentenceTransformerTrainingArguments
     from transformers.utils import is_torch_tf32_available
@@ -145,15 +147,15 @@ def _arguments(recipe: Recipe, checkpoints: Path, precision: str, seed: int, exa
         tf32=True if is_torch_tf32_available() else None,
         dataloader_pin_memory=on_gpu,
         dataloader_num_workers=2 if on_gpu else 0,  # on a CPU reading ids costs less than handing them over
-        eval_strategy="steps",
+        eval_strategy="steps" if has_dev else "no",
         eval_steps=interval,
         save_strategy="steps",
         save_steps=interval,
         save_total_limit=1,
         save_on_each_node=True,  # where nodes share no disk, each carries on from its own
-        load_best_model_at_end=True,
+        load_best_model_at_end=has_dev,
         restore_callback_states_from_checkpoint=True,  # a resumed training stops where an uninterrupted one would
-        metric_for_best_model=f"eval_{MEASURES[recipe.measure]}",
+        metric_for_best_model=f"eval_{MEASURES[recipe.measure]}" if has_dev else None,
         greater_is_better=True,
         logging_steps=max(1, steps // 20),
         logging_first_step=True,  # the base model's own loss, which the loss guard compares with

@@ -13,7 +13,8 @@ from components.model.served import EncoderConfig
 from components.registry.registry import Lineage, open_registry
 from tests.factories.model_versions import make_model
 from tests.standins.kserve_controller import KServe
-from tests.standins.kubernetes_api import Cluster, serving
+from tests.standins.kubernetes_api import serving
+from tests.standins.kubernetes_state import Cluster
 
 MANIFEST = Path(__file__).parents[3] / "kserve" / "inference-service.yaml"
 VERSIONS = ("V0", "V1", "V2")

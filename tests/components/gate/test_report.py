@@ -112,7 +112,7 @@ def test_without_the_data_ids_stand_for_texts(pair, tmp_path) -> None:
 def test_other_data_than_was_scored_is_refused(pair, tmp_path) -> None:
     new, old = pair
     other = write_beir_folder(tmp_path / "other", {**CORPUS, "p4": "more"}, QUERIES, QRELS)
-    with pytest.raises(DataError, match="is not what the models were scored on"):
+    with pytest.raises(DataError, match="is not the data that the models were scored on"):
         write_report(decide(new, old), new, old, tmp_path / "evaluation.html", other)
 
 

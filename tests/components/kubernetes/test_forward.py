@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from components.kubernetes.api import KubernetesApi
 from components.kubernetes.errors import KubernetesError
 from components.kubernetes.forward import PodForward, _frame, _Frames
-from tests.standins.kubernetes_api import Cluster, RefusalError, serving
+from tests.standins.kubernetes_api import serving
+from tests.standins.kubernetes_state import Cluster, RefusalError
 from tests.standins.port_forward import _read
 
 SIZES = (0, 1, 125, 126, 127, 65_535, 65_536, 200_000)

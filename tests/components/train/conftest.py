@@ -5,7 +5,8 @@ from components.prepare.stage import prepare
 from components.train.loop.fit import train_model
 from components.train.options import TrainOptions
 from tests.factories.datasets import write_triplets
-from tests.standins.kubernetes_api import Cluster, serving
+from tests.standins.kubernetes_api import serving
+from tests.standins.kubernetes_state import Cluster
 
 QUICK = TrainOptions(epochs=4, batch_size=16, learning_rate=2e-3, precision="fp32")
 

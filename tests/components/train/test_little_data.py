@@ -54,7 +54,7 @@ def test_train_model_on_fewer_examples_than_a_batch_trains(tiny_model, tmp_path)
     from tests.components.prepare.conftest import rows_of, write_rows
 
     source = str(write_rows(tmp_path / "raw.csv", rows_of(16)))
-    prepare(source, tmp_path / "V0", PrepareOptions(base_model=str(tiny_model)))
+    prepare(source, tmp_path / "V0", PrepareOptions(base_model=str(tiny_model), folds=1))
     report = train_model(tmp_path / "V0", tmp_path / "model", TrainOptions(precision="fp32"))
     assert report.steps >= 10
     assert report.options.batch_size <= 11

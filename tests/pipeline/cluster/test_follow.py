@@ -14,19 +14,13 @@ from pipeline.cluster.pipelines_api import PipelinesApi, PipelinesSettings
 from pipeline.cluster.run_outcome import FIRST_CHAMPION
 from pipeline.cluster.submit import submit
 from tests.factories.decisions import make_decision
-from tests.standins.kubernetes_api import Cluster
+from tests.standins.followed_runs import BEFORE, before_the_gate, held, promoted
 from tests.standins.kubernetes_api import serving as serving_cluster
-from tests.standins.pipelines_api import Pipelines, serving
+from tests.standins.kubernetes_state import Cluster
 from tests.standins.workflows import START, WorkflowNodes
 
-BEFORE = ("source", "prepare", "champion", "train", "export", "evaluate", "evaluate-2")
 BAD_DATA = "main: Error (exit code 1): prepare: clicks.csv has no column positive; name it so."
 NO_CPU = "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu."
-
-
-@pytest.fixture
-def pipelines():
-    return Pipelines()
 
 
 @pytest.fixture
@@ -35,49 +29,10 @@ def cluster():
 
 
 @pytest.fixture
-def endpoint(pipelines, cluster, monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("KF_PIPELINES_ENDPOINT", "RANKLIFT_S3_ENDPOINT", "http_proxy", "KUBECONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    with serving(pipelines) as url:
-        yield url
-
-
-@pytest.fixture
 def kubeconfig(cluster, endpoint, monkeypatch, tmp_path):
     with serving_cluster(cluster, tmp_path) as environment:
         monkeypatch.setenv("KUBECONFIG", environment["KUBECONFIG"])
         yield cluster
-
-
-def before_the_gate():
-    nodes = WorkflowNodes()
-    for task in BEFORE:
-        nodes.stage(task)
-    return nodes
-
-
-def held(decision, pipelines):
-    nodes = before_the_gate()
-    nodes.stage("gate")
-    nodes.condition("condition-1", False)
-    nodes.condition("condition-2", True)
-    nodes.stage("hold", within="(0).root(0).condition-2(0)")
-    pipelines.logs[nodes.pod("gate")] = f"10:00:00 {decision.reason}\n10:00:00 {decision.line()}\n"
-    return nodes
-
-
-def promoted(decision, pipelines, *, cached=()):
-    nodes = WorkflowNodes()
-    for task in (*BEFORE, "gate"):
-        nodes.stage(task, cached=task in cached)
-    nodes.condition("condition-1", True)
-    inside = "(0).root(0).condition-1(0)"
-    nodes.stage("promote", within=inside)
-    nodes.stage("deploy", within=inside)
-    pipelines.logs[nodes.pod("promote", within=inside)] = decision.line()
-    pipelines.logs[nodes.pod("deploy", within=inside)] = "10:00:00 deploy: V0 is the first champion; `kubectl apply …\n"
-    return nodes
 
 
 def followed(endpoint, pipelines, *workflows, parameters=(), **options):

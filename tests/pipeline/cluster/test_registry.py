@@ -23,7 +23,8 @@ from tests.factories.model_versions import make_dataset
 from tests.faults.proxy import Fault, Proxy
 from tests.standins.cluster_store import ENDPOINT, HOST, POD, keys_of, put_store, secret
 from tests.standins.kserve_controller import KServe
-from tests.standins.kubernetes_api import Cluster, serving
+from tests.standins.kubernetes_api import serving
+from tests.standins.kubernetes_state import Cluster
 
 PLACE = Place("ranklift", "ranklift", "kubeflow")
 

@@ -17,8 +17,8 @@ from tests.components.deploy.conftest import MANIFEST
 from tests.standins.cluster_store import store_objects
 from tests.standins.doctor_cluster import healthy
 from tests.standins.kserve_controller import POD_FAULTS, KServe, _pod
-from tests.standins.kubernetes_api import Cluster as StandIn
 from tests.standins.kubernetes_api import serving
+from tests.standins.kubernetes_state import Cluster as StandIn
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
 #: All that read objects; what reads the registry itself is about the store, which is another test's.

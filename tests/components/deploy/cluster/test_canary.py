@@ -10,7 +10,7 @@ from components.deploy.cluster.inference_service import Revision, canary_entry_o
 from components.deploy.cluster.patches import canary_at, canary_beside, changed
 from components.errors import RankliftError, StoppedError
 from tests.components.deploy.conftest import service_of
-from tests.standins.kubernetes_api import RefusalError
+from tests.standins.kubernetes_state import RefusalError
 
 CANARY = {"canary_percent": 10, "canary_seconds": 0}
 AUTOSCALER = ("horizontalpodautoscalers", "ranklift", "ranklift-canary-predictor")
