@@ -21,7 +21,7 @@ class MeasureOptions(Options):
     examples: int = Field(
         1000, ge=1, description="Train each base model on at most so many examples before it is compared."
     )
-    recipe: str = Field("seed", description="How to train: seed, strong or mined.")
+    recipe: str = Field("seed", description=TrainOptions.model_fields["recipe"].description)
     batch_size: int = Field(0, ge=0, description="Queries in a batch; 0 is the recipe's.")
     learning_rate: float = Field(0.0, ge=0, le=1, description="Peak of the learning rate; 0 is the recipe's.")
     precision: PrecisionChoice = Field("auto", description="Of serving.")
