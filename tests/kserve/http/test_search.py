@@ -154,6 +154,7 @@ def test_index_says_what_is_searched(searching):
     answer = searching.get("/index").json()
     assert answer["passages"] == len(CORPUS)
     assert answer["has_texts"] is True
+    assert "a test" not in answer.values(), "where the corpus came from is nobody's business"
 
 
 def test_search_without_an_index_is_404_and_says_how_to_make_one(exported_tiny_model, tmp_path):

@@ -13,7 +13,6 @@ from pipeline.cluster.pipelines_api import PipelinesApi, PipelinesSettings
 from pipeline.cluster.submit import six_fields, submit
 from pipeline.settings.file import PipelineSettings
 from tests.factories.decisions import make_decision
-from tests.standins.pipelines_api import Pipelines, serving
 
 STAGES = ["prepare", "champion", "train", "export", "evaluate", "evaluate-2", "gate"]
 PROMOTED = [{stage: "SUCCEEDED"} for stage in STAGES] + [
@@ -22,20 +21,6 @@ PROMOTED = [{stage: "SUCCEEDED"} for stage in STAGES] + [
     {"deploy": "SUCCEEDED"},
 ]
 HELD = [{stage: "SUCCEEDED"} for stage in STAGES] + [{"hold": "SUCCEEDED"}]
-
-
-@pytest.fixture
-def pipelines():
-    return Pipelines()
-
-
-@pytest.fixture
-def endpoint(pipelines, monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_UI_ENDPOINT", "RANKLIFT_S3_ENDPOINT", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    with serving(pipelines) as url:
-        yield url
 
 
 @pytest.fixture
@@ -78,6 +63,18 @@ class TestSubmit:
         }  # fmt: skip
         assert sent["pipeline_version_reference"]["pipeline_version_id"] == run.version.version_id
         assert pipelines.experiments[sent["experiment_id"]] == "mine"
+
+    def test_base_models_are_a_list_of_a_pipeline_that_chooses(self, api, pipelines):
+        run = submit(api, ["base_models=a/b,c/d", "seed=7"], None)
+        parameters = pipelines.runs[run.run_id]["runtime_config"]["parameters"]
+        assert parameters == {"base_models": ["a/b", "c/d"], "seed": 7}
+        assert "exec-measure" in pipelines.packages[run.version.version_id]
+        assert run.tasks["candidates"] == "source"
+
+    def test_base_models_with_one_name_are_the_base_model_of_a_run_as_always(self, api, pipelines):
+        run = submit(api, ["base_models=a/b"], None)
+        assert pipelines.runs[run.run_id]["runtime_config"]["parameters"] == {"base_model": "a/b"}
+        assert "exec-measure" not in pipelines.packages[run.version.version_id]
 
     def test_artifacts_go_where_the_settings_say(self, api, pipelines):
         run = submit(api, [], PipelineSettings(pipeline_root="s3://ranklift/runs", service_account="runner"))
