@@ -57,20 +57,20 @@ LOCAL_PATHS = ("data", "base_model", "evaluation_data", "index_corpus")
 _Some = TypeVar("_Some", bound=Options)
 
 
-def with_defaults(walk: Callable[..., Any], defaults: Mapping[str, Any] | None = None) -> Callable[..., Any]:
+def with_defaults(pipeline: Callable[..., Any], defaults: Mapping[str, Any] | None = None) -> Callable[..., Any]:
     """Return the pipeline's function as KFP is to see it: each parameter with the default and meaning declared here.
 
     Args:
-        walk: has every parameter by name, and no default.
+        pipeline: has every parameter by name, and no default.
         defaults: that this pipeline has in place of those declared.
     """
     chosen = defaults or {}
 
-    @functools.wraps(walk)
+    @functools.wraps(pipeline)
     def declared_walk(*values: Any) -> Any:
-        return walk(*values)
+        return pipeline(*values)
 
-    signature = inspect.signature(walk)
+    signature = inspect.signature(pipeline)
     parameters = [
         parameter.replace(default=chosen.get(name, PARAMETERS[name].default))
         for name, parameter in signature.parameters.items()
