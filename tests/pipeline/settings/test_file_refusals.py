@@ -7,15 +7,8 @@ import pytest
 import yaml
 
 from components.errors import RankliftError
-from pipeline.settings.file import (
-    ObjectStoreAccess,
-    PipelineSettings,
-    Retries,
-    Serving,
-    TrainJob,
-    duration,
-    seconds,
-)
+from pipeline.settings.file import ObjectStoreAccess, PipelineSettings, Retries, Serving, TrainJob
+from pipeline.settings.units import duration, seconds
 
 EXAMPLE = Path(__file__).parents[3] / "stages.yaml"
 
@@ -29,7 +22,7 @@ def read(tmp_path, text):
     ("text", "sentence"),
     [
         pytest.param(
-            "stages: {trian: {cpu: 1}}", "'trian' is not a stage; the stages are source, prepare, train", id="stage"
+            "stages: {trian: {cpu: 1}}", "'trian' is not a stage; the stages are source, prepare, measure", id="stage"
         ),
         pytest.param("stages: {train: {gpu: 1}}", "there is no setting stages.train.gpu", id="unknown setting"),
         pytest.param("defaults: {memory: 4 GB}", r"defaults.memory: '4 GB' is invalid: .* example 4Gi", id="memory"),
