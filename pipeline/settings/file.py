@@ -18,10 +18,8 @@ from components.train.nodes.settings import DEADLINE, RUNTIME
 from pipeline.images import TARGET_OF, image_tag
 from pipeline.settings.units import duration, seconds
 
-STAGES = (
-    "source", "prepare", "measure", "choose", "train", "export", "champion", "evaluate", "gate", "promote", "index",
-    "deploy", "hold",
-)  # fmt: skip
+STAGES = ("source", "prepare", "measure", "choose", "train", "export", "champion", "evaluate", "gate", "promote",
+          "index", "deploy", "hold")  # fmt: skip
 SECRETS_FOLDER = "/var/run/secrets/ranklift"
 ACCOUNT_FOLDER = "/var/run/secrets/ranklift-account"  #: the token of an account that one stage alone has
 
