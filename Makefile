@@ -34,7 +34,7 @@ install venv: $(INSTALLED) ## Set up .venv, again only when the pinned dependenc
 
 .PHONY: run run-all
 run run-all: $(INSTALLED) ## Run the whole pipeline on the demo data, promote, serve, ask a query
-	$(BIN)/ranklift run --data demo://docstrings $(DEMO)
+	$(BIN)/ranklift run --data demo://docstrings --index-corpus dataset $(DEMO)
 
 .PHONY: data train evaluate serve
 data: $(WORK)/dataset/manifest.json ## Build the demo dataset alone

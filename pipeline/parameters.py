@@ -118,7 +118,12 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     """
     for options in STAGE_PARAMETERS:
         _options(options, parameters)
-    training = _options(TrainOptions, parameters)
+    preparation, training = _options(PrepareOptions, parameters), _options(TrainOptions, parameters)
+    if preparation.folds > 1 and training.num_nodes > 1:
+        raise RankliftError(
+            f"folds = {preparation.folds} cross-validates, which trains on one machine; leave out num_nodes = "
+            f"{training.num_nodes}, or set folds to 1."
+        )
     check_shares(training, max(1, training.processes) * training.num_nodes)
 
 

@@ -20,12 +20,13 @@ def index(
     from components.stage import Stage
 
     with Stage("index"):
+        import tempfile
         from pathlib import Path
 
         from components.index.options import IndexOptions
         from components.index.promote import index_and_promote
         from components.index.stage import Given
-        from components.machine.settings import home_directory
+        from components.machine.settings import cache_directory, home_directory
         from components.records.decision import Decision
         from components.registry.registry import open_registry
 
@@ -38,4 +39,7 @@ def index(
             judged_ndcg=record.candidate,
         )
         options = IndexOptions.of(min_recall=min_recall, max_ndcg_drop=max_ndcg_drop)
-        return index_and_promote(given, record, open_registry(), options, home=home_directory(), pipeline_run=run)
+        # In a container /tmp is memory, or what the node has to spare; the cache is a folder of this machine.
+        work = cache_directory("indexing") or Path(tempfile.gettempdir())
+        registry = open_registry()
+        return index_and_promote(given, record, registry, options, home=home_directory(), work=work, pipeline_run=run)

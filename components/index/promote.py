@@ -24,6 +24,7 @@ def index_and_promote(
     options: IndexOptions,
     *,
     home: Path,
+    work: Path | None = None,
     pipeline_run: str | None = None,
 ) -> str:
     """Make the index of a model version, and make both champion; returns the index version, such as "V1".
@@ -35,7 +36,8 @@ def index_and_promote(
         decision: that allows the promotion.
         registry: where all of it is kept.
         options: see `IndexOptions`.
-        home: ranklift's data folder, for the former index and for work in progress.
+        home: ranklift's data folder, where a former index may be served from.
+        work: a folder with room for the corpus and its index; in the data folder when None.
         pipeline_run: for the lineage and the history.
 
     Raises:
@@ -50,7 +52,7 @@ def index_and_promote(
         pipeline_run=pipeline_run,
     )
     try:
-        index = publish(given, registry, options, home, lineage)
+        index = publish(given, registry, options, lineage, home=home, work=work or home / "indexing")
     except MissedBoundError as error:
         raise StoreError(
             f"{given.model_version} was not made champion: {error}. The champion stays; look at the corpus and the "
@@ -63,10 +65,11 @@ def index_and_promote(
     return index.name
 
 
-def publish(given: Given, registry: Registry, options: IndexOptions, home: Path, lineage: Lineage) -> Version:
+def publish(
+    given: Given, registry: Registry, options: IndexOptions, lineage: Lineage, *, home: Path, work: Path
+) -> Version:
     """Make an index and keep it as a version; skip an index that is stored already."""
     opened = Opened.of(given, options)
-    work = home / "indexing"
     work.mkdir(parents=True, exist_ok=True)
     with scratch_folder(work, ".ranklift-") as scratch:
         former = former_index(registry, opened.encoder.digest, home, scratch / "former")

@@ -159,7 +159,7 @@ def _check_folder(folder: Path) -> None:
         raise DataError(f"{folder} is a file; name a new folder.")
     there = {path.name for path in folder.iterdir()} if folder.exists() else set()
     if INDEX in there:
-        raise DataError(f"{folder} holds a whole index, which is never written over; name a new folder.")
+        raise DataError(f"{folder} holds a whole index, which is never overwritten; name a new folder.")
     if strange := sorted(name for name in there - {SHARDS, GRAPHS} if not name.startswith(".")):
         raise DataError(f"{folder} holds {strange[0]}, which is of no index; name a new folder.")
 

@@ -10,6 +10,10 @@ from components.options import SEED, Options
 DEMO_SOURCE = "demo://docstrings"
 #: With fewer folds, not even a gain in every one of them would be significant at 5 %.
 LEAST_FOLDS = 5
+#: Judged queries below which they are cross-validated, unless the user says how many to hold out.
+FEW_QUERIES = 200
+#: The gate's test sees a sum of differences for each fold: of ten it tells what comes by chance once in a thousand.
+DEFAULT_FOLDS = 10
 
 
 class RawDataOptions(Options):
@@ -42,7 +46,12 @@ class PrepareOptions(Options):
         200, gt=0, description="Queries held out to choose checkpoints by: a count, or a share below 1."
     )
     folds: int = Field(
-        0, ge=0, le=50, description="Cross-validate in so many folds; 0: in 10 below 200 judged queries, 1: never."
+        0,
+        ge=0,
+        le=50,
+        description=(
+            f"Cross-validate in so many folds; 0: in {DEFAULT_FOLDS} below {FEW_QUERIES} judged queries, 1: never."
+        ),
     )
     strict_passages: bool = Field(
         False, description="Whether a relevant passage that training and evaluation share is a leak, too."

@@ -91,7 +91,7 @@ class Build(_Part):
 class IndexManifest(Document):
     """``index.json``: everything that a reader of an index must know before it answers with it."""
 
-    noun: ClassVar[str] = "index manifest"
+    noun: ClassVar[str] = "manifest of an index"
     remedy: ClassVar[str] = "make an index with `ranklift index MODEL --corpus URI -o DIR`"
 
     format: Literal[1] = 1

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from components.errors import ModelError
 from components.options import SEED, Options
-from components.train.recipes import Recipe, recipe_named
+from components.train.recipes import RECIPES, Recipe, recipe_named
 
 RECIPE_OPTIONS = ("epochs", "batch_size", "learning_rate", "evaluations")  #: what can be set in place of the recipe's
 
@@ -18,7 +18,7 @@ class TrainOptions(Options):
     internal: ClassVar[frozenset[str]] = frozenset({"evaluations"})
 
     base_model: str = Field("", description="Folder, hub id, s3://… or package://…; the dataset's when empty.")
-    recipe: str = Field("seed", description="How to train: seed, strong, mined or little.")
+    recipe: str = Field("seed", description=f"How to train: {', '.join(RECIPES)}.")
     epochs: float = Field(0.0, ge=0, le=100, description="Passes over the triplets; 0 is the recipe's.")
     batch_size: int = Field(0, ge=0, description="Queries in a batch; 0 is the recipe's.")
     learning_rate: float = Field(0.0, ge=0, le=1, description="Peak of the learning rate; 0 is the recipe's.")

@@ -16,13 +16,8 @@ from components.dataset.manifest import FOLDS, Rule
 from components.errors import DataError
 from components.prepare.database import Database, write_parquet
 from components.prepare.filters.rules import Criterion, apply_criteria, count_kept
-from components.prepare.options import LEAST_FOLDS, PrepareOptions
+from components.prepare.options import DEFAULT_FOLDS, FEW_QUERIES, LEAST_FOLDS, PrepareOptions
 from components.prepare.split.queries import QueryGroups
-
-#: Judged queries below which they are cross-validated, unless the user says how many to hold out.
-FEW_QUERIES = 200
-#: The gate's test sees a sum of differences for each fold: of ten it tells what comes by chance once in a thousand.
-DEFAULT_FOLDS = 10
 
 
 def folds_for(found: QueryGroups, options: PrepareOptions) -> int:

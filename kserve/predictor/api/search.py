@@ -71,7 +71,7 @@ class IndexResponse(Indexed):
     similarity: str
     has_texts: bool
     is_exact: bool = Field(description="Whether every query is compared with every passage.")
-    corpus: str = Field(description="Where the passages came from.")
+    # Not where the corpus came from: that may be the address of a database.
     corpus_digest: str
 
 
@@ -102,7 +102,6 @@ def describe(served: Served, index: ServedIndex) -> dict[str, Any]:
         "similarity": manifest.similarity,
         "has_texts": manifest.has_texts,
         "is_exact": manifest.graph is None,
-        "corpus": manifest.corpus.source,
         "corpus_digest": manifest.corpus.digest,
         **version_fields(served),
         **index_fields(index),
@@ -142,9 +141,11 @@ def index_fields(index: ServedIndex) -> dict[str, str]:
 
 
 def _queries_of(request: SearchRequest) -> list[str]:
-    if (request.query is None) == (request.queries is None):
-        raise invalid('Send either "query", one text, or "queries", a list of texts.')
-    return request.queries if request.query is None else [request.query]  # type: ignore[return-value]
+    if request.query is not None and request.queries is None:
+        return [request.query]
+    if request.queries is not None and request.query is None:
+        return request.queries
+    raise invalid('Send either "query", one text, or "queries", a list of texts.')
 
 
 def _check_limits(settings: PredictorSettings, queries: list[str], top_k: int, ids: Sequence[str] | None) -> None:

@@ -154,6 +154,7 @@ def test_index_says_what_is_searched(searching):
     answer = searching.get("/index").json()
     assert answer["passages"] == len(CORPUS)
     assert answer["has_texts"] is True
+    assert "a test" not in answer.values(), "where the corpus came from is nobody's business"
 
 
 def test_search_without_an_index_is_404_and_says_how_to_make_one(exported_tiny_model, tmp_path):
@@ -188,7 +189,9 @@ def test_start_with_an_index_of_another_model_is_refused(exported_tiny_model, en
             "does not lie in it",
             id="truncated-shard",
         ),
-        pytest.param(lambda folder: (folder / "index.json").write_text("{}"), "is not a index manifest", id="manifest"),
+        pytest.param(
+            lambda folder: (folder / "index.json").write_text("{}"), "is not a manifest of an index", id="manifest"
+        ),
     ],
 )
 def test_start_with_a_damaged_index_is_one_sentence(exported_tiny_model, encoder, tmp_path, harm, sentence):
