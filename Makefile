@@ -122,6 +122,10 @@ docs: $(INSTALLED) ## Build the documentation as a site in dist/docs, which open
 docs-parameters: $(INSTALLED) ## Write docs/parameters.md anew from the options that the stages declare
 	$(BIN)/python -m pipeline.parameters_page docs/parameters.md
 
+.PHONY: notebook
+notebook: $(INSTALLED) ## Run the notebooks under docs again and write their outputs into them
+	$(BIN)/python .ci/notebook.py
+
 .PHONY: lint lint-workflows format
 lint: $(INSTALLED) ## Check style, types and what bandit knows of security
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from pathlib import Path
 
 #: Files that are not Python and that the installed packages open.
 NEEDED = {
-    "components": ["py.typed"],
+    "components": ["py.typed", "html_page.html", "gate/report.html", "prepare/profile/page.html", "train/curve.html"],
     "pipeline": ["py.typed"],
     "predictor": ["py.typed", "page/index.html", "page/page.css", "page/page.js"],
 }

@@ -2,6 +2,8 @@
 
 import signal
 
+ERROR_PREFIX = "ranklift: error: "  #: before the sentence, in a log and on standard error
+
 
 class RankliftError(Exception):
     """A problem that the user can fix.

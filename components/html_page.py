@@ -1,54 +1,75 @@
-"""Static HTML pages for people: one file, no network, no script."""
+"""Static HTML pages for people: one file, no network, no script.
+
+A page is a jinja2 template beside the code that fills it, which extends ``html_page.html``. Everything that is put into
+a template is escaped, except `Markup`, which `table` and `picture` return.
+"""
 
 import io
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: What is aligned to the right: a number with sign and separators, or nothing.
-_NUMBER = re.compile(r"[-+]?[\d,.]*")
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1c2430; max-width: 68rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
-table { border-collapse: collapse; margin: .6rem 0 } caption { text-align: left; color: #5b6776 }
-th, td { padding: .25rem .8rem; border-bottom: 1px solid #dde3ea; text-align: left; vertical-align: top }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums }
-.good { color: #14693a; font-weight: 600 } .bad { color: #a3231c; font-weight: 600 } .quiet { color: #5b6776 }
-.warning { border-left: 4px solid #c77700; background: #fff6e5; padding: .5rem .9rem }
-article { border: 1px solid #dde3ea; border-radius: 6px; padding: .4rem 1rem; margin: .8rem 0 }
-.sides { display: grid; grid-template-columns: 1fr 1fr; gap: 1.5rem } ol { padding-left: 1.4rem }
-svg { max-width: 100%; height: auto }
-"""
+_NUMBER = re.compile(r"[-+]?[\d,.]*%?")
+_COMPONENTS = Path(__file__).parent
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_COMPONENTS),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals["table"] = table
+    return environment
+
+
+def render(template: Path, **values: object) -> str:
+    """Return a template of ``components/`` filled with values; `table(header, rows)` can be called in it.
+
+    Args:
+        template: the file.
+        values: what the template names; a name that is missing is an error.
+    """
+    return _environment().get_template(template.relative_to(_COMPONENTS).as_posix()).render(values)
 
 
 def page(title: str, sections: Iterable[str]) -> str:
     """Return a whole page from HTML sections; the title is escaped, the sections are taken as they are."""
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{_STYLE}</style></head>\n<body>\n<h1>{escape(title)}</h1>\n"
-        + "\n".join(sections)
-        + "\n</body></html>\n"
-    )
+    body = Markup("\n").join(map(_as_it_is, sections))
+    return render(_COMPONENTS / "html_page.html", title=title, body=body)
 
 
-def section(title: str, *parts: str) -> str:
+def section(title: str, *parts: str) -> Markup:
     """Return a section under a heading; the title is escaped, the parts are taken as they are."""
-    return f"<h2>{escape(title)}</h2>\n" + "\n".join(parts)
+    return Markup("<h2>{}</h2>\n{}").format(title, Markup("\n").join(map(_as_it_is, parts)))
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table of escaped cells; numbers are aligned to the right, small floats have four decimals."""
-    body = [list(row) for row in rows]
-    numeric = [_numeric(row[column] for row in body) for column in range(len(header))]
-    lines = [_row("th", header, numeric), *(_row("td", row, numeric) for row in body)]
-    return "<table>\n" + "\n".join(lines) + "\n</table>"
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Markup:
+    """Return a table of escaped cells; numbers are aligned to the right, small floats shown with four decimals."""
+    body = [[_show(cell) for cell in row] for row in rows]
+    right = [all(_NUMBER.fullmatch(row[column]) for row in body) for column in range(len(header))]
+    return _as_it_is(render(_COMPONENTS / "html_table.html", header=header, rows=body, right=right))
 
 
-def picture(figure: "Figure", description: str) -> str:
+def _as_it_is(html: str) -> Markup:
+    return Markup(html)  # noqa: S704 - HTML that this module, or a caller of `page`, made
+
+
+def picture(figure: "Figure", description: str) -> Markup:
     """Return a figure as inline SVG, the same bytes for the same figure; screen readers read the description."""
     from matplotlib import rc_context
 
@@ -56,19 +77,7 @@ def picture(figure: "Figure", description: str) -> str:
     with rc_context({"svg.hashsalt": "ranklift", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     svg = buffer.getvalue()
-    return f'<div role="img" aria-label="{escape(description)}">{svg[svg.index("<svg") :]}</div>'
-
-
-def _numeric(cells: Iterable[object]) -> bool:
-    return all(_NUMBER.fullmatch(_show(cell)) for cell in cells)
-
-
-def _row(tag: str, cells: Sequence[object], numeric: Sequence[bool]) -> str:
-    shown = (
-        f"<{tag}{' class=number' if right else ''}>{escape(_show(cell))}</{tag}>"
-        for cell, right in zip(cells, numeric, strict=True)
-    )
-    return "<tr>" + "".join(shown) + "</tr>"
+    return _as_it_is(f'<div role="img" aria-label="{escape(description)}">{svg[svg.index("<svg") :]}</div>')
 
 
 def _show(cell: object) -> str:

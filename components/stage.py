@@ -12,7 +12,7 @@ from typing import Self
 
 from pydantic import ValidationError
 
-from components.errors import RankliftError
+from components.errors import ERROR_PREFIX, RankliftError
 from components.machine.import_clock import ImportClock
 from components.machine.patience import process_age
 from components.machine.processor import limit_threads
@@ -22,7 +22,6 @@ from components.records.stage_times import StageTimes
 
 #: Runs of the pipeline in processes ignore the image; elsewhere the DAG sets each stage's own.
 DEFAULT_IMAGE = "python:3.11-slim-bookworm"
-ERROR_PREFIX = "ranklift: error: "
 #: What a pod's status says of a container that ended: Kubernetes keeps 4,096 bytes of it, and Argo hands them on.
 TERMINATION_LOG = Path("/dev/termination-log")
 _TERMINATION_BYTES = 4000

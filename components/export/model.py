@@ -43,6 +43,7 @@ def export_model(
     max_seq_length: int = 0,
     precision: PrecisionChoice = "auto",
     base_model: str = "",
+    matryoshka: Sequence[int] = (),
 ) -> EncoderConfig:
     """Write the served form of a model: OpenVINO graph, tokenizer, ``encoder.json``, and the model's own files.
 
@@ -53,9 +54,10 @@ def export_model(
         max_seq_length: tokens; 0 keeps what the model has.
         precision: of inference; "auto" is bf16 where this processor computes in it, else fp32.
         base_model: the name to record; the folder's when empty.
+        matryoshka: shorter lengths that the model was trained for (MatryoshkaLoss), which serving may cut to.
 
     Raises:
-        ModelError: when the model cannot be exported, or the graph's embeddings differ from the model's.
+        ModelError: when the model cannot be exported, or cut so, or the graph's embeddings differ from the model's.
     """
     if output.exists() and any(output.iterdir()):
         raise ModelError(f"{output} exists and is not empty; choose another output folder or remove it.")
@@ -65,10 +67,12 @@ def export_model(
     chosen = choose_precision(precision)
     length = _length(source, max_seq_length, model)
     source.max_seq_length = length
+    shorter = shorter_lengths(matryoshka, int(source.get_embedding_dimension() or 0))
     output.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(output.parent, ".export-") as scratch:
         made = scratch / "model"
         config = _write(source, made, precision=chosen, length=length, base_model=base_model or str(model), texts=texts)
+        config.matryoshka_dimensions = shorter
         config.parity = check_parity(source, Encoder.open(made), texts)
         config.write(made / ENCODER_CONFIG)
         refuse_empty_files({path: path.stat().st_size for path in made.rglob("*") if path.is_file()})
@@ -92,6 +96,21 @@ def choose_precision(choice: PrecisionChoice) -> Precision:
     if choice == "bf16" and not has_bf16:
         raise ModelError("Precision 'bf16' was requested and this processor does not support it; use 'fp32' or 'auto'.")
     return choice
+
+
+def shorter_lengths(lengths: Sequence[int], dimension: int) -> list[int]:
+    """Return the lengths that an embedding may be cut to, in order.
+
+    Raises:
+        ModelError: when one of them is no length below the model's.
+    """
+    wrong = next((length for length in lengths if not 0 < length < dimension), None)
+    if wrong is not None:
+        raise ModelError(
+            f"The model's embeddings have {dimension} values and cannot be cut to {wrong}; "
+            f"name lengths from 1 to {dimension - 1} that it was trained for."
+        )
+    return sorted(set(lengths))
 
 
 def check_parity(model: "SentenceTransformer", encoder: Encoder, texts: Sequence[str]) -> Parity:

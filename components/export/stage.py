@@ -23,6 +23,7 @@ def export_for_dataset(
     options: ExportOptions | None = None,
     *,
     base_model: str = "",
+    matryoshka: Sequence[int] = (),
 ) -> EncoderConfig:
     """Export a model at the dataset's sequence length, checked (and calibrated) on the dataset's training texts.
 
@@ -35,6 +36,7 @@ def export_for_dataset(
         output: the folder to make.
         options: see `ExportOptions`.
         base_model: the name to record.
+        matryoshka: shorter lengths that the model was trained for, which serving may cut embeddings to.
 
     Raises:
         DataError: when the dataset is none.
@@ -50,6 +52,7 @@ def export_for_dataset(
         max_seq_length=chosen.max_seq_length or (manifest.max_seq_length if manifest else 0),
         precision=chosen.precision,
         base_model=base_model,
+        matryoshka=matryoshka,
     )
     config = export_one(model, output)
     if (folds := FoldModels.find(model)) is not None:

@@ -1,10 +1,9 @@
 """The queries that a new model wins and loses by most, with what both models found for them."""
 
 from collections.abc import Sequence
-from html import escape
+from typing import NamedTuple
 
 from components.dataset.evaluation_set import EvaluationSet
-from components.html_page import section
 from components.records.scores import HEADLINE, ScoreFile
 
 _CASES = 10
@@ -12,8 +11,33 @@ _PASSAGES = 3
 _LONGEST = 280  # characters of a passage that are shown
 
 
-def cases(candidate: ScoreFile, champion: ScoreFile, evaluation_set: EvaluationSet | None) -> str:
-    """Two HTML sections, wins and losses: query, best passages, and rank of the first relevant passage in each model.
+class Passage(NamedTuple):
+    """A passage, shortened to read."""
+
+    id: str
+    text: str  #: empty without an evaluation set
+    is_relevant: bool
+
+
+class Side(NamedTuple):
+    """What one model found."""
+
+    head: str  #: its score and the rank of its first relevant passage
+    best: list[Passage]
+
+
+class Case(NamedTuple):
+    """One query."""
+
+    query: str  #: its text, or its id without an evaluation set
+    relevant: list[Passage]  #: what should be found, the best first
+    sides: list[Side]  #: candidate and champion
+
+
+def cases(
+    candidate: ScoreFile, champion: ScoreFile, evaluation_set: EvaluationSet | None
+) -> list[tuple[str, list[Case]]]:
+    """Return wins and losses: query, best passages, and rank of the first relevant passage in each model.
 
     Without an evaluation set ids stand in for the texts.
     """
@@ -22,11 +46,10 @@ def cases(candidate: ScoreFile, champion: ScoreFile, evaluation_set: EvaluationS
     wins = [query for query in order[:_CASES] if ours[query] > theirs[query]]
     losses = [query for query in order[::-1][:_CASES] if ours[query] < theirs[query]]
     texts = _texts(evaluation_set, [*wins, *losses], candidate, champion)
-    return "\n".join(
-        section(title, *(_case(query, candidate, champion, evaluation_set, texts) for query in queries))
+    return [
+        (title, [_case(query, candidate, champion, evaluation_set, texts) for query in queries])
         for title, queries in (("Wins", wins), ("Losses", losses))
-        if queries
-    )
+    ]
 
 
 def _texts(
@@ -45,33 +68,28 @@ def _case(
     champion: ScoreFile,
     evaluation_set: EvaluationSet | None,
     texts: dict[str, str],
-) -> str:
-    text = query if evaluation_set is None else evaluation_set.queries[query]
+) -> Case:
     relevant = [] if evaluation_set is None else _relevant(evaluation_set, query)
-    sides = "".join(
-        f"<div>{_side(role, scores, query, relevant, texts)}</div>"
-        for role, scores in (("candidate", candidate), ("champion", champion))
+    return Case(
+        query=query if evaluation_set is None else evaluation_set.queries[query],
+        relevant=[_passage(name, texts, relevant) for name in relevant[:_PASSAGES]],
+        sides=[
+            _side(role, scores, query, [_passage(name, texts, relevant) for name in _best(scores, query)])
+            for role, scores in (("candidate", candidate), ("champion", champion))
+        ],
     )
-    sought = "".join(f"<li>{_passage(name, texts)}</li>" for name in relevant[:_PASSAGES])
-    wanted = f"<p class=quiet>relevant:</p><ul>{sought}</ul>" if sought else ""
-    return f"<article><p><b>{escape(text)}</b></p>{wanted}<div class=sides>{sides}</div></article>"
 
 
-def _side(role: str, scores: ScoreFile, query: str, relevant: Sequence[str], texts: dict[str, str]) -> str:
+def _side(role: str, scores: ScoreFile, query: str, best: list[Passage]) -> Side:
     rank = scores.first_relevant.get(query)
     place = f"first relevant passage at rank {rank}" if rank else "no relevant passage in the ranking"
-    best = "".join(
-        f"<li>{'<span class=good>relevant</span> ' if name in relevant else ''}{_passage(name, texts)}</li>"
-        for name in _best(scores, query)
-    )
-    head = f"<p class=quiet>{role}: NDCG@10 {scores.per_query[HEADLINE][query]:.4f}, {place}</p>"
-    return f"{head}<ol>{best}</ol>"
+    return Side(f"{role}: NDCG@10 {scores.per_query[HEADLINE][query]:.4f}, {place}", best)
 
 
-def _passage(name: str, texts: dict[str, str]) -> str:
+def _passage(name: str, texts: dict[str, str], relevant: Sequence[str]) -> Passage:
     text = texts.get(name, "")
     short = text if len(text) <= _LONGEST else f"{text[:_LONGEST].rstrip()}…"
-    return f"<span class=quiet>{escape(name)}</span> {escape(short)}"
+    return Passage(name, short, name in relevant)
 
 
 def _best(scores: ScoreFile, query: str) -> list[str]:

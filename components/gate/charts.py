@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 
 from components.gate.statistics import Values
 from components.html_page import picture
@@ -22,7 +23,7 @@ class Gain(NamedTuple):
     high: float
 
 
-def sorted_differences(differences: Values, counts: str) -> str:
+def sorted_differences(differences: Values, counts: str) -> Markup:
     """Gain by query, in descending order; `counts` is its description in words."""
     from matplotlib.figure import Figure
 
@@ -39,7 +40,7 @@ def sorted_differences(differences: Values, counts: str) -> str:
     return picture(figure, f"NDCG@10 of the candidate minus that of the champion by query, sorted: {counts}")
 
 
-def intervals(gains: Sequence[Gain]) -> str:
+def intervals(gains: Sequence[Gain]) -> Markup:
     """Mean gains with their intervals, one line each, the first on top."""
     from matplotlib.figure import Figure
 

@@ -1,10 +1,12 @@
 """``evaluation.html``: both models side by side, for the people who live with the decision."""
 
-from html import escape
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 
 from components.dataset.evaluation_set import EvaluationSet, open_evaluation_set
 from components.dataset.manifest import DEFAULT_SPLIT
@@ -12,12 +14,15 @@ from components.errors import DataError
 from components.gate.cases import cases
 from components.gate.charts import Gain, intervals, sorted_differences
 from components.gate.statistics import bootstrap_interval
-from components.html_page import page, section, table
+from components.html_page import render
 from components.records.decision import Decision, Guard
 from components.records.scores import HEADLINE, ScoreFile
 
+_TEMPLATE = Path(__file__).with_name("report.html")
 _RESAMPLES = 1000  # of a slice's interval, which is for reading; the gate's own tests use the options'
 _SLICES_DRAWN = 40
+
+Row = Sequence[object]
 
 
 def write_report(
@@ -43,20 +48,29 @@ def write_report(
         DataError: when the data is not the evaluation set that was scored.
     """
     evaluation_set = None if data is None else _opened(data, split, decision)
-    sections = [
-        _verdict(decision),
-        _warnings(candidate, champion),
-        _headline(decision),
-        _guards(decision.guards),
-        _per_query(candidate, champion),
-        _metrics(candidate, champion),
-        _slices(candidate, champion, decision),
-        cases(candidate, champion, evaluation_set),
-        _timings(candidate, champion),
-    ]
+    differences, counts = _per_query(candidate, champion)
+    page = render(
+        _TEMPLATE,
+        title=f"{candidate.model} against {champion.model}",
+        decision=decision,
+        warnings=_warnings(candidate, champion),
+        headline=_headline(decision),
+        guards=_guards(decision.guards),
+        counts=counts,
+        differences=differences,
+        metrics=_metrics(candidate, champion),
+        slices=_slices(candidate, champion, decision),
+        cases=cases(candidate, champion, evaluation_set),
+        timings=_timings(candidate, champion),
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
-    title = f"{candidate.model} against {champion.model}"
-    path.write_text(page(title, filter(None, sections)), encoding="utf-8")
+    path.write_text(page, encoding="utf-8")
+
+
+class _Slices(NamedTuple):
+    picture: Markup
+    header: Row
+    rows: list[Row]
 
 
 def _opened(data: Path, split: str, decision: Decision) -> EvaluationSet:
@@ -70,25 +84,19 @@ def _opened(data: Path, split: str, decision: Decision) -> EvaluationSet:
     return evaluation_set
 
 
-def _verdict(decision: Decision) -> str:
-    style = "good" if decision.verdict == "promote" else "bad"
-    return f'<p><span class="{style}">{decision.verdict.upper()}</span> {escape(decision.reason)}</p>'
-
-
-def _warnings(candidate: ScoreFile, champion: ScoreFile) -> str:
+def _warnings(candidate: ScoreFile, champion: ScoreFile) -> list[str]:
     lines = []
     for scores in (candidate, champion):
         bm25 = scores.baselines.get("bm25", {}).get(HEADLINE)
         if bm25 is not None and scores.headline < bm25:
             lines.append(f"{scores.model} is below BM25: NDCG@10 {scores.headline:.4f} against {bm25:.4f}.")
-    lines += sorted({note for scores in (candidate, champion) for note in scores.notes})
-    return "\n".join(f'<p class="warning">{escape(line)}</p>' for line in lines)
+    return lines + sorted({note for scores in (candidate, champion) for note in scores.notes})
 
 
-def _headline(decision: Decision) -> str:
+def _headline(decision: Decision) -> list[Row]:
     low, high = decision.confidence_interval
     effect = decision.minimum_detectable_effect
-    rows = [
+    return [
         ("candidate", decision.candidate_model, f"{decision.candidate:.4f}"),
         ("champion", decision.champion_model, f"{decision.champion:.4f}"),
         ("gain", f"{decision.confidence:.0%} interval {low:+.4f} to {high:+.4f}", f"{decision.delta:+.4f}"),
@@ -105,28 +113,26 @@ def _headline(decision: Decision) -> str:
             "not known" if effect is None else f"{effect:.4f}",
         ),
     ]
-    return section("NDCG@10", table(("", "", "value"), rows))
 
 
-def _guards(guards: list[Guard]) -> str:
-    rows = [
+def _guards(guards: list[Guard]) -> list[Row]:
+    return [
         (guard.name, guard.value, guard.limit, "pass" if guard.passed else "FAIL", guard.reason) for guard in guards
     ]
-    return section("Guards", table(("guard", "value", "limit", "verdict", ""), rows))
 
 
-def _per_query(candidate: ScoreFile, champion: ScoreFile) -> str:
+def _per_query(candidate: ScoreFile, champion: ScoreFile) -> tuple[Markup, str]:
     ours, theirs = candidate.per_query[HEADLINE], champion.per_query[HEADLINE]
     deltas = np.sort([ours[query] - theirs[query] for query in ours])[::-1]
     better, worse = int((deltas > 0).sum()), int((deltas < 0).sum())
     counts = f"{better:,} better, {len(deltas) - better - worse:,} equal, {worse:,} worse"
-    return section("Query by query", f"<p>{counts}</p>", sorted_differences(deltas, counts))
+    return sorted_differences(deltas, counts), counts
 
 
-def _metrics(candidate: ScoreFile, champion: ScoreFile) -> str:
+def _metrics(candidate: ScoreFile, champion: ScoreFile) -> list[Row]:
     bm25 = candidate.baselines.get("bm25", {})
     names = [name for name in candidate.metrics if name in champion.metrics]
-    rows = [
+    return [
         (
             name,
             candidate.metrics[name],
@@ -136,12 +142,12 @@ def _metrics(candidate: ScoreFile, champion: ScoreFile) -> str:
         )
         for name in names
     ]
-    return section("All metrics", table(("metric", "candidate", "champion", "gain", "BM25"), rows))
 
 
-def _slices(candidate: ScoreFile, champion: ScoreFile, decision: Decision) -> str:
+def _slices(candidate: ScoreFile, champion: ScoreFile, decision: Decision) -> _Slices | None:
     ours, theirs = candidate.per_query[HEADLINE], champion.per_query[HEADLINE]
-    rows, gains = [], []
+    rows: list[Row] = []
+    gains = []
     for slicing, groups in candidate.slices.items():
         for name, queries in groups.items():
             differences = np.array([ours[query] - theirs[query] for query in queries])
@@ -150,13 +156,13 @@ def _slices(candidate: ScoreFile, champion: ScoreFile, decision: Decision) -> st
             rows.append((slicing, name, len(queries), new, old, f"{new - old:+.4f}", f"{low:+.4f} to {high:+.4f}"))
             gains.append(Gain(f"{slicing}: {name}", new - old, low, high))
     if not rows:
-        return ""
+        return None
     header = ("slicing", "slice", "queries", "candidate", "champion", "gain", f"{decision.confidence:.0%} interval")
     overall = Gain("all queries", decision.delta, *decision.confidence_interval)
-    return section("Slices", intervals([overall, *gains[:_SLICES_DRAWN]]), table(header, rows))
+    return _Slices(intervals([overall, *gains[:_SLICES_DRAWN]]), header, rows)
 
 
-def _timings(candidate: ScoreFile, champion: ScoreFile) -> str:
+def _timings(candidate: ScoreFile, champion: ScoreFile) -> list[Row]:
     def cells(scores: ScoreFile) -> list[str]:
         return [
             str(scores.encoder.get("precision", "")),
@@ -169,8 +175,7 @@ def _timings(candidate: ScoreFile, champion: ScoreFile) -> str:
         ]
 
     names = ("precision", "tokens at most", "texts/s", "ms a query", "MB", "seconds in all", "digest")
-    rows = zip(names, cells(candidate), cells(champion), strict=True)
-    return section("Encoders", table(("", "candidate", "champion"), rows))
+    return list(zip(names, cells(candidate), cells(champion), strict=True))
 
 
 def _number(value: float | None, digits: int) -> str:

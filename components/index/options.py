@@ -18,7 +18,7 @@ class CorpusOptions(Options):
 
     corpus: str = Field(
         "",
-        description="Passages to embed with the promoted model: dataset, a file, a folder, s3://… or hf://datasets/….",
+        description="Passages to embed with the promoted model: dataset, a file, a folder, s3://…, hf://… or postgresql://….",
     )
 
 

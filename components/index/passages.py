@@ -4,7 +4,7 @@ A row has a text and an id, under one of the usual names; a title goes before th
 gets an id made from it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,15 +61,29 @@ def passages_of(path: Path) -> Iterator[Passage]:
         for row in read_corpus(path):
             yield _checked(f"{path}, row {row.row}", row.passage_id, row.text)
         return
-    names: tuple[str, ...] = ()
-    columns = _Columns("", "", "")
+    yield from _passages(_file_rows(path))
+
+
+def rows_of(rows: Iterable[Mapping[str, Any]], place: str) -> Iterator[Passage]:
+    """Yield the passages in rows that come from elsewhere than a file; `place` names them in an error."""
+    yield from _passages((f"{place}, row {number}", row) for number, row in enumerate(rows, 1))
+
+
+def _file_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for record in records_of(path):
         place = f"{path}, row {record.line}"
         if record.fault:
             raise DataError(f"{place}: {record.fault}.")
-        if (found := tuple(record.fields)) != names:
+        yield place, record.fields
+
+
+def _passages(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[Passage]:
+    names: tuple[str, ...] = ()
+    columns = _Columns("", "", "")
+    for place, fields in rows:
+        if (found := tuple(fields)) != names:
             names, columns = found, _columns(found, place)
-        yield _passage(place, record.fields, columns)
+        yield _passage(place, fields, columns)
 
 
 class _Columns(NamedTuple):
@@ -90,7 +104,7 @@ def _first(by_name: dict[str, str], wanted: tuple[str, ...]) -> str:
     return next((by_name[name] for name in wanted if name in by_name), "")
 
 
-def _passage(place: str, fields: dict[str, Any], columns: _Columns) -> Passage:
+def _passage(place: str, fields: Mapping[str, Any], columns: _Columns) -> Passage:
     text = _text(place, fields, columns.text)
     if columns.title and (title := _text(place, fields, columns.title).strip()):
         text = f"{title} {text}"
@@ -113,7 +127,7 @@ def _checked(place: str, passage_id: str, text: str) -> Passage:
     return Passage(place, _whole(passage_id), _whole(text) if text and not text.isspace() else "")
 
 
-def _text(place: str, fields: dict[str, Any], column: str) -> str:
+def _text(place: str, fields: Mapping[str, Any], column: str) -> str:
     value = fields.get(column)
     if value is None:
         return ""

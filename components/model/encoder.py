@@ -152,7 +152,7 @@ class Encoder:
 
     def _pad(self, encodings: Sequence[Tokens]) -> dict[str, NDArray[np.int64]]:
         longest = max(len(encoding.ids) for encoding in encodings)
-        shape = (len(encodings), max(longest, min(self.config.max_seq_length, -(-longest // _STEP) * _STEP)))
+        shape = (len(encodings), max(longest, min(self.config.max_seq_length, padded_length(longest))))
         arrays = {name: np.zeros(shape, dtype=np.int64) for name in self.config.inputs}
         arrays["input_ids"].fill(self.config.pad_token_id)
         for row, encoding in enumerate(encodings):
@@ -210,6 +210,11 @@ def common_size(texts: int) -> int:
     """
     power = 1 << (texts.bit_length() - 1)
     return power + power // 2 if texts >= power + power // 2 else power
+
+
+def padded_length(tokens: int) -> int:
+    """Return the length that a text of so many tokens is padded to when it is the longest of its batch."""
+    return -(-tokens // _STEP) * _STEP
 
 
 def _without_surrogates(text: str) -> str:

@@ -124,22 +124,7 @@ def _prepare(
     if brought is not None:
         rules += write_evaluation_set(brought, options.evaluation_split, staged)
         open_evaluation_set(staged)  # refuses what is broken before anything is compared with it
-    make_keys(database, options.seed)
-    remember_sides(database, raw.sides)
-    if brings_both := bool(raw.sides) and brought is None:
-        rules += remove_published_leaks(database, "q", options)
-    rules += apply_criteria(database, "keys", row_criteria(options.max_characters))
-    check_ids(database, raw.files)
-    if count(database, "keys") == 0:
-        worst = max(rules, key=lambda rule: rule.dropped)
-        raise DataError(
-            f"{raw.uri} has no usable triplet: {worst.dropped} rows were dropped because {worst.description}."
-        )
-    rules += apply_criteria(database, "keys", [find_foreign(database, _texts("p", "positive"), options.languages)])
-    _cluster(database, staged if brought is not None else None, options.near_duplicates)
-    if brings_both:
-        rules += remove_published_leaks(database, "qc", options)
-    rules += apply_criteria(database, "keys", [NEAR_DUPLICATE])
+    rules = _filtered(database, raw, staged, options, rules=rules, is_brought=brought is not None)
     rules_of_division, folds = divide(database, raw, staged, options, is_brought=brought is not None)
     rules += rules_of_division
     write_triplets(database, staged)
@@ -164,6 +149,34 @@ def _prepare(
     counts = ", ".join(f"{number} {name}" for name, number in manifest.counts.items())
     tell("prepare", f"{counts} in {time.perf_counter() - started:.1f} s")
     return manifest
+
+
+def _filtered(
+    database: Database, raw: RawData, staged: Path, options: PrepareOptions, *, rules: list[Rule], is_brought: bool
+) -> list[Rule]:
+    """Mark the rows that nothing is made of: unusable, foreign, published elsewhere, near duplicates.
+
+    Returns:
+        The rules so far, and these.
+    """
+    rules = list(rules)
+    make_keys(database, options.seed)
+    remember_sides(database, raw.sides)
+    if brings_both := bool(raw.sides) and not is_brought:
+        rules += remove_published_leaks(database, "q", options)
+    rules += apply_criteria(database, "keys", row_criteria(options.max_characters))
+    check_ids(database, raw.files)
+    if count(database, "keys") == 0:
+        worst = max(rules, key=lambda rule: rule.dropped)
+        raise DataError(
+            f"{raw.uri} has no usable triplet: {worst.dropped} rows were dropped because {worst.description}."
+        )
+    rules += apply_criteria(database, "keys", [find_foreign(database, _texts("p", "positive"), options.languages)])
+    _cluster(database, staged if is_brought else None, options.near_duplicates)
+    if brings_both:
+        rules += remove_published_leaks(database, "qc", options)
+    rules += apply_criteria(database, "keys", [NEAR_DUPLICATE])
+    return rules
 
 
 def _asked(database: Database, staged: Path) -> list[str]:

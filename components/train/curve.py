@@ -1,16 +1,20 @@
 """The loss curve and what dev gave, as a static picture in an HTML page that needs no network."""
 
-import io
-from html import escape
 from pathlib import Path
 
+from markupsafe import Markup
+
+from components.html_page import picture, render
 from components.train.report import DEV_ACCURACY, DEV_NDCG, TrainingReport
+
+_TEMPLATE = Path(__file__).with_name("curve.html")
 
 
 def write_curve(report: TrainingReport, path: Path) -> None:
     """Write the page; the picture is inline SVG."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_PAGE.format(summary=escape(_summary(report)), picture=_picture(report)), encoding="utf-8")
+    page = render(_TEMPLATE, title="Training", summary=_summary(report), picture=_picture(report))
+    path.write_text(page, encoding="utf-8")
 
 
 def _summary(report: TrainingReport) -> str:
@@ -24,7 +28,7 @@ def _summary(report: TrainingReport) -> str:
     return f"{done} at step {report.best_step}, from {before[DEV_NDCG]:.4f} and {before[DEV_ACCURACY]:.4f} before."
 
 
-def _picture(report: TrainingReport) -> str:
+def _picture(report: TrainingReport) -> Markup:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4), layout="constrained")
@@ -36,21 +40,9 @@ def _picture(report: TrainingReport) -> str:
     dev_axis.plot(*_series(report, f"eval_{DEV_NDCG}"), "s-", color="tab:green", label="dev NDCG@10")
     dev_axis.set(ylabel="dev")
     figure.legend(loc="outside upper center", ncols=3)
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    svg = buffer.getvalue()
-    return svg[svg.index("<svg") :]
+    return picture(figure, "Training loss, and accuracy and NDCG@10 on dev, by step")
 
 
 def _series(report: TrainingReport, name: str) -> tuple[list[float], list[float]]:
     entries = [entry for entry in report.history if name in entry]
     return [entry["step"] for entry in entries], [entry[name] for entry in entries]
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Training</title></head>
-<body style="font-family: sans-serif; max-width: 60rem; margin: 2rem auto"><h1>Training</h1>
-<p>{summary}</p>
-{picture}
-</body></html>
-"""

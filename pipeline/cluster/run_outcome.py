@@ -5,11 +5,10 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from components.deploy.standing import deploy_command
-from components.errors import DataError, StoreError
+from components.errors import ERROR_PREFIX, DataError, StoreError
 from components.object_store.client import ObjectStore, ObjectStoreSettings
 from components.records.decision import Decision
 from components.records.stage_times import StageTimes
-from components.stage import ERROR_PREFIX
 from pipeline.cluster.pipelines_api import PIPELINE
 from pipeline.cluster.run_sources import RunSources
 from pipeline.cluster.run_workflow import StageState, last_message

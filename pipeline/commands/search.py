@@ -1,5 +1,6 @@
 """Searching: the champion's index, what two indexes find, and databases that an index is put into."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from pipeline.commands.registry_place import Where, registry_at
 from pipeline.console import AsJson, answer, open_page, tell, working
 
 _WIDTH = 96  # characters of a text in a line
+_PROBES = 500  # queries that a database is verified with
 
 QueriesFile = Annotated[Path | None, typer.Option("--queries", help="A file with one query a line.")]
 QueriesData = Annotated[
@@ -69,9 +71,7 @@ def compare(
     Example: ranklift compare --index V1 V2 -o compare.html
     """
     if not index:
-        raise RankliftError(
-            "Say what to compare: `ranklift compare --index V1 V2`; `ranklift models diff` compares models."
-        )
+        raise RankliftError("Say what to compare: `ranklift compare --index V1 V2`; models: `ranklift models diff`.")
     from components.index.compare import compare as compare_indexes
     from components.index.compare_report import document, lines, report
     from components.machine.settings import home_directory
@@ -121,19 +121,15 @@ def publish(
     from pipeline.local.indexes import index_in_service, opened, queries_of
 
     home, bounds = home_directory(), Bounds(min_recall)
-    sink = open_sink(uri)
-    with registry_at(where) as registry:
+    with closing(open_sink(uri)) as sink, registry_at(where) as registry:
         version = version or index_in_service(registry.champion())
         asked = list(queries_of(registry, home, version, data, queries).texts.values())[:_PROBES]
+        if not asked:
+            raise RankliftError("There is no query to verify the database with; name a file that has some (--queries).")
         side = opened(registry, home, version)
-    vectors = comparable(side.encoder.encode_queries(asked), side.encoder.config)
-    probes = probes_of(side.index, vectors, bounds.depth)
-    published = publish_index(
-        sink, content_of(side.index, version), passages_of(side.index), probes, bounds=bounds, tell=tell
-    )
-    sink.close()
+        vectors = comparable(side.encoder.encode_queries(asked), side.encoder.config)
+        probes = probes_of(side.index, vectors, bounds.depth)
+        content = content_of(side.index, version)
+        published = publish_index(sink, content, passages_of(side.index), probes, bounds=bounds, tell=tell)
     text = f"Readers of {sink.place} see {version}" + (f"; {published.before} is kept." if published.before else ".")
     answer(published._asdict() | {"place": sink.place}, text, as_json)
-
-
-_PROBES = 500  # queries that a database is verified with

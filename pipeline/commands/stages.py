@@ -82,6 +82,10 @@ def export(
         typer.Option(help="A dataset version or a BEIR folder, whose texts check the export; int8 needs it."),
     ] = None,
     options: ExportOptions,
+    matryoshka: Annotated[
+        list[int] | None,
+        typer.Option(help="A shorter length that the model was trained for (MatryoshkaLoss); for each of them again."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the served form of a model and check it against the model.
@@ -92,7 +96,9 @@ def export(
     from components.model.base import base_model_directory
 
     with working("export"):
-        config = export_for_dataset(base_model_directory(model), data, output, options, base_model=model)
+        config = export_for_dataset(
+            base_model_directory(model), data, output, options, base_model=model, matryoshka=matryoshka or ()
+        )
     parity = config.parity
     cosine = f"; cosine to the model: minimum {parity.minimum:.5f}, mean {parity.mean:.5f}" if parity else ""
     answer(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from components.errors import RankliftError
+from pipeline.containers.exit_status import exit_status
 from pipeline.images import CHECKOUT, PREDICTOR, TARGETS, image_name, image_tag, wheels_tag
 
 #: The images that carry torch; see ``components/Dockerfile``.
@@ -165,23 +166,22 @@ def main() -> int:
         parser.error(f"there is no image {unknown[0]!r}; there are {', '.join(names)}")
     if wrong := [pair for pair in given.build_arg if "=" not in pair]:
         parser.error(f"--build-arg {wrong[0]} is not NAME=VALUE, such as BASE_IMAGE=python:3.11-slim")
-    try:
+
+    def work() -> None:
         tag = image_tag(given.tag)
         if given.print_tag:
             print(tag)
-            return 0
+            return
         index = os.environ.get("TORCH_INDEX")
         build_args = [*([f"TORCH_INDEX={index}"] if index else []), *given.build_arg]
         options = BuildOptions(tag, given.registry, given.wheels, build_args)
         built = build_images(given.targets or names, options)
-    except RankliftError as error:
-        print(f"ranklift: error: {error}", file=sys.stderr)
-        return 2
-    if given.json:
-        print(json.dumps([image._asdict() for image in built], indent=2))
-    else:
-        print("\n".join(f"{image.megabytes:>6} MB  {image.seconds:>6} s  {image.image}" for image in built))
-    return 0
+        if given.json:
+            print(json.dumps([image._asdict() for image in built], indent=2))
+        else:
+            print("\n".join(f"{image.megabytes:>6} MB  {image.seconds:>6} s  {image.image}" for image in built))
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from components.deploy.machine.folder import current_version
 from components.errors import RankliftError
 from components.machine.settings import home_directory
 from pipeline.containers.build import check_image, docker
+from pipeline.containers.exit_status import exit_status
 from pipeline.containers.runner import ENVIRONMENT_FILE, PREDICTOR_IN_NETWORK, container_run, give
 from pipeline.images import CHECKOUT, PREDICTOR, image_tag
 
@@ -157,16 +158,15 @@ def main() -> int:
     parser.add_argument("--registry", default=os.environ.get("RANKLIFT_IMAGE_REGISTRY", ""), help="such as ghcr.io/you")
     parser.add_argument("--volumes", action="store_true", help="down: remove what the store keeps as well")
     given = parser.parse_args()
-    try:
+
+    def work() -> None:
         home, tag = home_directory(), image_tag(given.tag)
         if given.action == "up":
             up(home, tag, given.registry, lambda line: print(line, flush=True))
         else:
             down(home, tag, given.registry, given.volumes)
-    except RankliftError as error:
-        print(f"ranklift: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

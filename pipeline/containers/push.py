@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from components.errors import RankliftError
 from pipeline.containers.build import check_image, docker
+from pipeline.containers.exit_status import exit_status
 from pipeline.containers.sbom import sbom_name
 from pipeline.images import PREDICTOR, TARGETS, image_name, image_tag
 
@@ -61,15 +62,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.containers.push", description=__doc__.split("\n")[0])
     parser.add_argument("file", type=Path)
     given = parser.parse_args()
-    try:
+
+    def work() -> None:
         pushed = push_images(os.environ.get("RANKLIFT_IMAGE_REGISTRY", ""), image_tag())
-    except RankliftError as error:
-        print(f"ranklift: error: {error}", file=sys.stderr)
-        return 2
-    given.file.parent.mkdir(parents=True, exist_ok=True)
-    given.file.write_text(json.dumps([image._asdict() for image in pushed], indent=2) + "\n", encoding="utf-8")
-    print("\n".join(f"{image.name}@{image.digest}" for image in pushed))
-    return 0
+        given.file.parent.mkdir(parents=True, exist_ok=True)
+        given.file.write_text(json.dumps([image._asdict() for image in pushed], indent=2) + "\n", encoding="utf-8")
+        print("\n".join(f"{image.name}@{image.digest}" for image in pushed))
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 from components.errors import RankliftError
 from pipeline.containers.build import check_image, docker
+from pipeline.containers.exit_status import exit_status
 from pipeline.images import PREDICTOR, TARGETS, image_name, image_tag
 
 _METADATA = "cd / && tar -c opt/venv/lib/python3*/site-packages/*.dist-info opt/ranklift/*.dist-info"
@@ -60,15 +61,14 @@ def main() -> int:
     parser.add_argument("--tag", help="of the images; from git otherwise")
     parser.add_argument("--registry", default=os.environ.get("RANKLIFT_IMAGE_REGISTRY", ""), help="such as ghcr.io/you")
     given = parser.parse_args()
-    try:
+
+    def work() -> None:
         tag = image_tag(given.tag)
         for target in (*TARGETS, PREDICTOR):
             file = given.folder / sbom_name(target)
             print(f"{write_sbom(image_name(target, tag, given.registry), file):>5} packages  {file}", flush=True)
-    except RankliftError as error:
-        print(f"ranklift: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

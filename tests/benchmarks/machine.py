@@ -11,6 +11,11 @@ def processor() -> str:
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
+def load_average() -> str:
+    """What else runs: the load of the last minute, and of the last five."""
+    return " ".join(Path("/proc/loadavg").read_text().split()[:2])
+
+
 def gemm_gflops(bf16: bool, threads: int, clock: Callable[[], float] = time.perf_counter) -> float:
     """This machine's matrix product, in torch, at the shape of MiniLM-L6's widest layer.
 

@@ -35,12 +35,14 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def server(name: str, command: list[str], health: str, log: Path, **environment: str) -> Iterator[Server]:
+def server(
+    name: str, command: list[str], health: str, log: Path, folder: Path | None = None, **environment: str
+) -> Iterator[Server]:
     """A server process that answers its health check; it is stopped at the end, and at SIGTERM."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))
     begun = time.perf_counter()
     with log.open("w") as stream:
-        process = subprocess.Popen(command, stdout=stream, stderr=stream, env={**os.environ, **environment})
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, env={**os.environ, **environment}, cwd=folder)
     try:
         while not _answers(health):
             if process.poll() is not None or time.perf_counter() - begun > _START:

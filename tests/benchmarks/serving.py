@@ -1,110 +1,41 @@
-"""The predictor against what a user would pick instead, side by side in one run; ratios with their spread.
+"""The predictor against what a user would pick instead and against itself of before, side by side in one run.
 
-    python tests/benchmarks/serving.py --model MODEL --exported DIR [--infinity BIN] [--pairs 5] [--seconds 6]
+    python tests/benchmarks/serving.py --model MODEL --exported DIR [--former CHECKOUT] [--infinity BIN] [--rounds 3]
 
 ``MODEL`` is a folder that sentence-transformers opens and ``DIR`` what `ranklift export` made of it. Compared are
-(a) FastAPI with `SentenceTransformer.encode` per request (seed_server.py), and (b) infinity-emb, from a virtual
-environment of its own, for embeddings; its ONNX engine (`--infinity-engine optimum`) wants to be started in a folder
-with ``model.onnx`` and given `--infinity-model .`. Every pair measures one after the other, in an order that
-alternates; the report is the median ratio and the smallest and largest. Processes are pinned nowhere: the load
-generator shares the machine.
+(a) the reference, FastAPI with `SentenceTransformer.encode` in fp32 per request (seed_server.py), (b) with `--former`
+the predictor of another commit, from a checkout (`git worktree add CHECKOUT COMMIT`), which serves the same files, and
+(c) with `--infinity` infinity-emb, from a virtual environment, for embeddings; its ONNX engine (`--infinity-engine
+optimum`) wants to be started in a folder with ``model.onnx`` and given `--infinity-model .`. In each round every
+contestant is measured for some seconds, in an order that changes from round to round; the report has the median of the
+rounds' ratios, the smallest and the largest. At full load it also has the share of what the engine does alone with the
+same texts (engine.py), in turns with it. Processes are pinned nowhere: the load generator shares the machine, and
+ratios of requests for a CPU second of the server are less disturbed by what else runs than those of the wall clock.
 """
 
 import argparse
-import asyncio
 import itertools
 import json
 import os
-import statistics
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from components.machine.processor import has_bf16
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from load import Connection, Make, Result, closed_loop, open_loop
-from machine import gemm_gflops, processor
-from questions import inputs, questions, whole_pool
-from servers import Server, metric, predictor, server
+from engine import FLOP_PER_TOKEN, Engine
+from load import Result
+from machine import gemm_gflops, load_average, processor
+from questions import inputs, questions
+from rounds import Measure, Side, compare, spread
+from servers import metric, predictor, server
 
-OURS, SEED, INFINITY = 18101, 18102, 18103
-
-
-class Side(NamedTuple):
-    """One server of a comparison."""
-
-    port: int
-    path: str
-    server: Server
-
-    def closed(self, make: Make, concurrency: int, seconds: float) -> Result:
-        """A closed loop, with the CPU time that the server's process used."""
-        return self._with_cpu(closed_loop(self.port, self.path, make, concurrency, seconds))
-
-    def open(self, make: Make, rate: float, seconds: float, seed: int) -> Result:
-        """An open loop, likewise."""
-        return self._with_cpu(open_loop(self.port, self.path, make, rate, seconds, seed=seed))
-
-    def _with_cpu(self, load: Coroutine[Any, Any, Result]) -> Result:
-        before = self.server.cpu_seconds()
-        result = asyncio.run(load)
-        result.cpu = self.server.cpu_seconds() - before
-        return result
-
-    def fill(self) -> None:
-        """Ask for every document that is repeated."""
-
-        async def send() -> None:
-            connection = Connection(self.port, self.path)
-            for question in whole_pool():
-                await connection.post(json.dumps(question).encode())
-
-        asyncio.run(send())
-
-
-def pairs(count: int, ours: Callable[[int], Result], theirs: Callable[[int], Result]) -> dict[str, Any]:
-    """Measure both, again and again, in an order that alternates."""
-    kept: list[tuple[Result, Result]] = []
-    for number in range(count):
-        if number % 2:
-            second = theirs(number)
-            kept.append((ours(number), second))
-        else:
-            kept.append((ours(number), theirs(number)))
-    ratios = sorted(a.throughput / b.throughput for a, b in kept)
-    cheaper = sorted(a.per_cpu_second / b.per_cpu_second for a, b in kept)
-    slower = sorted(a.percentile(0.99) / b.percentile(0.99) for a, b in kept)
-    return {
-        "throughput_ratio": _spread(ratios),
-        "per_cpu_second_ratio": _spread(cheaper),
-        "p99_ratio": _spread(slower),
-        "ours": _summary([a for a, _ in kept]),
-        "theirs": _summary([b for _, b in kept]),
-    }
-
-
-def _spread(values: list[float]) -> dict[str, float]:
-    middle = statistics.median(values)
-    return {"median": round(middle, 2), "min": round(values[0], 2), "max": round(values[-1], 2)}
-
-
-def _summary(results: list[Result]) -> dict[str, float]:
-    def median(of: Callable[[Result], float]) -> float:
-        return round(statistics.median(map(of, results)), 2)
-
-    return {
-        "requests_per_second": median(lambda result: result.throughput),
-        "requests_per_cpu_second": median(lambda result: result.per_cpu_second),
-        "p50_ms": median(lambda result: result.percentile(0.5)),
-        "p95_ms": median(lambda result: result.percentile(0.95)),
-        "p99_ms": median(lambda result: result.percentile(0.99)),
-        "failures": sum(result.failures for result in results),
-    }
+OURS, REFERENCE, INFINITY, FORMER = 18101, 18102, 18103, 18104
+_FULL_LOAD = 32  # clients
 
 
 def profile(ours: Side, threads: int, seconds: float) -> dict[str, float]:
@@ -114,12 +45,12 @@ def profile(ours: Side, threads: int, seconds: float) -> dict[str, float]:
     """
     before = [metric(OURS, f"ranklift_{name}_sum") for name in ("inference_seconds", "batch_tokens")]
     used = ours.server.thread_seconds()
-    result = ours.closed(questions(10, False, f"profile {ours.port}"), 32, seconds)
+    result = ours.closed(questions(10, False, f"profile {ours.port}"), _FULL_LOAD, seconds)
     names = ("inference_seconds", "batch_tokens")
     busy, tokens = (metric(OURS, f"ranklift_{name}_sum") - b for name, b in zip(names, before, strict=True))
     now = ours.server.thread_seconds()
     each = sorted((seconds - used.get(thread, 0.0) for thread, seconds in now.items()), reverse=True)
-    gigaflops = tokens * 2 * 12 * 384 * 384 * 6 / 1e9  # the six layers' products, of a MiniLM-L6; attention left out
+    gigaflops = tokens * FLOP_PER_TOKEN / 1e9
     return {
         "inference_share_of_time": round(busy / (result.seconds * threads), 3),
         "inference_share_of_cpu": round(sum(each[:threads]) / sum(each), 3),
@@ -141,7 +72,10 @@ class Bench:
             "has_bf16": has_bf16(),
             "precision": self.precision,
             "infinity_engine": options.infinity_engine if options.infinity else None,
-            "pairs": options.pairs,
+            "rounds": options.rounds,
+            "seconds": options.seconds,
+            "load_average": [load_average()],
+            "servers": {},
             "cases": {},
         }
         print(f"{self.report['processor']}; the model is served in {self.precision}", flush=True)
@@ -152,33 +86,54 @@ class Bench:
         """All of it."""
         threads = len(os.sched_getaffinity(0))
         with ExitStack() as stack:
-            command = predictor(self.options.exported, OURS)
-            ours = self._start(stack, "ranklift", OURS, "/find_similar", "v2/health/ready", command)
-            seed = self._start(stack, "seed", SEED, "/find_similar", "health", self._seed())
-            sides = {"ranklift": ours, "seed": seed}
-            self._find_similar(ours, seed)
-            if self.options.infinity:
-                other = self._start(stack, "infinity", INFINITY, "/embeddings", "health", self._infinity())
-                sides["infinity"] = other
-                self._embeddings(ours._replace(path="/v1/embeddings"), other)
+            ours, others = self._contestants(stack)
+            self._find_similar(ours, others)
+            self._embeddings(stack, ours, others)
+            self.report["share_of_engine"] = self._share_of_engine(ours, others)
             self.report["profile"] = profile(ours, threads, self.options.seconds)
-            for name, side in sides.items():
-                self.report[name]["loaded_megabytes"] = side.server.megabytes()
+            for name, side in {"ranklift": ours, **others}.items():
+                self.report["servers"][name]["loaded_megabytes"] = side.server.megabytes()
         # torch has no int8 product to compare with: an int8 model may reach more than all of fp32's.
         self.report["gemm_gflops"] = gemm_gflops(self.precision == "bf16", threads)
         self.report["gemm_precision"] = "bf16" if self.precision == "bf16" else "fp32"
         self.report["share_of_gemm"] = round(self.report["profile"]["gflops"] / self.report["gemm_gflops"], 2)
+        self.report["load_average"].append(load_average())
 
-    def _start(self, stack: ExitStack, name: str, port: int, path: str, health: str, command: list[str]) -> Side:
+    def _contestants(self, stack: ExitStack) -> tuple[Side, dict[str, Side]]:
+        exported, health = str(Path(self.options.exported).resolve()), "v2/health/ready"
+        ours = self._start(stack, "ranklift", OURS, health, predictor(exported, OURS))
+        others = {}
+        if self.options.former:
+            former = Path(self.options.former).resolve()
+            path = os.pathsep.join((str(former), str(former / "kserve")))
+            command = predictor(exported, FORMER)
+            others["former"] = self._start(stack, "former", FORMER, health, command, former, PYTHONPATH=path)
+        if not self.options.no_reference:
+            others["reference"] = self._start(stack, "reference", REFERENCE, "health", self._reference())
+        return ours, others
+
+    def _start(
+        self,
+        stack: ExitStack,
+        name: str,
+        port: int,
+        health: str,
+        command: list[str],
+        folder: Path | None = None,
+        **environment: str,
+    ) -> Side:
         url = f"http://127.0.0.1:{port}/{health}"
         quiet = {"INFINITY_ANONYMOUS_USAGE_STATS": "0", "HF_HUB_OFFLINE": "1"}
-        started = stack.enter_context(server(name, command, url, self.logs / f"{name}.log", **quiet))
-        self.report[name] = {"start_seconds": started.start_seconds, "idle_megabytes": started.megabytes()}
-        return Side(port, path, started)
+        log = self.logs / f"{name}.log"
+        started = stack.enter_context(server(name, command, url, log, folder, **quiet, **environment))
+        self.report["servers"][name] = {
+            "start_seconds": started.start_seconds, "idle_megabytes": started.megabytes()
+        }  # fmt: skip
+        return Side(port, "/find_similar", started)
 
-    def _seed(self) -> list[str]:
+    def _reference(self) -> list[str]:
         script = Path(__file__).parent / "seed_server.py"
-        return [sys.executable, str(script), self.options.model, str(SEED), self.options.length]
+        return [sys.executable, str(script), self.options.model, str(REFERENCE), self.options.length]
 
     def _infinity(self) -> list[str]:
         model = self.options.infinity_model or self.options.model
@@ -186,48 +141,87 @@ class Bench:
         flags += ["--no-bettertransformer", "--served-model-name", "m", "--port", str(INFINITY), "--host", "127.0.0.1"]
         return [self.options.infinity, "v2", *flags]
 
-    def _find_similar(self, ours: Side, seed: Side) -> None:
-        seconds = self.options.seconds
-        for documents, repeated, concurrency in cases(self.options):
-            name = f"1+{documents} {'repeated' if repeated else 'distinct'} documents, concurrency {concurrency}"
-
-            def at(
-                side: Side, number: int, case: tuple[int, bool, int, str] = (documents, repeated, concurrency, name)
-            ) -> Result:
-                count, again, clients, title = case
-                return side.closed(questions(count, again, f"{title} {side.port} {number}"), clients, seconds)
-
-            if repeated:
-                ours.fill()
-            at(ours, -1)
-            self._pairs(name, partial(at, ours), partial(at, seed))
-        rate = self.options.rate or 0.7 * self._measured("1+10 distinct documents, concurrency 8")
+    def _find_similar(self, ours: Side, others: Mapping[str, Side]) -> None:
+        for case in cases(self.options):
+            self._find_similar_case(ours, others, *case)
+        eight = self.report["cases"].get("1+10 distinct documents, concurrency 8")
+        if eight is None and self.options.rate is None:
+            return
+        slowest = min(of["requests_per_second"] for of in eight["measured"].values()) if eight else 0.0
+        rate = self.options.rate or 0.7 * slowest
 
         def offered(side: Side, number: int) -> Result:
-            return side.open(questions(10, False, f"open {side.port} {number}"), rate, 3 * seconds, number)
+            make = questions(10, False, f"open {side.port} {number}")
+            return side.open(make, rate, 3 * self.options.seconds, number)
 
         name = f"open loop, 1+10 distinct documents, {rate:.1f} requests/s offered"
-        self._pairs(name, partial(offered, ours), partial(offered, seed))
+        self._compare(name, ours, others, offered)
 
-    def _embeddings(self, ours: Side, other: Side) -> None:
-        for concurrency in (8,) if self.options.quick else (1, 8, 32):
+    def _find_similar_case(
+        self, ours: Side, others: Mapping[str, Side], documents: int, repeated: bool, clients: int
+    ) -> None:
+        name = f"1+{documents} {'repeated' if repeated else 'distinct'} documents, concurrency {clients}"
 
-            def at(side: Side, number: int, clients: int = concurrency) -> Result:
-                make = inputs(11, f"embed {clients} {side.port} {number}")
-                return side.closed(make, clients, self.options.seconds)
+        def measure(side: Side, number: int) -> Result:
+            make = questions(documents, repeated, f"{name} {side.port} {number}")
+            return side.closed(make, clients, self.options.seconds)
 
-            name = f"embeddings of 11 distinct texts, concurrency {concurrency}, against infinity"
-            self._pairs(name, partial(at, ours), partial(at, other))
+        if not self._is_asked_for(name):
+            return
+        for side in (ours, *others.values()):
+            if repeated and side.port in (OURS, FORMER):
+                side.fill()
+            measure(side, -1)
+        self._compare(name, ours, others, measure)
 
-    def _measured(self, name: str) -> float:
-        return float(self.report["cases"][name]["theirs"]["requests_per_second"])
+    def _embeddings(self, stack: ExitStack, ours: Side, others: Mapping[str, Side]) -> None:
+        rivals = {name: side for name, side in others.items() if name == "former"}
+        if self.options.infinity:
+            rivals["infinity"] = self._start(stack, "infinity", INFINITY, "health", self._infinity())
+        paths = {OURS: "/v1/embeddings", FORMER: "/v1/embeddings", INFINITY: "/embeddings"}
+        rivals = {name: side._replace(path=paths[side.port]) for name, side in rivals.items()}
+        if not rivals:
+            return
+        for clients in (8,) if self.options.quick else (1, 8, 32):
+            name = f"embeddings of 11 distinct texts, concurrency {clients}"
 
-    def _pairs(self, name: str, ours: Callable[[int], Result], theirs: Callable[[int], Result]) -> None:
-        measured = pairs(self.options.pairs, ours, theirs)
-        self.report["cases"][name] = measured
+            def measure(side: Side, number: int, clients: int = clients, name: str = name) -> Result:
+                return side.closed(inputs(11, f"{name} {side.port} {number}"), clients, self.options.seconds)
+
+            self._compare(name, ours._replace(path=paths[OURS]), rivals, measure)
+
+    def _share_of_engine(self, ours: Side, others: Mapping[str, Side]) -> dict[str, Any]:
+        """Requests at full load for those whose texts the engine alone infers, of a second and of a CPU second."""
+        engine = Engine(self.options.exported)
+        sides = {"ranklift": ours, **{name: side for name, side in others.items() if name == "former"}}
+        shares: dict[str, dict[str, list[float]]] = {name: {"of_time": [], "of_cpu": []} for name in sides}
+        for number in range(self.options.rounds):
+            for name, side in sides.items():
+                alone = engine.requests(10, self.options.seconds)
+                served = side.closed(
+                    questions(10, False, f"full {side.port} {number}"), _FULL_LOAD, self.options.seconds
+                )
+                shares[name]["of_time"].append(served.throughput / alone.throughput)
+                shares[name]["of_cpu"].append(served.per_cpu_second / alone.per_cpu_second)
+        found = {name: {kind: spread(values) for kind, values in of.items()} for name, of in shares.items()}
+        print(f"share of what the engine does alone, {_FULL_LOAD} clients: {found}", flush=True)
+        return found
+
+    def _compare(self, name: str, ours: Side, others: Mapping[str, Side], measure: Measure) -> None:
+        if not self._is_asked_for(name):
+            return
+        compared = compare(ours, others, self.options.rounds, measure)
+        self.report["cases"][name] = compared
         self.write()
-        shown = ", ".join(f"{key} {measured[key]}" for key in ("throughput_ratio", "per_cpu_second_ratio", "p99_ratio"))
-        print(f"{name}: {shown}\n    ours   {measured['ours']}\n    theirs {measured['theirs']}", flush=True)
+        print(name, flush=True)
+        for side, measured in compared["measured"].items():
+            print(f"    {side}: {measured}", flush=True)
+        for other, ratios in compared["ratio_to"].items():
+            shown = ", ".join(f"{key} {of['median']} ({of['min']} to {of['max']})" for key, of in ratios.items())
+            print(f"    ratio to {other}: {shown}", flush=True)
+
+    def _is_asked_for(self, name: str) -> bool:
+        return self.options.only in name
 
     def write(self) -> None:
         """Keep what was measured so far."""
@@ -245,16 +239,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
     parser.add_argument("--exported", required=True)
-    parser.add_argument("--length", default="128", help="max_seq_length of the seed's server; the export's")
+    parser.add_argument("--length", default="128", help="max_seq_length of the reference; the export's")
+    parser.add_argument("--former", help="a checkout of the commit whose predictor is compared too")
+    parser.add_argument("--no-reference", action="store_true", help="leave FastAPI and SentenceTransformer out")
     parser.add_argument("--infinity", help="the program infinity_emb of another virtual environment")
     parser.add_argument("--infinity-engine", default="torch")
     parser.add_argument("--infinity-model", help="where it finds the model, when its engine needs another form")
-    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument(
-        "--rate", type=float, help="requests a second of the open loop; 0.7 of the seed's when left out"
+        "--rate", type=float, help="requests a second of the open loop; 0.7 of the slowest's when left out"
     )
     parser.add_argument("--quick", action="store_true", help="three cases instead of twelve")
+    parser.add_argument("--only", default="", help="words in the names of the cases to measure, such as: concurrency 8")
     parser.add_argument("--output", default="serving-benchmark.json")
     options = parser.parse_args()
     bench = Bench(options)

@@ -9,12 +9,12 @@ import sys
 
 import pytest
 
-from components.errors import DataError, StoppedError
+from components.errors import ERROR_PREFIX, DataError, StoppedError
 from components.machine.stamped_lines import StampedLines
 from components.records.decision import Decision
 from components.records.scores import ScoreFile
 from components.records.stage_times import StageTimes
-from components.stage import ERROR_PREFIX, Stage
+from components.stage import Stage
 from tests.factories.decisions import make_decision
 
 STAMP = r"\d\d:\d\d:\d\d "

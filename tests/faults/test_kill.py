@@ -91,6 +91,20 @@ def empty(store):
         store.delete(item.key)
 
 
+def each_kill(victim, calls, moment, store, start):
+    """Kill the victim at one request after the other, each time from the same content of the store."""
+    for number, call in enumerate(calls):
+        empty(store)
+        for key, content in start.items():
+            store.put(key, content)
+        assert victim.killed_at(number, moment), f"{moment} {call}"
+        yield call
+
+
+def content_of(store):
+    return {item.key: store.get(item.key).content for item in store.list()}
+
+
 @pytest.fixture
 def models(tmp_path):
     return [make_model(tmp_path / name, name) for name in ("first", "second")]
@@ -102,7 +116,7 @@ def models(tmp_path):
 def test_promote_killed_at_every_request(registry, proxy, processes, models, tmp_path, moment):
     first, second = models
     promote(first, decision_for(first), registry)
-    start = {item.key: registry.store.get(item.key).content for item in registry.store.list()}
+    start = content_of(registry.store)
     against = registry.champion().digest
     decision = decision_for(second, against)
     arguments = (second, decision.to_json(), tmp_path / "result.json")
@@ -113,22 +127,17 @@ def test_promote_killed_at_every_request(registry, proxy, processes, models, tmp
     assert len(calls) > 15
 
     seen = set()
-    for number in range(len(calls)):
-        empty(registry.store)
-        for key, content in start.items():
-            registry.store.put(key, content)
-        assert victim.killed_at(number, moment), f"{moment} {calls[number]}"
-
+    for call in each_kill(victim, calls, moment, registry.store, start):
         seen.add(registry.champion().version)
         assert {version.version for version in registry.list_versions("model")} <= {"V0", "V1"}
         report = verify(registry)  # reads every file of the champion, against the hashes that its record vouches for
-        assert report.sound, (calls[number], report.findings)
+        assert report.sound, (call, report.findings)
 
         assert promote(second, decision, registry) == "V1"
         assert [version.version for version in registry.list_versions("model")] == ["V0", "V1"]
         assert registry.champion().digest == decision.candidate_digest
         prune(registry, keep=2, older_than=timedelta(0))
-        assert verify(registry).findings == [], calls[number]
+        assert verify(registry).findings == [], call
     assert seen == {"V0", "V1"}
 
 
@@ -139,15 +148,13 @@ def test_prepare_killed_at_every_request(registry, proxy, processes, tmp_path, m
     victim = Victim(processes, proxy, registry.store.settings, publish_dataset_in_process, *arguments)
     calls = victim.calls()
     print(f"{len(calls)} requests:", *calls, sep="\n")
-    for number in range(len(calls)):
-        empty(registry.store)
-        assert victim.killed_at(number, moment), f"{moment} {calls[number]}"
+    for number, call in enumerate(each_kill(victim, calls, moment, registry.store, {})):
         assert verify(registry).sound
         second = registry.publish_dataset(other)
         first = registry.publish_dataset(dataset)
         assert {first.name, second.name} == {"V0", "V1"}
         prune(registry, keep=2, older_than=timedelta(0))
-        assert verify(registry).findings == [], calls[number]
+        assert verify(registry).findings == [], call
         registry.download("dataset", first.name, tmp_path / f"{number}")
 
 
@@ -220,7 +227,7 @@ def test_index_killed_at_every_request(registry, proxy, processes, exported_tiny
     index_and_promote(given(first, "V0"), decision, registry, options, home=tmp_path / "home")
     decision = decision_for(second, registry.champion().digest)
     assert promote(second, decision, registry, awaits_index=True) == "V1"
-    start = {item.key: registry.store.get(item.key).content for item in registry.store.list()}
+    start = content_of(registry.store)
     arguments = (given(second, "V1"), decision.to_json(), options, tmp_path / "home", tmp_path / "result.json")
     victim = Victim(processes, proxy, registry.store.settings, index_in_process, *arguments)
     calls = victim.calls()
@@ -229,17 +236,12 @@ def test_index_killed_at_every_request(registry, proxy, processes, exported_tiny
     whole = {item.key for item in registry.store.list()}
 
     seen = set()
-    for number in range(len(calls)):
-        empty(registry.store)
-        for key, content in start.items():
-            registry.store.put(key, content)
-        assert victim.killed_at(number, moment), f"{moment} {calls[number]}"
-
+    for call in each_kill(victim, calls, moment, registry.store, start):
         champion = registry.champion()
         seen.add((champion.version, champion.index))
-        assert verify(registry).sound, calls[number]
+        assert verify(registry).sound, call
         again = index_and_promote(given(second, "V1"), decision, registry, options, home=tmp_path / "home")
-        assert (again, registry.champion().version, registry.champion().index) == ("V1", "V1", "V1"), calls[number]
+        assert (again, registry.champion().version, registry.champion().index) == ("V1", "V1", "V1"), call
         assert {item.key for item in registry.store.list()} == whole
-        assert verify(registry).findings == [], calls[number]
+        assert verify(registry).findings == [], call
     assert seen == {("V0", "V0"), ("V1", "V1")}, "model and index never move apart"

@@ -4,6 +4,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from components.dataset.manifest import Percentiles
 from components.prepare.profile.data import histogram
 
@@ -18,7 +20,7 @@ _SETTINGS: Any = {
 }
 
 
-def length_plot(lengths: Mapping[str, Sequence[int]], percentiles: Mapping[str, Percentiles], chosen: int) -> str:
+def length_plot(lengths: Mapping[str, Sequence[int]], percentiles: Mapping[str, Percentiles], chosen: int) -> Markup:
     """Token lengths of every column, with their 50th, 95th and 99th percentiles and the chosen `max_seq_length`."""
     figure, axes = _figure(len(lengths), height=2.1)
     for axis, (name, values) in zip(axes, lengths.items(), strict=True):
@@ -39,7 +41,7 @@ def length_plot(lengths: Mapping[str, Sequence[int]], percentiles: Mapping[str, 
     return _svg(figure)
 
 
-def overlap_plot(overlap: Mapping[str, Sequence[float]]) -> str:
+def overlap_plot(overlap: Mapping[str, Sequence[float]]) -> Markup:
     """Return the share of the query's words that positives and negatives have: how far words alone tell them apart."""
     figure, (axis,) = _figure(1, height=2.3, width=6)
     for name, values in overlap.items():
@@ -50,7 +52,7 @@ def overlap_plot(overlap: Mapping[str, Sequence[float]]) -> str:
     return _svg(figure)
 
 
-def count_plot(counts: Mapping[int, int], label: str) -> str:
+def count_plot(counts: Mapping[int, int], label: str) -> Markup:
     """Bars of a count by a small integer; what goes beyond 12 values is summed up in the last bar."""
     figure, (axis,) = _figure(1, height=2.0, width=5)
     keys = sorted(counts)
@@ -77,11 +79,11 @@ def _figure(columns: int, height: float, width: float = 10) -> tuple[Any, list[A
     return figure, list(axes[0])
 
 
-def _svg(figure: Any) -> str:
+def _svg(figure: Any) -> Markup:
     from matplotlib import rc_context
 
     buffer = io.StringIO()
     with rc_context(_SETTINGS):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    return Markup(text[text.index("<svg") :])  # noqa: S704 - drawn by matplotlib, which escapes its labels

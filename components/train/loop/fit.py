@@ -3,7 +3,7 @@
 import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from components.errors import DataError, ModelError, RankliftError
 from components.machine.scratch_folder import scratch_folder
@@ -11,10 +11,11 @@ from components.machine.settings import cache_directory
 from components.stage import tell
 from components.train.examples.cache import token_ids
 from components.train.inputs import Task, check, look_up, open_base_model
+from components.train.loop.outcome import Outcome, measured, report_of, tell_doubts
 from components.train.loop.trainer import MEASURES, build_trainer
-from components.train.options import RECIPE_OPTIONS, TrainOptions
+from components.train.options import TrainOptions
 from components.train.recipes import Recipe
-from components.train.report import DEV_ACCURACY, DEV_NDCG, REPORT, TrainingReport
+from components.train.report import REPORT, TrainingReport
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["TrainOptions", "TrainingReport", "train_model"]
 
 _DEV_SHARE = 0.05  #: of the time of training that evaluations may take
-_FULL = 0.9  #: of what batches have room for
-_HARMED = 0.95  #: of the base model's NDCG@10 on dev
 
 
 def train_model(
@@ -159,7 +158,7 @@ def _run(
     )
     # Last, since nothing waits for it: training begins sooner. The first process alone reports it.
     before = evaluator(open_base_model(task)) if ranks.is_first and evaluator is not None else {}
-    outcome = _Outcome(
+    outcome = Outcome(
         resumed_step=step_of(checkpoint) if checkpoint else 0,
         preparation_seconds=started - begun,
         seconds=seconds,
@@ -169,45 +168,8 @@ def _run(
         dev=dev,
     )
     if ranks.is_first:
-        _tell_doubts(outcome, cast(Any, trainer.state).global_step, recipe.batch_size)
-    return _report(task, trainer, examples, outcome)
-
-
-class _Outcome(NamedTuple):
-    """What one training came to, beside what the trainer itself remembers."""
-
-    resumed_step: int  #: from which it carried on; 0 when it began anew
-    preparation_seconds: float
-    seconds: float
-    seen: int  #: examples that all processes were trained on
-    averaging: float  #: share of the fine-tuned weights in the model
-    before: dict[str, float]  #: what dev gave for the base model; empty in all processes but the first
-    dev: dict[str, float]
-
-
-def _report(task: Task, trainer: Any, examples: "TokenisedExamples", outcome: _Outcome) -> TrainingReport:
-    state = trainer.state
-    base_entry = {"step": 0.0, "epoch": 0.0, **{f"eval_{name}": value for name, value in outcome.before.items()}}
-    return TrainingReport(
-        base_model=task.base_model,
-        recipe=task.recipe.name,
-        triplets=examples.triplets,
-        examples=len(examples),
-        max_seq_length=task.max_seq_length,
-        training_length=task.training_length,
-        steps=state.global_step,
-        seconds=round(outcome.seconds, 3),
-        preparation_seconds=round(outcome.preparation_seconds, 3),
-        resumed_step=outcome.resumed_step,
-        triplets_per_second=round(examples.triplets * outcome.seen / len(examples) / outcome.seconds, 3),
-        precision="bf16" if trainer.args.bf16 else "fp32",
-        best_step=int(state.best_global_step or 0),
-        averaging=outcome.averaging,
-        dev_before=outcome.before,
-        dev=outcome.dev,
-        history=[base_entry, *map(_numbers, state.log_history)],
-        options=task.options.model_copy(update={name: getattr(task.recipe, name) for name in RECIPE_OPTIONS}),
-    )
+        tell_doubts(outcome, cast(Any, trainer.state).global_step, recipe.batch_size)
+    return report_of(task, trainer, examples, outcome)
 
 
 def _settle(
@@ -230,28 +192,10 @@ def _settle(
         if averaging:
             average_at(model, base, share)
         return share, {}
-    dev = _measured(state) or evaluator(model)
+    dev = measured(state) or evaluator(model)
     if not averaging:
         return 1.0, dev
     return average(model, base, averaging, lambda: evaluator(model), by=measure, tuned_measures=dev)
-
-
-def _tell_doubts(outcome: _Outcome, steps: int, batch_size: int) -> None:
-    """Tell what a person should know who thinks that all went well."""
-    seen, before, dev = outcome.seen, outcome.before, outcome.dev
-    places = (steps - outcome.resumed_step) * batch_size
-    if seen < _FULL * places:
-        tell(
-            "train",
-            f"batches had {seen} examples where {places} have room, since no text may be in one twice and the same "
-            "queries or passages return in many; a smaller --batch-size, or more different texts, use more of the data",
-        )
-    if dev and dev[DEV_NDCG] < _HARMED * before[DEV_NDCG]:
-        tell(
-            "train",
-            f"dev NDCG@10 fell from {before[DEV_NDCG]:.4f} to {dev[DEV_NDCG]:.4f}: the model that was kept is worse "
-            "than the base model; lower --learning-rate, and look at the profile of the data",
-        )
 
 
 def _train(trainer: Any, recipe: Recipe, callbacks: list[Any], checkpoint: Path | None, ranks: "Ranks") -> None:
@@ -313,15 +257,3 @@ def _evaluator(task: Task, recipe: Recipe, examples: int) -> "DevEvaluator | Non
     evaluations = 1 + recipe.evaluations + len(recipe.averaging)
     trained = 3 * examples * (2 + recipe.negatives) * recipe.epochs
     return DevEvaluator(dev_slice(task.dataset, int(_DEV_SHARE * trained / evaluations)))
-
-
-def _measured(state: Any) -> dict[str, float]:
-    """Return what dev gave for the checkpoint that was kept; empty when none was."""
-    entries = [
-        entry for entry in state.log_history if entry["step"] == state.best_global_step and f"eval_{DEV_NDCG}" in entry
-    ]
-    return {name: float(entries[0][f"eval_{name}"]) for name in (DEV_ACCURACY, DEV_NDCG)} if entries else {}
-
-
-def _numbers(entry: dict[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in entry.items() if isinstance(value, int | float)}

@@ -10,10 +10,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from components.errors import RankliftError, StoppedError
+from components.errors import ERROR_PREFIX, RankliftError, StoppedError
 from components.object_store.client import ObjectStore
 from components.object_store.settings import ObjectStoreSettings
-from components.stage import ERROR_PREFIX
 from components.train.nodes.handover import BASE_MODEL, DATASET, Handover
 from components.train.processes.job import Job
 from components.train.processes.launch import Nodes, process_count, train_together

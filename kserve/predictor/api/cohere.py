@@ -45,7 +45,7 @@ class RerankResponse(Versioned):
 
 
 InputType = Literal["search_document", "search_query", "classification", "clustering"]
-EmbeddingType = Literal["float", "base64"]
+EmbeddingType = Literal["float", "base64", "binary", "ubinary"]
 
 
 class TextPart(StrictRequest):
@@ -77,7 +77,7 @@ class EmbedRequest(StrictRequest):
         None, description="search_query embeds as the model embeds queries, everything else as it embeds documents."
     )
     embedding_types: Annotated[list[EmbeddingType], Field(fail_fast=True)] | None = Field(
-        None, description="float when left out."
+        None, description="float when left out; int8 and uint8 are made of a corpus's floats, where it is kept."
     )
     output_dimension: Count | None = Field(None, description="As OpenAI's `dimensions`.")
     truncate: Literal["END", "NONE"] | None = Field(

@@ -113,12 +113,20 @@ def test_a_model_without_pooling_is_refused(tmp_path):
         pytest.param({"max_seq_length": 9999}, "9999 is more than the 64 positions", id="longer than the positions"),
         pytest.param({"max_seq_length": 2}, "too short for a text", id="no room for a text"),
         pytest.param({"texts": []}, "needs real texts", id="no texts"),
+        pytest.param({"matryoshka": [16, 32]}, "have 32 values and cannot be cut to 32", id="cut to its own length"),
+        pytest.param({"matryoshka": [0]}, "cannot be cut to 0; name lengths from 1 to 31", id="cut to nothing"),
     ],
 )
 def test_what_cannot_be_exported_is_one_sentence(tiny_model, tmp_path, change, sentence):
     with pytest.raises(ModelError, match=sentence):
         export_model(tiny_model, tmp_path / "served", **{"texts": TEXTS, **change})
     assert not (tmp_path / "served").exists()
+
+
+def test_export_model_with_shorter_lengths_writes_them_in_order(tiny_model, tmp_path):
+    config = export_model(tiny_model, tmp_path / "served", texts=TEXTS, precision="fp32", matryoshka=[16, 8, 16])
+    assert config.matryoshka_dimensions == [8, 16]
+    assert EncoderConfig.of(tmp_path / "served").matryoshka_dimensions == [8, 16]
 
 
 def test_an_output_folder_in_use_is_left_alone(tiny_model, tmp_path):

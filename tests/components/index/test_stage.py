@@ -1,6 +1,8 @@
 """Making an index: what is embedded, copied, found again after a kill, and what holds it back."""
 
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -205,3 +207,22 @@ def test_index_options_out_of_range_are_refused(values, sentence):
 def test_shards_without_texts_keep_none(build, tmp_path):
     index = build(write_corpus(tmp_path / "corpus.jsonl", texts_of(20)), options=SMALL.model_copy(update={"texts": 0}))
     assert index.texts(np.array([1])) is None
+
+
+def test_index_on_a_full_disk_is_one_sentence_and_goes_on_when_there_is_room(exported_tiny_model, tmp_path):
+    corpus = write_corpus(tmp_path / "corpus.jsonl", texts_of(3000))
+    command = ["index", str(exported_tiny_model), "--corpus", str(corpus), "-o", str(tmp_path / "index")]
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, resource.RLIM_INFINITY)); "
+        "sys.argv = ['ranklift', *{command}]; from pipeline.cli import main; main()"
+    )
+    full = subprocess.run(
+        [sys.executable, "-c", code.format(room=300_000, command=command)],
+        capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
+    assert full.returncode == 2
+    assert "File too large" in full.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in full.stderr
+    assert not (tmp_path / "index" / INDEX).exists()
+    subprocess.run([sys.executable, "-m", "pipeline.cli", *command], check=True, capture_output=True, timeout=240)
+    assert len(open_index(tmp_path / "index", verify=True)) == 3000

@@ -10,7 +10,6 @@ from components.errors import ModelError
 from components.export.model import export_model
 from components.model.base import base_model_directory, open_model
 from components.model.base_kind import own_length, positions_in, tokenizer_file
-from components.object_store.transfer import upload
 
 
 @pytest.fixture
@@ -151,37 +150,3 @@ def test_export_serves_the_prompt_for_passages(model, tmp_path):
     change(model / "config_sentence_transformers.json", prompts={"query": "find ", "passage": "read "})
     config = export_model(model, tmp_path / "served", texts=["sort the array", "a path"], max_seq_length=32)
     assert (config.query_prompt, config.document_prompt) == ("find ", "read ")
-
-
-class TestStored:
-    @pytest.fixture
-    def uri(self, object_store, model, monkeypatch):
-        """A base model below a prefix of an S3 server that the environment names."""
-        from components.machine.digest import file_sha256
-        from components.object_store.client import ObjectStore
-
-        monkeypatch.setenv("RANKLIFT_S3_ENDPOINT", object_store.endpoint)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", object_store.access_key.get_secret_value())
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", object_store.secret_key.get_secret_value())
-        store = ObjectStore(object_store)
-        for path in model.rglob("*"):
-            if path.is_file():
-                upload(store, f"base/tiny/{path.relative_to(model)}", path, file_sha256(path))
-        return f"s3://{object_store.bucket}/base/tiny"
-
-    @pytest.mark.parametrize("cached", [True, False])
-    def test_base_model_directory_of_a_prefix_is_a_copy_of_it(self, uri, model, tmp_path, monkeypatch, cached):
-        from components.model.stored import stored_model
-
-        stored_model.cache_clear()
-        if cached:
-            monkeypatch.setenv("RANKLIFT_CACHE", str(tmp_path / "cache"))
-        found = base_model_directory(uri)
-        assert (found / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
-        assert found.is_relative_to(tmp_path / "cache") == cached
-        stored_model.cache_clear()
-        assert (base_model_directory(uri) == found) == cached
-
-    def test_base_model_directory_of_a_prefix_that_holds_no_model_says_so(self, uri):
-        with pytest.raises(ModelError, match="is not a sentence-transformers model"):
-            base_model_directory(f"{uri}/1_Pooling")

@@ -48,6 +48,20 @@ def test_a_batch_is_of_like_lengths():
     assert {item.length for item in choose_batch(window, 300, streams=1)} <= {59, 60, 61}
 
 
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [
+        pytest.param([10, 52, 52, 52, 52], [10], id="a query among passages waits for no padding"),
+        pytest.param([10, 52, 11, 52, 12], [10, 11, 12], id="queries of several requests go together"),
+        pytest.param([52, 10, 52, 52, 52], [52, 52, 52, 52], id="passages leave the query behind"),
+        pytest.param([52, 44, 56, 50], [52, 44, 56, 50], id="a little padding is less than an inference"),
+    ],
+)
+def test_choose_batch_of_unlike_lengths_pads_less_than_another_inference_costs(lengths, expected):
+    batch = choose_batch([waiting(length) for length in lengths], 1024, streams=1)
+    assert sorted(item.length for item in batch) == sorted(expected)
+
+
 def embed(encoder: Encoder, texts: list[str], **options) -> list:
     """What the batcher makes of texts that are submitted at once."""
 

@@ -83,10 +83,31 @@ def test_a_text_that_must_not_be_cut_is_refused(v2):
     assert "texts[1] has more than 32 tokens" in caught.value.body["error"]
 
 
-def test_types_that_are_not_served_are_named(v2):
+def test_clients_embed_into_signs_as_sentence_transformers_quantises(v2, v1, encoder):
+    from sentence_transformers.util.quantization import quantize_embeddings
+
+    options = {"model": "ranklift", "texts": TEXTS, "input_type": "search_document"}
+    vectors = encoder.encode_documents(TEXTS)
+    for client in (v2, v1):
+        answer = client.embed(**options, embedding_types=["binary", "ubinary"])
+        assert answer.embeddings.binary == quantize_embeddings(vectors, "binary").tolist()
+        assert answer.embeddings.ubinary == quantize_embeddings(vectors, "ubinary").tolist()
+        assert answer.embeddings.float_ is None
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8"])
+def test_types_that_are_not_served_are_named(v2, kind):
     with pytest.raises(cohere.UnprocessableEntityError) as caught:
-        v2.embed(model="ranklift", texts=TEXTS, input_type="search_query", embedding_types=["int8"])
-    assert caught.value.body["error"] == "embedding_types[0] must be one of 'float' or 'base64'."
+        v2.embed(model="ranklift", texts=TEXTS, input_type="search_query", embedding_types=["float", kind])
+    expected = "embedding_types[1] must be one of 'float', 'base64', 'binary' or 'ubinary'."
+    assert caught.value.body["error"] == expected
+
+
+def test_a_type_that_is_asked_for_again_and_again_is_made_once(client):
+    body = {"texts": TEXTS, "embedding_types": ["float"] * 40_000}
+    answer = client.post("/v2/embed", json=body, timeout=10)
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["embeddings"]["float"]) == len(TEXTS)
 
 
 def test_null_in_every_optional_field_means_not_set(client):

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import shutil
 
 import httpx
 import numpy as np
@@ -80,10 +79,8 @@ def test_token_ids_are_refused_with_the_switch_that_sends_texts(sdk, tokens):
         sdk.embeddings.create(model="ranklift", input=tokens)
 
 
-def test_dimensions_of_a_matryoshka_model_are_cut_and_scaled(exported_tiny_model, embeddings, tmp_path):
-    shutil.copytree(exported_tiny_model, tmp_path / "model")
-    path = tmp_path / "model" / "encoder.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "matryoshka_dimensions": [8, 16]}))
+def test_dimensions_of_a_matryoshka_model_are_cut_and_scaled(tiny_model, embeddings, tmp_path):
+    export_model(tiny_model, tmp_path / "model", texts=TEXTS, max_seq_length=32, matryoshka=[8, 16])
     with (
         running(tmp_path / "model", tmp_path) as predictor,
         openai.OpenAI(base_url=f"{predictor.url}/v1", api_key="none", max_retries=0) as sdk,

@@ -17,7 +17,6 @@ from tests.factories.decisions import make_decision
 from tests.standins.followed_runs import BEFORE, before_the_gate, held, promoted
 from tests.standins.kubernetes_api import serving as serving_cluster
 from tests.standins.kubernetes_state import Cluster
-from tests.standins.pipelines_api import Pipelines, serving
 from tests.standins.workflows import START, WorkflowNodes
 
 BAD_DATA = "main: Error (exit code 1): prepare: clicks.csv has no column positive; name it so."
@@ -25,22 +24,8 @@ NO_CPU = "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu."
 
 
 @pytest.fixture
-def pipelines():
-    return Pipelines()
-
-
-@pytest.fixture
 def cluster():
     return Cluster()
-
-
-@pytest.fixture
-def endpoint(pipelines, cluster, monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("KF_PIPELINES_ENDPOINT", "RANKLIFT_S3_ENDPOINT", "http_proxy", "KUBECONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    with serving(pipelines) as url:
-        yield url
 
 
 @pytest.fixture

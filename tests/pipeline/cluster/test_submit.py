@@ -13,7 +13,6 @@ from pipeline.cluster.pipelines_api import PipelinesApi, PipelinesSettings
 from pipeline.cluster.submit import six_fields, submit
 from pipeline.settings.file import PipelineSettings
 from tests.factories.decisions import make_decision
-from tests.standins.pipelines_api import Pipelines, serving
 
 STAGES = ["prepare", "champion", "train", "export", "evaluate", "evaluate-2", "gate"]
 PROMOTED = [{stage: "SUCCEEDED"} for stage in STAGES] + [
@@ -22,20 +21,6 @@ PROMOTED = [{stage: "SUCCEEDED"} for stage in STAGES] + [
     {"deploy": "SUCCEEDED"},
 ]
 HELD = [{stage: "SUCCEEDED"} for stage in STAGES] + [{"hold": "SUCCEEDED"}]
-
-
-@pytest.fixture
-def pipelines():
-    return Pipelines()
-
-
-@pytest.fixture
-def endpoint(pipelines, monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_UI_ENDPOINT", "RANKLIFT_S3_ENDPOINT", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    with serving(pipelines) as url:
-        yield url
 
 
 @pytest.fixture

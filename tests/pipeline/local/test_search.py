@@ -190,6 +190,17 @@ def test_publish_puts_the_champions_index_into_a_database(both, tmp_path):
         sink.close()
 
 
+def test_publish_without_a_query_to_verify_with_is_refused(promoted, tmp_path):
+    promoted(texts_of(30))
+    (tmp_path / "queries.txt").write_text("\n", encoding="utf-8")
+    with postgres() as server:
+        result = ranklift("indexes", "publish", server.uri, "--queries", tmp_path / "queries.txt", status=2)
+        sink = open_sink(server.uri)
+        assert (sink.current(), sink.stored()) == (None, {})
+        sink.close()
+    assert "There is no query to verify the database with" in str(result.exception)
+
+
 def test_token_of_the_environment_is_sent_to_the_predictor(promoted, home, tmp_path, monkeypatch):
     promoted(texts_of(60))
     ranklift("search", QUERY)

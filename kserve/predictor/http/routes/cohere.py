@@ -6,12 +6,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from predictor.api.cohere import (
+    EmbeddingType,
     EmbedRequest,
     EmbedResponse,
     RerankDocument,
     RerankRequest,
     RerankResponse,
 )
+from predictor.api.embedding_types import packed_signs
 from predictor.api.ranking import best_first, check_inputs, check_limits, check_not_cut
 from predictor.api.versions import chosen, version_fields
 from predictor.engine.served import Served, Side
@@ -110,10 +112,17 @@ def _side_of(body: EmbedRequest, served: Served) -> Side:
 
 
 async def _by_type(body: EmbedRequest, rows: list[Any]) -> dict[str, Any]:
+    default: list[EmbeddingType] = ["float"]
     embeddings: dict[str, Any] = {}
-    for kind in body.embedding_types or ["float"]:
-        embeddings[kind] = [as_base64(row) for row in rows] if kind == "base64" else await rendered(rows)
+    for kind in dict.fromkeys(body.embedding_types or default):  # each once, however often it is asked for
+        embeddings[kind] = await _as_type(kind, rows)
     return {"response_type": "embeddings_by_type", "embeddings": embeddings}
+
+
+async def _as_type(kind: EmbeddingType, rows: list[Any]) -> Any:
+    if kind == "base64":
+        return [as_base64(row) for row in rows]
+    return await rendered(rows if kind == "float" else packed_signs(rows, signed=kind == "binary"))
 
 
 def _meta(api: str, tokens: int) -> dict[str, Any]:

@@ -37,8 +37,8 @@ def faults(*statuses: int, model: type[BaseModel] = ErrorResponse) -> dict[int |
     return {status: {"model": model, "description": _REASONS[status]} for status in statuses or STATUSES}
 
 
-def switchboard_of(request: Request) -> Switchboard:
-    """Return the application's switchboard."""
+async def switchboard_of(request: Request) -> Switchboard:
+    """Return the application's switchboard; a coroutine, as FastAPI runs a plain function in a thread."""
     switchboard: Switchboard = request.app.state.switchboard
     return switchboard
 
