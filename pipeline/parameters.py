@@ -176,8 +176,8 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         )
     if preparation.folds > 1 and chooses(parameters):
         raise RankliftError(
-            f"folds = {preparation.folds} cross-validates, which leaves no dev query to choose base_models by; name one "
-            "base_model, or leave out folds."
+            f"folds = {preparation.folds} cross-validates, which leaves no dev query to choose base_models by; name "
+            "one base_model, or leave out folds."
         )
     check_shares(training, max(1, training.processes) * training.num_nodes)
 
