@@ -48,6 +48,6 @@ class Options(BaseModel):
 
 
 def _example(default: Any) -> str:
-    if default in (None, "", (), {}):
+    if default in (None, "", (), [], {}):
         return ""
     return f"; give for example {default:g}" if isinstance(default, float) else f"; give for example {default}"

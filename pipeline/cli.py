@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from components.errors import RankliftError
 from components.machine.system_faults import system_sentence
 from components.stage import invalid_value
-from pipeline.commands import cluster, datasets, indexes, models, release, run, search, serving, stages, upkeep
+from pipeline.commands import choose, cluster, datasets, indexes, models, release, run, search, serving, stages, upkeep
 
 _OURS = {"components", "pipeline", "predictor"}
 
@@ -25,6 +25,7 @@ app.command()(run.run)
 app.command("compile")(run.compile_)
 app.command()(cluster.submit)
 app.command()(cluster.doctor)
+app.command()(choose.choose)
 app.command()(stages.prepare)
 app.command()(stages.train)
 app.command()(stages.export)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import RankliftError
-from pipeline.parameters import check_parameters
+from pipeline.parameters import check_parameters, settled
 from pipeline.settings.file import PipelineSettings
 
 
@@ -21,7 +21,8 @@ def compile_pipeline(
         path: a file that ends in ``.yaml`` or ``.yml``.
         images: the container image of each stage, by stage.
         settings: what each stage needs on a cluster.
-        defaults: of the pipeline's parameters, in place of those that the stages declare.
+        defaults: of the pipeline's parameters, in place of those that the stages declare. With several `base_models`
+            the pipeline chooses between them, or between those that a run names, and has no `base_model`.
 
     Raises:
         RankliftError: when the file's name has another ending, or a default is invalid.
@@ -34,4 +35,4 @@ def compile_pipeline(
         raise RankliftError(f"A compiled pipeline is YAML: {path} must end in .yaml, such as pipeline.yaml.")
     check_parameters(defaults or {})
     path.parent.mkdir(parents=True, exist_ok=True)
-    compiler.Compiler().compile(build_pipeline(images, settings, defaults), str(path))
+    compiler.Compiler().compile(build_pipeline(images, settings, settled(defaults or {})), str(path))

@@ -7,17 +7,19 @@ from typing import Any, NamedTuple
 from kfp import dsl
 
 from components.champion.component import champion
+from components.choose.component import choose
 from components.deploy.component import deploy
 from components.evaluate.component import evaluate
 from components.export.component import export
 from components.gate.component import gate
 from components.hold.component import hold
 from components.index.component import index
+from components.measure.component import measure
 from components.prepare.component import prepare
 from components.promote.component import promote
-from components.source.component import source
+from components.source.component import candidates, source
 from components.train.component import train
-from pipeline.parameters import with_defaults
+from pipeline.parameters import chooses, with_defaults
 from pipeline.settings.file import STAGES, PipelineSettings
 from pipeline.settings.tasks import apply_settings
 
@@ -43,9 +45,12 @@ def build_pipeline(
     Args:
         images: the container image of each stage, where it is not in the settings.
         settings: what each stage needs on a cluster.
-        defaults: of parameters, in place of those declared.
+        defaults: of parameters, in place of those declared. With several `base_models` the pipeline chooses first.
+            That is settled here and not by a condition in the pipeline: KFP starts pods for a condition that does not
+            hold as well, and its local runner cannot collect from an empty loop.
     """
     images = images or {}
+    is_choosing = chooses(defaults or {})
 
     def staged(task: Any, stage: str, caching: bool = True) -> Any:
         if settings is not None:
@@ -62,6 +67,9 @@ def build_pipeline(
     def ranklift(
         data: str,
         base_model: str,
+        base_models: list,
+        trial_examples: int,
+        choose_margin: float,
         max_triplets: int,
         triplets_per_query: int,
         max_seq_length: int,
@@ -90,13 +98,11 @@ def build_pipeline(
         index_max_ndcg_drop: float,
         seed: int,
     ) -> Outcome:
-        # Data at the same place may be new: the look-up is never cached; `prepare` is while it finds the same.
-        raw = staged(source(data=data, evaluation_data=evaluation_data, base_model=base_model), "source", caching=False)
-        prepared = staged(
-            prepare(
+        def prepared(model: Any, fingerprint: Any, name: str = "prepare") -> Any:
+            task = prepare(
                 data=data,
-                fingerprint=raw.output,
-                base_model=base_model,
+                fingerprint=fingerprint,
+                base_model=model,
                 max_triplets=max_triplets,
                 triplets_per_query=triplets_per_query,
                 max_seq_length=max_seq_length,
@@ -111,10 +117,38 @@ def build_pipeline(
                 languages=languages,
                 false_negatives=false_negatives,
                 seed=seed,
-            ),
-            "prepare",
-        )
-        dataset = prepared.outputs["dataset"]
+            )
+            return staged(task, "prepare").set_display_name(name).outputs["dataset"]
+
+        # Data at the same place may be new: the look-up is never cached; `prepare` is while it finds the same.
+        if is_choosing:
+            looked_up = candidates(data=data, evaluation_data=evaluation_data, base_models=base_models)
+            found = staged(looked_up, "source", caching=False).outputs
+            trial = prepared(found["first"], found["fingerprint"], "prepare to choose")
+            # One after the other, so that candidates on one node do not slow each other down. KFP's local runner loops
+            # over a list that is a parameter, and over none that a stage gives.
+            with dsl.ParallelFor(base_models, name="base-models", parallelism=1) as one:
+                measured = staged(
+                    measure(
+                        dataset=trial,
+                        base_model=one,
+                        fingerprint=found["fingerprint"],
+                        examples=trial_examples,
+                        recipe=recipe,
+                        batch_size=batch_size,
+                        learning_rate=learning_rate,
+                        precision=precision,
+                        seed=seed,
+                    ),
+                    "measure",
+                )
+            collected = dsl.Collected(measured.outputs["measurement"])
+            chosen = staged(choose(measurements=collected, margin=choose_margin), "choose").outputs["Output"]
+            # Prepared again, since the length comes from the base model's tokenizer; texts and split stay the same.
+            dataset = prepared(chosen, found["fingerprint"], "prepare to train")
+        else:
+            looked_up = source(data=data, evaluation_data=evaluation_data, base_model=base_model)
+            dataset = prepared(base_model, staged(looked_up, "source", caching=False).output)
         trained = staged(
             train(
                 dataset=dataset,

@@ -10,11 +10,13 @@ from tempfile import TemporaryDirectory
 from components.errors import RankliftError
 
 #: The targets of ``components/Dockerfile``.
-TARGETS = ("prepare", "train", "export", "evaluate", "gate", "promote", "index", "deploy")
+TARGETS = ("prepare", "choose", "train", "export", "evaluate", "gate", "promote", "index", "deploy")
 PREDICTOR = "predictor"
-#: `source` reads where `prepare` does; `champion` exports the base model while nothing has been promoted; `hold` is the
-#: other outcome of `gate`.
-TARGET_OF = {target: target for target in TARGETS} | {"source": "prepare", "champion": "export", "hold": "gate"}
+#: `source` reads where `prepare` does; `measure` trains, exports and evaluates; `champion` exports the base model while
+#: nothing has been promoted; `hold` is the other outcome of `gate`.
+TARGET_OF = {target: target for target in TARGETS} | {
+    "source": "prepare", "measure": "choose", "champion": "export", "hold": "gate",
+}  # fmt: skip
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 

@@ -14,12 +14,15 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from components.choose.options import ChooseOptions
 from components.errors import RankliftError
 from components.export.options import ExportOptions
 from components.gate.options import GateParameters
 from components.index.options import CorpusOptions, IndexOptions
+from components.measure.options import MeasureOptions
 from components.options import Options
 from components.prepare.options import PrepareOptions, RawDataOptions
+from components.source.options import CandidateOptions
 from components.train.nodes.settings import TrainJobSettings
 from components.train.options import TrainOptions, check_shares
 from pipeline.declaration import Parameter, declared, public_fields
@@ -33,6 +36,9 @@ def _same(names: Iterable[str]) -> dict[str, str]:
 STAGE_PARAMETERS: Mapping[type[Options], Mapping[str, str]] = {
     RawDataOptions: _same(public_fields(RawDataOptions)),
     PrepareOptions: _same(public_fields(PrepareOptions)),
+    CandidateOptions: _same(["base_models"]),
+    MeasureOptions: {"trial_examples": "examples"},
+    ChooseOptions: {"choose_margin": "margin"},
     TrainOptions: _same(["recipe", "epochs", "batch_size", "learning_rate", "processes", "num_nodes", "seed"]),
     ExportOptions: _same(["precision"]),
     GateParameters: _same(public_fields(GateParameters)),
@@ -54,31 +60,69 @@ def _parameters() -> dict[str, Parameter]:
 PARAMETERS: Mapping[str, Parameter] = _parameters()
 #: Those that may name a file or folder of this machine.
 LOCAL_PATHS = ("data", "base_model", "evaluation_data", "index_corpus")
+#: Those of a pipeline that chooses its base model; it has no `base_model`.
+CHOOSING = ("base_models", "trial_examples", "choose_margin")
 _Some = TypeVar("_Some", bound=Options)
 
 
 def with_defaults(walk: Callable[..., Any], defaults: Mapping[str, Any] | None = None) -> Callable[..., Any]:
     """Return the pipeline's function as KFP is to see it: each parameter with the default and meaning declared here.
 
+    A pipeline that chooses its base model has no `base_model`, and any other none of what a choice needs.
+
     Args:
-        walk: has every parameter by name, and no default.
+        walk: has every parameter by name, and no default; those that the pipeline does not have are None.
         defaults: that this pipeline has in place of those declared.
     """
     chosen = defaults or {}
-
-    @functools.wraps(walk)
-    def declared_walk(*values: Any) -> Any:
-        return walk(*values)
-
     signature = inspect.signature(walk)
     parameters = [
         parameter.replace(default=chosen.get(name, PARAMETERS[name].default))
         for name, parameter in signature.parameters.items()
+        if name not in _left_out(chosen)
     ]
+    names = [parameter.name for parameter in parameters]
+
+    @functools.wraps(walk)
+    def declared_walk(*values: Any) -> Any:
+        return walk(**dict.fromkeys(signature.parameters) | dict(zip(names, values, strict=True)))
+
     declared_walk.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    lines = [f"    {name}: {PARAMETERS[name].description}" for name in signature.parameters]
+    lines = [f"    {name}: {PARAMETERS[name].description}" for name in names]
     declared_walk.__doc__ = "\n".join(["The pipeline.\n", "Args:", *lines])  # KFP keeps the lines in the YAML
     return declared_walk
+
+
+def chooses(parameters: Mapping[str, Any]) -> bool:
+    """Tell whether a pipeline with these parameters chooses its base model."""
+    return len(_options(CandidateOptions, parameters).base_models) > 1
+
+
+def settled(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that a pipeline with these has: `base_model`, or what it needs to choose one.
+
+    With one base model there is nothing to choose, and the pipeline is what it is with that `base_model`.
+
+    Raises:
+        RankliftError: when there is a base model and a choice besides.
+    """
+    names = _options(CandidateOptions, parameters).base_models
+    found = dict(parameters)
+    if names and found.get("base_model", "auto") != "auto":
+        raise RankliftError(
+            f"base_model={found['base_model']} and base_models={','.join(names)} exclude each other; name the base "
+            "model among the others, or alone."
+        )
+    if len(names) == 1:
+        found["base_model"] = names[0]
+    if names:
+        found["base_models"] = names
+    left_out = _left_out(found)
+    return {name: value for name, value in found.items() if name not in left_out}
+
+
+def _left_out(parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    return ("base_model",) if chooses(parameters) else CHOOSING
 
 
 def read_parameters(texts: Sequence[str]) -> dict[str, Any]:
@@ -100,14 +144,20 @@ def read_parameters(texts: Sequence[str]) -> dict[str, Any]:
 
 def _read(parameter: Parameter, value: str) -> Any:
     try:
-        content = json.loads(value) if parameter.kind in (dict, list) else value
-        return TypeAdapter(parameter.kind).validate_python(content)
+        return TypeAdapter(parameter.kind).validate_python(_content(parameter.kind, value))
     except (ValueError, ValidationError) as error:
         example = '{"max_recall_drop": 0.05}' if parameter.kind is dict else parameter.default_text().strip("`")
         raise RankliftError(
             f"--param {parameter.name}={value} is invalid, its type is {parameter.type_text()}; give for example "
             f"--param {parameter.name}={example}."
         ) from error
+
+
+def _content(kind: type, value: str) -> Any:
+    """Return a text as what it stands for: a JSON object, or a list as JSON or between commas."""
+    if kind is dict or (kind is list and value.startswith("[")):
+        return json.loads(value)
+    return [item.strip() for item in value.split(",")] if kind is list else value
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:

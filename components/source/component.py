@@ -1,4 +1,6 @@
-"""The KFP wrapper of `source`."""
+"""The KFP wrappers of `source`, and of `candidates` in its place where a run chooses its base model."""
+
+from typing import NamedTuple
 
 from kfp import dsl
 
@@ -14,3 +16,18 @@ def source(data: str, evaluation_data: str, base_model: str) -> str:
         from components.source.fingerprint import fingerprint
 
         return fingerprint(data, evaluation_data, base_model)
+
+
+@dsl.component(base_image=DEFAULT_IMAGE, install_kfp_package=False)
+def candidates(data: str, evaluation_data: str, base_models: list) -> NamedTuple(
+    "Candidates", [("first", str), ("fingerprint", str)]
+):
+    """Check every base model before anything slow begins; return the first, and a fingerprint of data and models."""
+    from components.stage import Stage
+
+    with Stage("source"):
+        from components.source.candidates import check_candidates
+        from components.source.fingerprint import fingerprint
+
+        check_candidates(base_models)
+        return base_models[0], fingerprint(data, evaluation_data, *base_models)

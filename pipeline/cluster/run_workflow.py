@@ -1,13 +1,14 @@
 """What Argo's workflow of a run says about each stage: its state, its pods, why it waits or failed, and its times."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 State = Literal["pending", "running", "succeeded", "cached", "failed"]
 
 _RETRY = re.compile(r"\(\d+\)")  # which attempt of a node it is, in its name
+_ROUND = re.compile(r"\.iteration-iterations\((\d+):")  # which round of a loop it is in
 _EXIT = re.compile(r"^(?:main|wait|init): (\w+) \(exit code (\d+)\)(?:: )?")
 _STARTING = {"", "ContainerCreating", "PodInitializing"}  # says nothing about why
 Node = Mapping[str, Any]
@@ -55,10 +56,14 @@ def stages_of(workflow: Mapping[str, Any], tasks: Mapping[str, str]) -> list[Sta
         tasks: the names under which KFP may report a stage → what it is called here.
     """
     nodes = (workflow.get("status") or {}).get("nodes") or {}
-    found = {key: _nodes(nodes.values(), key) for key in tasks}
-    begun = [(key, own) for key, own in found.items() if own.drivers or own.pods]
+    found = [
+        (f"{tasks[key]} {number}".strip(), own)
+        for key in tasks
+        for number, own in _rounds([node for node in nodes.values() if _is_of(node, key)], key)
+    ]
+    begun = [(stage, own) for stage, own in found if own.drivers or own.pods]
     begun.sort(key=lambda item: min(_moment(node, "startedAt") for node in (*item[1].drivers, *item[1].pods)))
-    states = [_state(workflow, tasks[key], own) for key, own in begun]
+    states = [_state(workflow, stage, own) for stage, own in begun]
     return [state for state in states if state is not None]
 
 
@@ -71,15 +76,34 @@ def last_message(workflow: Mapping[str, Any]) -> str:
     return next(filter(None, reversed(said)), _message(status))
 
 
+def _rounds(nodes: Sequence[Node], key: str) -> Iterator[tuple[str, _Nodes]]:
+    """Yield the nodes of a stage; those of a stage in a loop round by round, with the round's number from 1."""
+    rounds: dict[str, list[Node]] = {}
+    for node in nodes:
+        inside = _ROUND.search(str(node["name"]))
+        rounds.setdefault(str(int(inside[1]) + 1) if inside else "", []).append(node)
+    for number, own in rounds.items():
+        yield number, _nodes(own, key)
+
+
+def _path(node: Node) -> list[str]:
+    return _RETRY.sub("", str(node.get("name") or "")).split(".")
+
+
+def _is_of(node: Node, key: str) -> bool:
+    path = _path(node)
+    return path[-1] in {key, f"{key}-driver"} or path[-2:] == [key, "executor"]
+
+
 def _nodes(nodes: Iterable[Node], key: str) -> _Nodes:
     own = _Nodes([], [], [])
     for node in nodes:
-        path = _RETRY.sub("", str(node.get("name") or "")).split(".")
-        if path[-1] == key:
+        last = _path(node)[-1]
+        if last == key:
             own.layers.append(node)
-        elif node.get("type") == "Pod" and path[-1] == f"{key}-driver":
+        elif node.get("type") == "Pod" and last == f"{key}-driver":
             own.drivers.append(node)
-        elif node.get("type") == "Pod" and path[-2:] == [key, "executor"]:
+        elif node.get("type") == "Pod" and last == "executor":
             own.pods.append(node)
     for group in own:
         group.sort(key=lambda node: (_moment(node, "startedAt"), len(str(node["name"]))))

@@ -13,7 +13,7 @@ from components.errors import RankliftError
 from components.index.options import DATASET
 from pipeline.cluster.pipelines_api import PIPELINE, PipelinesApi, PipelineVersion
 from pipeline.compile import compile_pipeline
-from pipeline.parameters import check_parameters, read_parameters
+from pipeline.parameters import check_parameters, read_parameters, settled
 from pipeline.settings.file import PipelineSettings
 
 
@@ -48,9 +48,11 @@ def submit(
     cron = six_fields(schedule) if schedule is not None else None
     values = read_parameters(parameters)
     check_for_cluster(values, settings)
+    values = settled(values)
+    chosen_from = {"base_models": values["base_models"]} if "base_models" in values else None
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "pipeline.yaml"
-        compile_pipeline(package, settings=settings)
+        compile_pipeline(package, settings=settings, defaults=chosen_from)
         content = package.read_bytes()
         specification = next(yaml.safe_load_all(content))
         version = api.upload(package, f"{PIPELINE}-{hashlib.sha256(content).hexdigest()[:12]}")
@@ -103,5 +105,5 @@ def _tasks(specification: Mapping[str, Any]) -> dict[str, str]:
     dags = [specification["root"]["dag"]]
     dags += [component["dag"] for component in specification["components"].values() if "dag" in component]
     names = {key: task["taskInfo"]["name"] for dag in dags for key, task in dag["tasks"].items()}
-    names = {key: name for key, name in names.items() if not key.startswith("condition")}
+    names = {key: name for key, name in names.items() if not key.startswith(("condition", "for-loop"))}
     return names | {name: name for name in names.values()}

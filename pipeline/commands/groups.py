@@ -65,10 +65,15 @@ def _made(annotation: Any, values: dict[str, Any]) -> Any:
 
 
 def _option(parameter: Parameter) -> inspect.Parameter:
-    """Return the command-line option of a parameter; a JSON object is NAME=LIMIT as often as one likes."""
+    """Return the command-line option of a parameter; a JSON object is NAME=LIMIT as often as one likes.
+
+    A list is one text, with commas between what is in it.
+    """
     if parameter.kind is dict:
         repeated = Annotated[list[str] | None, typer.Option(help=f"{parameter.description} May be repeated.")]
         return _parameter(parameter.name.removesuffix("s"), repeated, None)
+    if parameter.kind is list:
+        return _parameter(parameter.name, Annotated[str, typer.Option(help=parameter.description)], "")
     kind: Any = Literal[parameter.choices] if parameter.choices else parameter.kind
     lowest, highest = parameter.bounds.get("≥"), parameter.bounds.get("≤")
     shown = typer.Option(help=parameter.description, min=lowest, max=highest)

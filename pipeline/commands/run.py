@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from components.index.options import DATASET
+from components.source.options import CandidateOptions
 from pipeline.commands import options
 from pipeline.commands.groups import RunParameters, grouped
 from pipeline.console import AsJson, answer, progress_display, table, tell
@@ -37,6 +38,9 @@ def run(
     chosen = {"data": data, **parameters}
     paths = [name for name in LOCAL_PATHS if (name, chosen[name]) != ("index_corpus", DATASET)]
     chosen |= {name: _absolute(chosen[name]) for name in paths}
+    chosen["base_models"] = [
+        _absolute(name) for name in CandidateOptions.of(base_models=chosen["base_models"]).base_models
+    ]
     home = home_directory()
     containers = container_run(image_tag, image_registry) if runner == "docker" else None
     serve = serve_in_container(containers) if containers else running_predictor

@@ -20,7 +20,7 @@ from pipeline.containers.exit_status import exit_status
 from pipeline.images import CHECKOUT, PREDICTOR, TARGETS, image_name, image_tag, wheels_tag
 
 #: The images that carry torch; see ``components/Dockerfile``.
-WITH_TORCH = frozenset({"prepare", "train", "export"})
+WITH_TORCH = frozenset({"prepare", "choose", "train", "export"})
 
 
 class BuiltImage(NamedTuple):

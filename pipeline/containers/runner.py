@@ -221,7 +221,7 @@ def confinement(settings: ContainerSettings) -> dict[str, Any]:
 
 
 def _local_paths(parameters: Mapping[str, Any]) -> list[Path]:
-    named = [str(parameters.get(name) or "") for name in LOCAL_PATHS]
+    named = [str(parameters.get(name) or "") for name in LOCAL_PATHS] + list(parameters.get("base_models") or ())
     return list(dict.fromkeys(Path(name) for name in named if Path(name).is_absolute() and Path(name).exists()))
 
 

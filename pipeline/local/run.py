@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from components.records.scores import ScoreFile
 from pipeline.compile import compile_pipeline
 from pipeline.containers.runner import ContainerRun, container_store, docker_runner
 from pipeline.local.run_log import RunLog, StageTime
-from pipeline.parameters import check_here, check_parameters
+from pipeline.parameters import check_here, check_parameters, settled
 
 
 class RunResult(NamedTuple):
@@ -64,9 +65,12 @@ def run_locally(
 
     check_parameters(parameters)
     check_here(parameters, in_processes=containers is None)
+    parameters = settled(parameters)
     folder = private_folder(home / "runs") / datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     log = RunLog(folder / "run.log", tell)
-    compile_pipeline(folder / "pipeline.yaml", containers.images if containers else None)
+    images = containers.images if containers else None
+    chosen_from = {"base_models": parameters["base_models"]} if "base_models" in parameters else None
+    compile_pipeline(folder / "pipeline.yaml", images, defaults=chosen_from)
     with _stages_in(containers, folder, home, parameters), redirect_stdout(log), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         walk = components.load_component_from_file(str(folder / "pipeline.yaml"))
@@ -140,9 +144,10 @@ def _left_nothing(log: RunLog, folder: Path) -> str | None:
 
     KFP counts a container that is gone before its status was read as succeeded.
     """
-    for stage in log.stages:
-        if stage.status == "SUCCESS" and not any((folder / "artifacts").glob(f"*/{stage.stage}/executor_output.json")):
-            return stage.stage
+    ended = Counter(stage.stage for stage in log.stages if stage.status == "SUCCESS")  # a stage in a loop does so often
+    for stage, count in ended.items():
+        if len(list((folder / "artifacts").glob(f"**/{stage}/executor_output.json"))) < count:
+            return stage
     return None
 
 

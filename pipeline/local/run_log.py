@@ -12,7 +12,7 @@ from components.errors import ERROR_PREFIX
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '([\w-]+)'$")
 _ENDED = re.compile(r"Task '([\w-]+)' finished with status (\w+)$")
-_PROGRESS = re.compile(r"^\s*(?:\d\d:\d\d:\d\d )?((?:train|evaluate|prepare|export|deploy): .*)")
+_PROGRESS = re.compile(r"^\s*(?:\d\d:\d\d:\d\d )?((?:train|evaluate|prepare|measure|choose|export|deploy): .*)")
 
 
 class StageTime(NamedTuple):

@@ -17,7 +17,10 @@ from components.train.checkpoints.settings import CHECKPOINTS
 from components.train.nodes.settings import DEADLINE, RUNTIME
 from pipeline.images import TARGET_OF, image_tag
 
-STAGES = ("source", "prepare", "train", "export", "champion", "evaluate", "gate", "promote", "index", "deploy", "hold")
+STAGES = (
+    "source", "prepare", "measure", "choose", "train", "export", "champion", "evaluate", "gate", "promote", "index",
+    "deploy", "hold",
+)  # fmt: skip
 SECRETS_FOLDER = "/var/run/secrets/ranklift"
 ACCOUNT_FOLDER = "/var/run/secrets/ranklift-account"  #: the token of an account that one stage alone has
 

@@ -21,7 +21,7 @@ from pipeline.settings.file import (
 
 #: The label by which manifests/ tells the pods of the stages apart: who may reach what.
 STAGE_LABEL = "ranklift.dev/stage"
-_SPEAKS_TO_STORE = {"source", "prepare", "champion", "promote", "index", "deploy"}
+_SPEAKS_TO_STORE = {"source", "prepare", "measure", "champion", "promote", "index", "deploy"}
 
 
 def apply_settings(task: Any, stage: str, settings: PipelineSettings, image: str | None = None) -> None:

@@ -11,6 +11,7 @@ from pipeline.images import PREDICTOR, TARGETS
 #: What each stage imports when it runs; the component itself is not among it, since KFP ships its source.
 MODULES = {
     "prepare": "components.prepare.stage components.prepare.filters.near_duplicates sentence_transformers sympy",
+    "choose": "components.measure.worker components.measure.stage components.choose.report openvino pytrec_eval bm25s",
     "train": "components.train.nodes.node components.train.nodes.run components.train.curve kubernetes",
     "export": "components.export.stage components.champion.champion openvino nncf sentence_transformers",
     "evaluate": "components.evaluate.evaluate openvino pytrec_eval bm25s Stemmer",

@@ -10,7 +10,7 @@ WORDS = (
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-def make_tiny_model(directory: Path, *, pooling="mean", normalize=True, seed=7, **options) -> Path:
+def make_tiny_model(directory: Path, *, pooling="mean", normalize=True, seed=7, width=32, layers=2, **options) -> Path:
     """Save a two-layer BERT of dimension 32 as a SentenceTransformer; `options` go to its constructor (prompts)."""
     import torch
     from sentence_transformers import SentenceTransformer
@@ -26,10 +26,10 @@ def make_tiny_model(directory: Path, *, pooling="mean", normalize=True, seed=7, 
     tokenizer = BertTokenizerFast(vocab=str(plain / "vocab.txt"), model_max_length=64)
     config = BertConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
+        hidden_size=width,
+        num_hidden_layers=layers,
         num_attention_heads=2,
-        intermediate_size=64,
+        intermediate_size=2 * width,
         max_position_embeddings=64,
     )
     BertModel(config).save_pretrained(plain)

@@ -102,7 +102,9 @@ def test_accounts_of_the_settings_are_those_of_the_manifests(rendered, settings)
 
 
 def test_stages_that_are_not_cached_do_not_reach_the_api(rendered, settings, tmp_path: Path):
-    compile_pipeline(tmp_path / "pipeline.yaml", settings=settings)
+    compile_pipeline(
+        tmp_path / "pipeline.yaml", settings=settings, defaults={"base_models": "a/b,c/d"}
+    )  # with every stage
     pipeline = next(yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text()))
     parts = [pipeline["root"], *pipeline["components"].values()]
     tasks = [task for part in parts for task in part.get("dag", {}).get("tasks", {}).values()]

@@ -19,6 +19,7 @@ COMMANDS = [
     "compile",
     "submit",
     "doctor",
+    "choose",
     "prepare",
     "train",
     "export",

@@ -14,6 +14,7 @@ from pipeline.containers.requirements import requirements
 from pipeline.containers.runner import (
     ContainerRun,
     ContainerSettings,
+    _local_paths,
     check_reachable,
     check_readable,
     container_store,
@@ -78,7 +79,9 @@ def test_every_stage_has_an_image_with_a_fixed_tag():
 
 def test_a_pipeline_is_compiled_with_the_images_of_a_tag(tmp_path):
     flags = ["--image-tag", "0123456789ab", "--image-registry", "ghcr.io/you"]
-    result = CliRunner().invoke(app, ["compile", "-o", str(tmp_path / "pipeline.yaml"), *flags])
+    result = CliRunner().invoke(
+        app, ["compile", "-o", str(tmp_path / "pipeline.yaml"), *flags, "--param", "base_models=a/b,c/d"]
+    )
     assert result.exit_code == 0
     compiled = (tmp_path / "pipeline.yaml").read_text()
     for target in TARGETS:
@@ -213,3 +216,11 @@ class TestTorch:
 
     def test_images_without_torch_need_neither(self):
         check_torch(["gate", "promote", "predictor"], BuildOptions("0123456789ab"))
+
+
+def test_local_paths_are_those_of_data_and_of_every_base_model(tmp_path):
+    data, first, second = (tmp_path / name for name in ("triplets.csv", "first", "second"))
+    for path in (data, first, second):
+        path.mkdir()
+    parameters = {"data": str(data), "base_models": [str(first), "a/b", str(second), str(tmp_path / "none")]}
+    assert _local_paths(parameters) == [data, first, second]

@@ -13,16 +13,18 @@ from components.errors import RankliftError
 from components.gate.options import GateOptions
 from components.index.options import CorpusOptions
 from components.prepare.options import RawDataOptions
+from components.source.options import CandidateOptions
 from pipeline.cli import app
 from pipeline.compile import compile_pipeline
 from pipeline.declaration import declared, public_fields
-from pipeline.parameters import PARAMETERS, STAGE_PARAMETERS, check_parameters, read_parameters
+from pipeline.parameters import CHOOSING, PARAMETERS, STAGE_PARAMETERS, check_parameters, read_parameters
 from pipeline.parameters_page import parameters_page
 
 PROJECT = Path(__file__).parents[2]
 KFP_TYPES = {
     str: "STRING", int: "NUMBER_INTEGER", float: "NUMBER_DOUBLE", bool: "BOOLEAN", dict: "STRUCT", list: "LIST",
 }  # fmt: skip
+ORDINARY = {name: one for name, one in PARAMETERS.items() if name not in CHOOSING}
 EVERY_OPTION = [(options, name) for options in (*STAGE_PARAMETERS, GateOptions) for name in options.model_fields]
 
 
@@ -49,13 +51,19 @@ def test_compile_pipeline_has_the_declared_names_types_defaults_and_sentences(tm
         name: (one["parameterType"], one["defaultValue"], one["description"])
         for name, one in compiled_inputs(tmp_path).items()
     }
-    assert found == {name: (KFP_TYPES[one.kind], one.default, one.description) for name, one in PARAMETERS.items()}
+    assert found == {name: (KFP_TYPES[one.kind], one.default, one.description) for name, one in ORDINARY.items()}
+
+
+def test_compile_pipeline_that_chooses_its_base_model_has_its_parameters_in_place_of_base_model(tmp_path):
+    found = compiled_inputs(tmp_path, {"base_models": "a/b,c/d"})
+    assert set(found) == set(PARAMETERS) - {"base_model"}
+    assert found["trial_examples"]["defaultValue"] == PARAMETERS["trial_examples"].default
 
 
 def test_compile_pipeline_with_other_defaults_changes_these_alone(tmp_path):
     changed = {"epochs": 2.0, "strict_passages": True, "guards": {"min_score": "off"}}
     found = {name: one["defaultValue"] for name, one in compiled_inputs(tmp_path, changed).items()}
-    assert found == {name: one.default for name, one in PARAMETERS.items()} | changed
+    assert found == {name: one.default for name, one in ORDINARY.items()} | changed
 
 
 def test_compile_pipeline_with_an_invalid_default_writes_nothing(tmp_path):
@@ -67,7 +75,8 @@ def test_compile_pipeline_with_an_invalid_default_writes_nothing(tmp_path):
 @pytest.mark.parametrize("options", STAGE_PARAMETERS, ids=lambda options: options.__name__)
 def test_component_takes_the_options_of_its_stage_with_the_declared_types(options):
     module = importlib.import_module(f"components.{options.stage}.component")
-    signature = inspect.signature(getattr(module, options.stage).python_func)
+    component = "candidates" if options is CandidateOptions else options.stage  # in place of `source`, for a choice
+    signature = inspect.signature(getattr(module, component).python_func)
     wanted = {field: PARAMETERS[name].kind for name, field in STAGE_PARAMETERS[options].items()}
     assert {field: signature.parameters[field].annotation for field in wanted} == wanted
 
@@ -83,6 +92,9 @@ def assert_same(option, parameter):
     assert info.help.startswith(parameter.description)
     if parameter.kind is dict:
         assert (kind, option.default) == (list[str] | None, None)
+        return
+    if parameter.kind is list:
+        assert (kind, option.default) == (str, "")
         return
     assert (type(option.default), option.default) == (parameter.kind, parameter.default)
     assert kind == (Literal[parameter.choices] if parameter.choices else parameter.kind)
@@ -103,14 +115,15 @@ def test_run_has_an_option_for_each_parameter():
         (options, name)
         for options in STAGE_PARAMETERS
         for name in public_fields(options)
-        if options not in (RawDataOptions, CorpusOptions)  # what a stage's command cannot do without
+        if options not in (RawDataOptions, CorpusOptions, CandidateOptions)  # what a command cannot do without
     ],
     ids=option_id,
 )
 def test_command_of_a_stage_has_each_of_its_options(options, name):
     parameter = declared(options, name)
     shown = name.removesuffix("s") if parameter.kind is dict else name
-    assert_same(command_options(options.stage)[shown], parameter)
+    command = "choose" if options.stage == "measure" else options.stage  # which measures, and then chooses
+    assert_same(command_options(command)[shown], parameter)
 
 
 def test_parameters_page_is_the_one_in_docs():
@@ -141,6 +154,7 @@ def test_defaults_named_in_the_pages_are_those_declared():
 
 def test_read_parameters_gives_the_declared_types():
     texts = ["epochs=2", "seed=7", 'guards={"min_score": "off"}', "strict_passages=true", "languages=de,en", "data=a=b"]
+    assert read_parameters(["base_models=a/b, c/d"]) == read_parameters(['base_models=["a/b", "c/d"]'])
     assert read_parameters(texts) == {
         "epochs": 2.0, "seed": 7, "guards": {"min_score": "off"}, "strict_passages": True, "languages": "de,en",
         "data": "a=b",

@@ -56,6 +56,19 @@ class WorkflowNodes:
         kind, phase = ("DAG", "Running") if holds else ("Skipped", "Skipped")
         self._node(f"(0).root(0).{task}", kind, f"comp-{task}", phase)
 
+    def loop(self, task: str, rounds: int) -> list[str]:
+        """A loop: KFP's driver for it, and a layer for each round; the paths of what is in the rounds."""
+        path = f"(0).root(0).{task}"
+        self._node(path, "Retry", f"comp-{task}-{task}-iterator", "Running")
+        self._node(f"{path}(0)", "DAG", f"comp-{task}-{task}-iterator", "Running")
+        self.pod_node(f"{path}(0).iteration-driver(0)", "system-dag-driver", ("Succeeded", ""), 3.0)
+        inside = [f"{path}(0).iteration-iterations({number}:{number})(0)" for number in range(rounds)]
+        for each in inside:
+            self._node(each, "DAG", f"comp-{task}-iteration", "Running")
+            self.pod_node(f"{each}.iteration-item-driver(0)", "system-dag-driver", ("Succeeded", ""), 3.0)
+            self._node(f"{each}.iteration-item(0)", "DAG", f"comp-{task}", "Running")
+        return [f"{each}.iteration-item(0)" for each in inside]
+
     def workflow(self) -> dict[str, Any]:
         """The workflow so far."""
         return {

@@ -35,13 +35,13 @@ def kubeconfig(cluster, endpoint, monkeypatch, tmp_path):
         yield cluster
 
 
-def followed(endpoint, pipelines, *workflows, **options):
+def followed(endpoint, pipelines, *workflows, parameters=(), **options):
     pipelines.workflows = [nodes.workflow() if isinstance(nodes, WorkflowNodes) else nodes for nodes in workflows]
     api = PipelinesApi(PipelinesSettings(endpoint=endpoint))
     lines: list[str] = []
     place = Place(serving="search", service="passages")
     try:
-        return follow(api, submit(api, [], None), lines.append, place, poll=0.01, **options), lines
+        return follow(api, submit(api, parameters, None), lines.append, place, poll=0.01, **options), lines
     except RunFailedError as error:
         return error, lines
 
@@ -53,6 +53,26 @@ def test_follow_of_a_run_that_holds_gives_the_gates_sentence_and_figures(endpoin
     assert ended.decision == decision
     assert lines[-2:] == ["  hold …", "  hold done in 63.0 s"]
     assert not any("promote" in line or "condition" in line for line in lines)
+
+
+def test_follow_of_a_run_that_chooses_tells_every_base_model_as_a_stage(endpoint, pipelines):
+    nodes = WorkflowNodes()
+    for task in ("candidates", "prepare"):
+        nodes.stage(task)
+    first, second = nodes.loop("for-loop-1", 2)
+    nodes.stage("measure", within=first)
+    again = [("Error", "pod deleted"), ("Failed", BAD_DATA.replace("prepare", "measure"))]
+    nodes.stage("measure", "Failed", pods=again, within=second)
+    pipelines.end = "FAILED"
+    ended, lines = followed(endpoint, pipelines, nodes, parameters=["base_models=a/b,c/d"])
+    assert "Stage measure 2 failed: clicks.csv has no column positive; name it so." in str(ended)
+    assert lines == [
+        "  source …", "  source done in 63.0 s",
+        "  prepare to choose …", "  prepare to choose done in 63.0 s",
+        "  measure 1 …", "  measure 1 done in 63.0 s",
+        "  measure 2 …", "  measure 2: attempt 1 ended (pod deleted); it is retried",
+        "  measure 2 FAILED in 123.0 s",
+    ]  # fmt: skip
 
 
 def test_follow_through_kfps_ui_reads_the_same(endpoint, pipelines):

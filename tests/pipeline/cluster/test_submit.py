@@ -64,6 +64,18 @@ class TestSubmit:
         assert sent["pipeline_version_reference"]["pipeline_version_id"] == run.version.version_id
         assert pipelines.experiments[sent["experiment_id"]] == "mine"
 
+    def test_base_models_are_a_list_of_a_pipeline_that_chooses(self, api, pipelines):
+        run = submit(api, ["base_models=a/b,c/d", "seed=7"], None)
+        parameters = pipelines.runs[run.run_id]["runtime_config"]["parameters"]
+        assert parameters == {"base_models": ["a/b", "c/d"], "seed": 7}
+        assert "exec-measure" in pipelines.packages[run.version.version_id]
+        assert run.tasks["candidates"] == "source"
+
+    def test_base_models_with_one_name_are_the_base_model_of_a_run_as_always(self, api, pipelines):
+        run = submit(api, ["base_models=a/b"], None)
+        assert pipelines.runs[run.run_id]["runtime_config"]["parameters"] == {"base_model": "a/b"}
+        assert "exec-measure" not in pipelines.packages[run.version.version_id]
+
     def test_artifacts_go_where_the_settings_say(self, api, pipelines):
         run = submit(api, [], PipelineSettings(pipeline_root="s3://ranklift/runs", service_account="runner"))
         assert pipelines.runs[run.run_id]["service_account"] == "runner"

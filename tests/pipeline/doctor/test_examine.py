@@ -51,7 +51,7 @@ def test_the_settings_name_the_secret_and_the_images(cluster, tmp_path):
     )
     _, found = doctor("--settings", str(tmp_path / "stages.yaml"))
     assert "no Secret other" in found["keys for the runs"]["finding"]
-    assert "no node has ranklift-deploy:1, ranklift-evaluate:1" in found["images"]["finding"]
+    assert "no node has ranklift-choose:1, ranklift-deploy:1" in found["images"]["finding"]
 
 
 def test_keys_that_the_object_store_does_not_take_are_found(cluster):

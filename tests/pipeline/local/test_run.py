@@ -62,6 +62,23 @@ def test_a_run_whose_stages_left_their_results_gives_its_outputs(log, tmp_path):
     assert outputs_of(walk, {}, log, tmp_path) == {"decision": "kept"}
 
 
+@pytest.mark.parametrize(("left", "is_whole"), [((0, 1), True), ((0,), False)], ids=["every round", "one round"])
+def test_a_stage_in_a_loop_must_leave_its_result_in_every_round(log, tmp_path, left, is_whole):
+    def walk() -> Finished:
+        log.write(KFP_SAYS.replace("prepare", "measure") * 2)
+        for number in left:
+            folder = tmp_path / "artifacts" / "ranklift-1" / f"for-loop-1-iteration-{number}" / "measure"
+            folder.mkdir(parents=True)
+            (folder / "executor_output.json").write_text(json.dumps({}))
+        return Finished()
+
+    if is_whole:
+        assert outputs_of(walk, {}, log, tmp_path) == {"decision": "kept"}
+        return
+    with pytest.raises(RankliftError, match="Stage measure ended and left no result"):
+        outputs_of(walk, {}, log, tmp_path)
+
+
 INVALID = {
     "on_leak": ({"on_leak": "maybe"}, "on_leak = 'maybe' is invalid for `prepare`"),
     "shares": ({"evaluation_queries": 0.9, "dev_queries": 0.2}, "leave no query to train on"),

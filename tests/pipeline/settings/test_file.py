@@ -21,8 +21,8 @@ from pipeline.settings.tasks import STAGE_LABEL
 EXAMPLE = Path(__file__).parents[3] / "stages.yaml"
 
 
-def compiled(tmp_path, settings):
-    compile_pipeline(tmp_path / "pipeline.yaml", settings=settings)
+def compiled(tmp_path, settings, base_models=""):
+    compile_pipeline(tmp_path / "pipeline.yaml", settings=settings, defaults={"base_models": base_models})
     documents = list(yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text()))
     platform = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if len(documents) > 1 else {}
     return documents[0], platform
@@ -35,12 +35,21 @@ def read(tmp_path, text):
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory):
-    """The example in the repository, compiled: the pipeline and what Kubernetes is told beside it."""
-    return compiled(tmp_path_factory.mktemp("compiled"), PipelineSettings.read(EXAMPLE))
+    """The example in the repository, compiled: the pipeline and what Kubernetes is told beside it.
+
+    It chooses its base model, and so has every stage that there is.
+    """
+    return compiled(tmp_path_factory.mktemp("compiled"), PipelineSettings.read(EXAMPLE), "a/b,c/d")
+
+
+def executor(executors, stage):
+    """A stage's executor; where the base model is chosen, `source` is the component that looks at all of them."""
+    named = executors.get(f"exec-{stage}")
+    return executors["exec-candidates"] if named is None and stage == "source" else named
 
 
 def container(pipeline, stage):
-    return pipeline["deploymentSpec"]["executors"][f"exec-{stage}"]["container"]
+    return executor(pipeline["deploymentSpec"]["executors"], stage)["container"]
 
 
 def environment(pipeline, stage):
@@ -52,9 +61,11 @@ def test_every_stage_gets_its_image_and_resources(example):
     images = {stage: container(pipeline, stage)["image"] for stage in STAGES}
     assert images["train"] == f"ranklift-train:{image_tag()}"
     assert (images["champion"], images["hold"]) == (f"ranklift-export:{image_tag()}", f"ranklift-gate:{image_tag()}")
+    assert images["measure"] == images["choose"] == f"ranklift-choose:{image_tag()}"
     assert images["evaluate"] == container(pipeline, "evaluate-2")["image"], "judged by the same code"
     train, gate = container(pipeline, "train")["resources"], container(pipeline, "gate")["resources"]
     assert (train["resourceCpuRequest"], train["resourceMemoryRequest"]) == ("500m", "4Gi")
+    assert container(pipeline, "measure")["resources"] == train, "it trains as well"
     assert (gate["resourceCpuRequest"], gate["resourceMemoryLimit"]) == ("100m", "1Gi")
 
 
@@ -109,9 +120,9 @@ def test_a_stage_knows_how_long_it_may_wait_and_when_it_is_killed(example):
 
 def test_the_keys_are_mounted_where_they_are_needed_and_nowhere_else(example):
     pipeline, platform = example
-    volumes = {stage: platform[f"exec-{stage}"].get("secretAsVolume", []) for stage in STAGES}
+    volumes = {stage: executor(platform, stage).get("secretAsVolume", []) for stage in STAGES}
     mounted = {stage for stage in STAGES if "ranklift-object-store" in {item["secretName"] for item in volumes[stage]}}
-    assert mounted == {"source", "prepare", "train", "champion", "promote", "index", "deploy"}
+    assert mounted == {"source", "prepare", "measure", "train", "champion", "promote", "index", "deploy"}
     (volume,) = volumes["promote"]
     assert volume["secretName"] == "ranklift-object-store"
     assert environment(pipeline, "promote")["RANKLIFT_S3_SECRETS_DIR"] == volume["mountPath"]
@@ -135,7 +146,7 @@ def test_compile_with_a_token_secret_mounts_it_into_its_stage_alone(example):
     folders = {
         (stage, item["secretName"]): item["mountPath"]
         for stage in STAGES
-        for item in platform[f"exec-{stage}"].get("secretAsVolume", [])
+        for item in executor(platform, stage).get("secretAsVolume", [])
         if item["secretName"] != "ranklift-object-store"
     }
     assert folders == {("deploy", "ranklift-deploy-token"): ACCOUNT_FOLDER}
@@ -152,7 +163,7 @@ def test_compile_for_several_nodes_gives_train_the_account_that_may_make_them(tm
 
 def test_compile_labels_every_stages_pod_with_its_name(example):
     _, platform = example
-    labels = {stage: platform[f"exec-{stage}"]["podMetadata"]["labels"] for stage in STAGES}
+    labels = {stage: executor(platform, stage)["podMetadata"]["labels"] for stage in STAGES}
     assert labels == {stage: {STAGE_LABEL: stage} for stage in STAGES}
 
 
@@ -194,7 +205,7 @@ train_job:
 
 
 def test_train_learns_what_its_nodes_are_and_gets_the_keys_where_it_may_ask_for_several(tmp_path, monkeypatch):
-    pipeline, platform = compiled(tmp_path, read(tmp_path, NODES))
+    pipeline, platform = compiled(tmp_path, read(tmp_path, NODES), "a/b,c/d")
     monkeypatch.setenv(VARIABLE, environment(pipeline, "train")[VARIABLE])
     nodes = TrainJobSettings.from_environment()
     assert (nodes.image, nodes.secret, nodes.runtime) == ("r.io/ranklift-train:1", "keys", "torch-distributed")

@@ -29,7 +29,7 @@ def read(tmp_path, text):
     ("text", "sentence"),
     [
         pytest.param(
-            "stages: {trian: {cpu: 1}}", "'trian' is not a stage; the stages are source, prepare, train", id="stage"
+            "stages: {trian: {cpu: 1}}", "'trian' is not a stage; the stages are source, prepare, measure", id="stage"
         ),
         pytest.param("stages: {train: {gpu: 1}}", "there is no setting stages.train.gpu", id="unknown setting"),
         pytest.param("defaults: {memory: 4 GB}", r"defaults.memory: '4 GB' is invalid: .* example 4Gi", id="memory"),

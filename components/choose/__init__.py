@@ -1,0 +1,1 @@
+"""The choose stage: compares the measurements of several base models and recommends one."""

@@ -1,0 +1,95 @@
+"""Measure a base model in a process of its own: one that runs out of memory, or crashes, does not cost the others."""
+
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from threading import Thread
+
+from components.machine.stop_signals import StopSignals
+from components.measure.options import MeasureOptions
+from components.measure.worker import Job, job_path, result_path
+from components.records.measurement import Measurement
+
+_LOOK = 0.2  # seconds between two looks at whether a signal came
+_KEPT = 5  # lines of what a process said at last
+
+
+def measure_apart(dataset: Path, options: MeasureOptions) -> Measurement:
+    """Measure a base model, or say why it cannot be measured.
+
+    Args:
+        dataset: a dataset version.
+        options: which base model, and how to train it.
+
+    Raises:
+        StoppedError: when SIGTERM or SIGINT asked to stop.
+    """
+    with tempfile.TemporaryDirectory(prefix="ranklift-measure-") as scratch:
+        folder = Path(scratch)
+        Job(dataset=dataset.absolute(), options=options).write(job_path(folder))
+        status, said = _run([sys.executable, "-m", "components.measure.worker", str(folder)])
+        if status == 0:
+            measurement = Measurement.read(result_path(folder))
+        else:
+            measurement = Measurement(base_model=options.base_model, failure=_how_it_ended(status, said))
+    if measurement.failure:
+        print(f"measure: {options.base_model} is left out: {measurement.failure}", file=sys.stderr, flush=True)
+    return measurement
+
+
+def _run(command: list[str]) -> tuple[int, list[str]]:
+    """Return the status of a process, and the last lines that it said."""
+    said: list[str] = []
+    with StopSignals() as signals:
+        child = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # Ctrl-C in a terminal reaches this process, which hands it on
+        )
+        reader = Thread(target=_pass_on, args=(child.stdout, said), daemon=True)
+        reader.start()
+        try:
+            status = _wait(child, signals)
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+        reader.join()
+    signals.check("Measuring the base models was stopped by {signal}; run the same again.")
+    return status, said
+
+
+def _wait(child: subprocess.Popen[str], signals: StopSignals) -> int:
+    is_told = False
+    while True:
+        try:
+            return child.wait(_LOOK)
+        except subprocess.TimeoutExpired:
+            if signals.received is not None and not is_told:
+                child.send_signal(signals.received)
+                is_told = True
+
+
+def _pass_on(stream: Iterable[str] | None, said: list[str]) -> None:
+    for line in stream or ():
+        sys.stderr.write(line)
+        sys.stderr.flush()
+        said[:] = [*said[-_KEPT + 1 :], line.strip()]
+
+
+def _how_it_ended(status: int, said: list[str]) -> str:
+    if status == -signal.SIGKILL:
+        return (
+            "Its process was killed (SIGKILL), most often because memory ran out; give the stage more memory, or leave "
+            "this base model out."
+        )
+    if status < 0:
+        return f"Its process died of {signal.Signals(-status).name}; leave this base model out, or report it."
+    last = next((line for line in reversed(said) if line), "it said nothing")
+    return f"Its process ended with status {status} ({last}); the lines above say where."
