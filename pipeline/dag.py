@@ -1,4 +1,4 @@
-"""The walk: every stage, and how they connect. Read it from top to bottom."""
+"""The pipeline: every stage, and how they connect. Read it from top to bottom."""
 
 from collections.abc import Mapping
 from functools import partial

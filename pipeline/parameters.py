@@ -65,17 +65,17 @@ CHOOSING = ("base_models", "trial_examples", "choose_margin")
 _Some = TypeVar("_Some", bound=Options)
 
 
-def with_defaults(walk: Callable[..., Any], defaults: Mapping[str, Any] | None = None) -> Callable[..., Any]:
+def with_defaults(pipeline: Callable[..., Any], defaults: Mapping[str, Any] | None = None) -> Callable[..., Any]:
     """Return the pipeline's function as KFP is to see it: each parameter with the default and meaning declared here.
 
     A pipeline that chooses its base model has no `base_model`, and any other none of what a choice needs.
 
     Args:
-        walk: has every parameter by name, and no default; those that the pipeline does not have are None.
+        pipeline: has every parameter by name, and no default; those that the pipeline does not have are None.
         defaults: that this pipeline has in place of those declared.
     """
     chosen = defaults or {}
-    signature = inspect.signature(walk)
+    signature = inspect.signature(pipeline)
     parameters = [
         parameter.replace(default=chosen.get(name, PARAMETERS[name].default))
         for name, parameter in signature.parameters.items()
@@ -83,9 +83,9 @@ def with_defaults(walk: Callable[..., Any], defaults: Mapping[str, Any] | None =
     ]
     names = [parameter.name for parameter in parameters]
 
-    @functools.wraps(walk)
+    @functools.wraps(pipeline)
     def declared_walk(*values: Any) -> Any:
-        return walk(**dict.fromkeys(signature.parameters) | dict(zip(names, values, strict=True)))
+        return pipeline(**dict.fromkeys(signature.parameters) | dict(zip(names, values, strict=True)))
 
     declared_walk.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     lines = [f"    {name}: {PARAMETERS[name].description}" for name in names]

@@ -1,6 +1,5 @@
 """Export: the exact files that will serve, checked against the model that they came from."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from components.errors import ModelError
 from components.export.options import PrecisionChoice
 from components.machine.digest import file_sha256
+from components.machine.new_folder import is_free, move_whole
 from components.machine.scratch_folder import scratch_folder
 from components.model.base import check_length, open_model, positions_of
 from components.model.encoder import Encoder
@@ -59,8 +59,8 @@ def export_model(
     Raises:
         ModelError: when the model cannot be exported, or cut so, or the graph's embeddings differ from the model's.
     """
-    if output.exists() and any(output.iterdir()):
-        raise ModelError(f"{output} exists and is not empty; choose another output folder or remove it.")
+    if not is_free(output):
+        raise ModelError(f"{output} exists and is not an empty folder; choose another output folder or remove it.")
     if not texts:
         raise ModelError("Export needs real texts for its parity check and got none; pass a dataset with `--data`.")
     source = _open(model)
@@ -76,9 +76,7 @@ def export_model(
         config.parity = check_parity(source, Encoder.open(made), texts)
         config.write(made / ENCODER_CONFIG)
         refuse_empty_files({path: path.stat().st_size for path in made.rglob("*") if path.is_file()})
-        if output.exists():
-            output.rmdir()
-        shutil.move(made, output)
+        move_whole(made, output)
     return config
 
 

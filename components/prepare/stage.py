@@ -23,6 +23,7 @@ from components.dataset.manifest import (
 )
 from components.errors import DataError
 from components.machine.digest import tree_sha256
+from components.machine.new_folder import is_free, move_whole
 from components.machine.scratch_folder import scratch_folder
 from components.model.base import base_model_directory, resolve_base_model
 from components.prepare.corpus_pairs import write_corpus_pairs
@@ -92,7 +93,7 @@ def prepare(source: str, output: Path, options: PrepareOptions | None = None) ->
     base_model = resolve_base_model(chosen.base_model, partial(tell, "prepare"), fallback=source == DEMO_SOURCE)
     chosen = chosen.model_copy(update={"base_model": base_model})
     check_length(base_model_directory(chosen.base_model), chosen.max_seq_length)
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if not is_free(output):
         raise DataError(f"{output} is not empty; a dataset version is written once and never over: name a new folder.")
     output.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(output.parent, ".ranklift-") as scratch:
@@ -100,9 +101,7 @@ def prepare(source: str, output: Path, options: PrepareOptions | None = None) ->
         staged.mkdir()
         with fetch(source, scratch) as raw, scratch_database(chosen.memory_limit, scratch) as database:
             manifest = _prepare(database, raw, staged, chosen, _evaluation_brought(raw, chosen, scratch))
-        if output.exists():
-            output.rmdir()
-        staged.rename(output)
+        move_whole(staged, output)
     return manifest
 
 

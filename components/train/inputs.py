@@ -11,6 +11,7 @@ from pyarrow import ArrowException
 from components.dataset.manifest import DEV, DEV_CORPUS, TRAIN, DatasetManifest
 from components.errors import DataError, ModelError
 from components.machine.digest import directory_files, file_sha256, tree_sha256
+from components.machine.new_folder import is_free
 from components.model.base import base_model_directory, check_length, open_model
 from components.train.little_data import count_examples, fitted
 from components.train.options import TrainOptions
@@ -125,7 +126,7 @@ def _recipe(dataset: Path, options: TrainOptions, rows: int) -> Recipe:
 
 def check(task: Task, output: Path) -> None:
     """Raise a RankliftError when this can never be trained, or the output folder is in use."""
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if not is_free(output):
         raise ModelError(f"{output} exists and is not an empty folder; choose another output folder or remove it.")
     if not task.manifest.counts["dev"] and not task.manifest.folds:
         raise DataError(

@@ -7,6 +7,7 @@ from components.dataset.manifest import DatasetManifest
 from components.errors import RankliftError
 from components.train.cross_validation import train_with_folds
 from components.train.loop.fit import train_model
+from components.train.nodes.settings import TrainJobSettings
 from components.train.options import TrainOptions
 from components.train.processes.job import Job
 from components.train.processes.launch import process_count, train_together
@@ -24,6 +25,8 @@ def train(
         RankliftError: as `train_model`, and when a process or node failed.
         StoppedError: when SIGTERM or SIGINT asked to stop.
     """
+    if options.num_nodes > 1:
+        TrainJobSettings.from_environment()  # nodes of no cluster are told before anything is read
     if not DatasetManifest.of(dataset).folds:
         return _train_one(dataset, output, options, log=log, tensorboard=tensorboard)
     if options.num_nodes > 1:

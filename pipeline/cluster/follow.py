@@ -1,5 +1,6 @@
 """A run on a cluster, followed stage by stage to its decision."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -53,7 +54,7 @@ def follow(
     tell: Tell,
     place: Place | None = None,
     *,
-    timeout: float = 24 * 3600,
+    timeout: float = math.inf,
     poll: float = 5.0,
     patience: float = 20.0,
 ) -> Followed:
@@ -64,7 +65,7 @@ def follow(
         run: what was started.
         tell: shows one line.
         place: where its pods and artifacts are.
-        timeout: seconds after which to give up.
+        timeout: seconds after which to give up; never by default.
         poll: seconds between two looks.
         patience: seconds for which a pod may wait before its reason is told.
 

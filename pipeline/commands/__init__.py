@@ -1,1 +1,1 @@
-"""The commands of `ranklift`, one module for each part of the walk."""
+"""The commands of `ranklift`, one module for each part of the work."""

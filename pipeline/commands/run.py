@@ -1,4 +1,4 @@
-"""The whole walk: run it here, or compile it for elsewhere."""
+"""The whole pipeline: run it here, or compile it for elsewhere."""
 
 from pathlib import Path
 from typing import Annotated, Literal

@@ -73,8 +73,8 @@ def run_locally(
     compile_pipeline(folder / "pipeline.yaml", images, defaults=chosen_from)
     with _stages_in(containers, folder, home, parameters), redirect_stdout(log), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        walk = components.load_component_from_file(str(folder / "pipeline.yaml"))
-        outputs = outputs_of(walk, parameters, log, folder)
+        pipeline = components.load_component_from_file(str(folder / "pipeline.yaml"))
+        outputs = outputs_of(pipeline, parameters, log, folder)
     decision = Decision.read(Path(outputs["decision"].path))
     winner = "candidate_scores" if decision.verdict == "promote" else "champion_scores"
     return RunResult(
@@ -107,11 +107,13 @@ def _stages_in(
         yield
 
 
-def outputs_of(walk: Callable[..., Any], parameters: Mapping[str, Any], log: RunLog, folder: Path) -> dict[str, Any]:
+def outputs_of(
+    pipeline: Callable[..., Any], parameters: Mapping[str, Any], log: RunLog, folder: Path
+) -> dict[str, Any]:
     """Run the pipeline and give its outputs.
 
     Args:
-        walk: the pipeline as KFP runs it.
+        pipeline: the pipeline as KFP runs it.
         parameters: the pipeline's parameters.
         log: reads what KFP and the stages print meanwhile.
         folder: the run's folder, with the stages' results below `artifacts`.
@@ -122,7 +124,7 @@ def outputs_of(walk: Callable[..., Any], parameters: Mapping[str, Any], log: Run
     outputs: dict[str, Any] = {}
     failure: Exception | None = None
     try:
-        outputs = walk(**parameters).outputs
+        outputs = pipeline(**parameters).outputs
     except Exception as error:  # noqa: BLE001 - a stage that left nothing fails KFP in many ways; it is told below
         failure = error
     if (stage := _left_nothing(log, folder)) is not None:

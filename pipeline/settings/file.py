@@ -16,11 +16,10 @@ from components.object_store.settings import BUCKET, REGION
 from components.train.checkpoints.settings import CHECKPOINTS
 from components.train.nodes.settings import DEADLINE, RUNTIME
 from pipeline.images import TARGET_OF, image_tag
+from pipeline.settings.units import duration, seconds
 
-STAGES = (
-    "source", "prepare", "measure", "choose", "train", "export", "champion", "evaluate", "gate", "promote", "index",
-    "deploy", "hold",
-)  # fmt: skip
+STAGES = ("source", "prepare", "measure", "choose", "train", "export", "champion", "evaluate", "gate", "promote",
+          "index", "deploy", "hold")  # fmt: skip
 SECRETS_FOLDER = "/var/run/secrets/ranklift"
 ACCOUNT_FOLDER = "/var/run/secrets/ranklift-account"  #: the token of an account that one stage alone has
 
@@ -35,12 +34,6 @@ EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-
 Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[smhd]$")]
 Cpu = Annotated[str, StringConstraints(pattern=r"^([0-9]+(\.[0-9]+)?|[0-9]+m)$")]
 Memory = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(E|P|T|G|M|K|Ei|Pi|Ti|Gi|Mi|Ki)?$")]
-
-
-def duration(seconds: float) -> str:
-    """Return 7200 seconds as ``"2h"``."""
-    unit, size = next((unit, size) for unit, size in reversed(_SECONDS.items()) if seconds % size == 0)
-    return f"{seconds / size:.0f}{unit}"
 
 
 class _Part(BaseModel):
@@ -263,16 +256,6 @@ def named_image(image: str, stage: str) -> str:
     """Return an image with the stage's name and this commit's tag in place of ``{stage}`` and ``{tag}``."""
     image = image.replace("{stage}", TARGET_OF[stage])
     return image.replace("{tag}", image_tag()) if "{tag}" in image else image
-
-
-def seconds(duration: str) -> int:
-    """``"2h"`` as 7200."""
-    return int(duration[:-1]) * _SECONDS[duration[-1]]
-
-
-def cpus(quantity: str) -> float:
-    """``"500m"`` as 0.5."""
-    return int(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
 
 
 def _where(error: Exception) -> str:

@@ -14,10 +14,9 @@ from pipeline.settings.file import (
     Serving,
     StageSettings,
     TrainJob,
-    cpus,
     named_image,
-    seconds,
 )
+from pipeline.settings.units import cpus, seconds
 
 #: The label by which manifests/ tells the pods of the stages apart: who may reach what.
 STAGE_LABEL = "ranklift.dev/stage"

@@ -8,8 +8,9 @@ import yaml
 from kubernetes.utils.quantity import parse_quantity
 
 from pipeline.compile import compile_pipeline
-from pipeline.settings.file import STAGES, PipelineSettings, seconds
+from pipeline.settings.file import STAGES, PipelineSettings
 from pipeline.settings.tasks import STAGE_LABEL
+from pipeline.settings.units import seconds
 from predictor.settings import PredictorSettings
 from tests.manifests.rendering import KUBERNETES, PROJECT, find, validate
 

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable, Iterator
 
-from pipeline.settings.file import PipelineSettings, cpus
+from pipeline.settings.file import PipelineSettings
+from pipeline.settings.units import cpus
 from tests.manifests.policies import containers
 from tests.manifests.rendering import PROJECT, Document
 

@@ -1,11 +1,11 @@
 """Fine-tuning with `SentenceTransformerTrainer`: triplets in, the best checkpoint out."""
 
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from components.errors import DataError, ModelError, RankliftError
+from components.machine.new_folder import move_whole
 from components.machine.scratch_folder import scratch_folder
 from components.machine.settings import cache_directory
 from components.stage import tell
@@ -117,9 +117,7 @@ def _open_places(output: Path, log: Path | None) -> None:
 def _save(model: "SentenceTransformer", report: TrainingReport, saved: Path, output: Path) -> None:
     model.save_pretrained(str(saved), create_model_card=False)
     report.write(saved / REPORT)
-    if output.exists():
-        output.rmdir()
-    shutil.move(saved, output)
+    move_whole(saved, output)
 
 
 def _run(

@@ -3,7 +3,6 @@
 The same inputs are the same TrainJob. A retried stage finds the running TrainJob, or the finished model.
 """
 
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from components.kubernetes.api import KubernetesApi
 from components.kubernetes.errors import KubernetesError
 from components.kubernetes.kinds import TRAIN_JOBS, Manifest
 from components.machine.digest import directory_files, tree_sha256
+from components.machine.new_folder import move_whole
 from components.machine.stop_signals import stopping
 from components.model.base import base_model_directory
 from components.object_store.client import ObjectStore
@@ -193,9 +193,7 @@ class _Run:
                     raise
                 raise _FailedError(str(error)) from error
             report = TrainingReport.read(model / REPORT)
-            if output.exists():
-                output.rmdir()
-            shutil.move(model, output)
+            move_whole(model, output)
         self.remove()
         return report
 

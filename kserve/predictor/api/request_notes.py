@@ -22,6 +22,6 @@ class RequestNotes:
 
 
 def notes_of(scope: Any) -> RequestNotes:
-    """Return the notes of the request with this scope; empty ones for a request that no gate let in."""
+    """Return the notes of the request with this scope; empty ones when the middleware made none."""
     notes = scope.get(_KEY)
     return notes if isinstance(notes, RequestNotes) else RequestNotes("")

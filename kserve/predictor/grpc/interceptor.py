@@ -83,7 +83,7 @@ class Interceptor(aio.ServerInterceptor):
                 raise
             except ENDING:
                 raise
-            except BaseException as error:  # noqa: BLE001 - as in the gate
+            except BaseException as error:  # noqa: BLE001 - as in the HTTP middleware
                 code, sentence = _status_of(error, call_id)
                 self._mark(context, call_id, error)
                 await context.abort(code, sentence)

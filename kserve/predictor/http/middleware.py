@@ -1,4 +1,4 @@
-"""The gate in front of the application: what every HTTP request passes before and after its route.
+"""What every HTTP request passes before and after its route.
 
 It reads the whole body first, within a size and a time, so that a slow or greedy client holds a few buffers and never
 a worker; gives each request an id; ends the work for a client that has left; and writes headers, metrics and one log
@@ -38,7 +38,7 @@ _OPEN_FOLDERS = ("/page/", "/docs/files/")
 _CLIENT_LEFT = 499  # as proxies log it; nobody reads this answer
 
 
-class Gate:
+class RequestMiddleware:
     """ASGI middleware; everything but HTTP passes untouched."""
 
     def __init__(self, app: ASGIApp, switchboard: Switchboard) -> None:
@@ -54,22 +54,22 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        await _Passage(self, scope, receive, send).serve()
+        await _Exchange(self, scope, receive, send).serve()
 
 
-class _Passage:
-    """One request on its way through the gate."""
+class _Exchange:
+    """One request and its answer."""
 
-    def __init__(self, gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
-        self._gate = gate
-        self._settings = gate.settings
+    def __init__(self, middleware: RequestMiddleware, scope: Scope, receive: Receive, send: Send) -> None:
+        self._middleware = middleware
+        self._settings = middleware.settings
         self._method: str = scope["method"]
         # A copy: the server leaves the body of an answer to HEAD out by the method in its own.
         self._scope = {**scope, "method": "GET" if self._method == "HEAD" else self._method}
         self._receive = NotingEnd(receive)
         self._send = send
         self._headers = dict(scope["headers"])
-        self._share = gate.switchboard.bodies.share()
+        self._share = middleware.switchboard.bodies.share()
         self._status = 0
         self._notes = RequestNotes(self._request_id())
         self._notes.put_into(self._scope)
@@ -104,11 +104,11 @@ class _Passage:
                 raise  # half an answer is out: only closing the connection says so
 
     async def _answer(self) -> None:
-        self._gate.origin.check(self._method, self._headers)
+        self._middleware.origin.check(self._method, self._headers)
         self._check_token()
         body = await RequestBody(self._scope["path"], self._headers, self._settings, self._share).read(self._receive)
         self._make_headers_canonical(has_body=bool(body))
-        await self._gate.app(self._scope, _replay(body, self._receive), self._send_marked)
+        await self._middleware.app(self._scope, _replay(body, self._receive), self._send_marked)
 
     async def _refuse(self, status: int, sentence: str, headers: dict[str, str]) -> None:
         answer = refuse(self._notes.request_id, self._scope["path"], status, sentence, headers)
@@ -119,7 +119,7 @@ class _Passage:
         return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
     def _check_token(self) -> None:
-        path, token = self._scope["path"], self._gate.token
+        path, token = self._scope["path"], self._middleware.token
         if not token or path in _OPEN_PATHS or path.startswith(_OPEN_FOLDERS):
             return
         given = self._headers.get(b"authorization", b"")
@@ -144,7 +144,7 @@ class _Passage:
 
     def _marks(self) -> Iterator[tuple[bytes, bytes]]:
         yield b"x-request-id", self._notes.request_id.encode("ascii")
-        served = self._notes.served or self._gate.switchboard.served
+        served = self._notes.served or self._middleware.switchboard.served
         if served is not None:
             yield from asgi_version_headers(served)
 

@@ -97,7 +97,7 @@ def add_handlers(app: FastAPI) -> None:
         return _answer(request, status, str(error))
 
     async def on_unknown(request: Request, error: Exception) -> Response:
-        # Starlette raises it again after this answer, and the gate logs it.
+        # Starlette raises it again after this answer, and the middleware logs it.
         return _answer(request, 500, FAILED, {"Connection": "close"})
 
     app.add_exception_handler(RefusalError, on_refusal)

@@ -24,7 +24,7 @@ from predictor.engine.switchboard import Switchboard
 from predictor.http import pages
 from predictor.http.connection import Connection
 from predictor.http.connections import Connections
-from predictor.http.middleware import Gate
+from predictor.http.middleware import RequestMiddleware
 from predictor.http.origin import names_of
 from predictor.http.responses import add_handlers
 from predictor.http.routes.every import router
@@ -42,7 +42,7 @@ class _Server(_RefreshingServer):
 
 
 class RestServer(RESTServer):
-    """kserve's REST server with our routes, gate and error answers."""
+    """kserve's REST server with our routes, middleware and error answers."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class RestServer(RESTServer):
         connections = Connections(settings.max_connections, settings.max_unread_bytes)
         self.create_application()
         self.config = Config(
-            gated(app, switchboard),
+            with_middleware(app, switchboard),
             http=Connection.among(
                 connections, head_timeout=settings.body_timeout, write_timeout=settings.write_timeout
             ),
@@ -96,7 +96,7 @@ class RestServer(RESTServer):
         self._server.should_exit = True
 
     def create_application(self) -> None:
-        """Complete kserve's application: the routes, what answers errors, and the gate in front."""
+        """Complete kserve's application: the routes, what answers errors, and the middleware in front."""
         app.title = "ranklift predictor"
         app.version = version("ranklift")
         app.description = "Ranks documents by their similarity to a query, searches an index, and embeds texts."
@@ -123,14 +123,14 @@ class RestServer(RESTServer):
         application.include_router(router)
 
 
-def gated(application: ASGIApp, switchboard: Switchboard) -> ASGIApp:
-    """Return the application behind its gate, and behind CORS where the settings name sites."""
-    gate = Gate(application, switchboard)
+def with_middleware(application: ASGIApp, switchboard: Switchboard) -> ASGIApp:
+    """Return the application behind the middleware, and behind CORS where the settings name sites."""
+    middleware = RequestMiddleware(application, switchboard)
     origins = names_of(switchboard.settings.cors_origins)
     if not origins:
-        return gate
+        return middleware
     return CORSMiddleware(
-        gate,
+        middleware,
         allow_origins=origins,
         allow_methods=["GET", "HEAD", "POST"],
         allow_headers=["*"],

@@ -131,7 +131,7 @@ def test_export_model_with_shorter_lengths_writes_them_in_order(tiny_model, tmp_
 
 def test_an_output_folder_in_use_is_left_alone(tiny_model, tmp_path):
     (tmp_path / "precious").write_text("mine")
-    with pytest.raises(ModelError, match="exists and is not empty"):
+    with pytest.raises(ModelError, match="exists and is not an empty folder"):
         export_model(tiny_model, tmp_path, texts=TEXTS)
     assert (tmp_path / "precious").read_text() == "mine"
 

@@ -10,13 +10,9 @@ from components.kubernetes.account import VARIABLE as ACCOUNT_VARIABLE
 from components.train.nodes.settings import VARIABLE, TrainJobSettings
 from pipeline.compile import compile_pipeline
 from pipeline.images import image_tag
-from pipeline.settings.file import (
-    ACCOUNT_FOLDER,
-    STAGES,
-    PipelineSettings,
-    cpus,
-)
+from pipeline.settings.file import ACCOUNT_FOLDER, STAGES, PipelineSettings
 from pipeline.settings.tasks import STAGE_LABEL
+from pipeline.settings.units import cpus
 
 EXAMPLE = Path(__file__).parents[3] / "stages.yaml"
 

@@ -7,15 +7,8 @@ import pytest
 import yaml
 
 from components.errors import RankliftError
-from pipeline.settings.file import (
-    ObjectStoreAccess,
-    PipelineSettings,
-    Retries,
-    Serving,
-    TrainJob,
-    duration,
-    seconds,
-)
+from pipeline.settings.file import ObjectStoreAccess, PipelineSettings, Retries, Serving, TrainJob
+from pipeline.settings.units import duration, seconds
 
 EXAMPLE = Path(__file__).parents[3] / "stages.yaml"
 
