@@ -31,15 +31,18 @@ def submit(
     Example: ranklift submit --endpoint http://127.0.0.1:8888 --data s3://ranklift/raw/clicks.parquet --follow
     """
     from pipeline.cluster.pipelines_api import PipelinesApi, PipelinesSettings
+    from pipeline.cluster.submit import check_for_cluster
     from pipeline.cluster.submit import submit as submit_run
+    from pipeline.parameters import read_parameters
     from pipeline.settings.file import PipelineSettings
 
     if follow and schedule is not None:
         raise RankliftError("--follow and --schedule exclude each other: a recurring run has no end; leave one out.")
     chosen = PipelineSettings.read(settings) if settings else None
     given = PipelinesSettings()
-    api = PipelinesApi(given.model_copy(update={"endpoint": endpoint}) if endpoint else given)
     parameters = [*(param or []), *([f"data={data}"] if data is not None else [])]
+    check_for_cluster(read_parameters(parameters), chosen)  # before KFP is asked anything
+    api = PipelinesApi(given.model_copy(update={"endpoint": endpoint}) if endpoint else given)
     run = submit_run(api, parameters, chosen, experiment, schedule)
     document: dict[str, Any] = {"run_id": run.run_id, "url": run.url, "pipeline_version": run.version.name}
     if not follow:

@@ -116,6 +116,11 @@ class TestSubmit:
         assert sentence in str(caught.value)
         assert not pipelines.versions and not pipelines.runs
 
+    def test_submit_with_an_invalid_parameter_asks_no_endpoint(self):
+        status, _, said = ranklift("submit", "--endpoint", "http://127.0.0.1:1", "--param", "min_gain=-1")
+        assert status == 2
+        assert said.startswith("min_gain = -1.0 is invalid for `gate`: it must be greater than or equal to 0")
+
     @pytest.mark.parametrize(
         ("given", "fields"),
         [("0 3 * * 1", "0 0 3 * * 1"), ("30 0 3 ? * 2-6", "30 0 3 ? * 2-6")],
