@@ -108,7 +108,8 @@ def build_pipeline(
                 max_seq_length=max_seq_length,
                 evaluation_queries=evaluation_queries,
                 dev_queries=dev_queries,
-                folds=folds,
+                # A base model is chosen by dev queries, and a cross-validation leaves none that it would not judge by.
+                folds=1 if is_choosing else folds,
                 max_corpus=max_corpus,
                 evaluation_data=evaluation_data,
                 evaluation_split=evaluation_split,

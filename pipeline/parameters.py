@@ -174,6 +174,11 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             f"folds = {preparation.folds} cross-validates, which trains on one machine; leave out num_nodes = "
             f"{training.num_nodes}, or set folds to 1."
         )
+    if preparation.folds > 1 and chooses(parameters):
+        raise RankliftError(
+            f"folds = {preparation.folds} cross-validates, which leaves no dev query to choose base_models by; name "
+            "one base_model, or leave out folds."
+        )
     check_shares(training, max(1, training.processes) * training.num_nodes)
 
 

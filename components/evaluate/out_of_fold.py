@@ -32,8 +32,8 @@ class OutOfFold:
         self, model_dir: Path, folds: FoldModels, evaluation_set: EvaluationSet, progress: Progress, notes: list[str]
     ) -> None:
         self._folders = folds.folders(model_dir)
-        self._held_out = folds.held_out
-        self.fold_of_query = folds.fold_of_query()
+        self._held_out = [[query for query in fold if query in evaluation_set.queries] for fold in folds.held_out]
+        self.fold_of_query = {query: fold for fold, queries in enumerate(self._held_out) for query in queries}
         self._set = evaluation_set
         self._progress = progress
         self._notes = notes
@@ -78,11 +78,11 @@ def out_of_fold(
     present = [folder.is_dir() for folder in folds.folders(model_dir)]
     if not any(present):
         return None
-    fold_of = folds.fold_of_query()
-    if not all(present) or fold_of.keys() != evaluation_set.queries.keys():
+    lost = evaluation_set.queries.keys() - folds.fold_of_query().keys()
+    if not all(present) or lost:
         raise ModelError(
-            f"The cross-validation in {model_dir} is not whole: it has {sum(present)} of {len(present)} models for "
-            f"{len(fold_of)} of {len(evaluation_set.queries)} queries; train and export the model again."
+            f"The cross-validation in {model_dir} is not whole: it has {sum(present)} of {len(present)} models, and no "
+            f"fold for {len(lost)} of {len(evaluation_set.queries)} queries; train and export the model again."
         )
     return OutOfFold(model_dir, folds, evaluation_set, progress, notes)
 

@@ -82,7 +82,10 @@ class ShardMaker:
             self._write(path, batch, held, content)
             self._keeper.keep(shard_name(number), path)
             if not self._fits(path, content):
-                raise StoreError(f"{path} does not hold what was written to it; remove the unfinished index.")
+                raise StoreError(
+                    f"{shard_name(number)} of the unfinished index is not what was kept there: it was changed since; "
+                    "`ranklift prune` removes an index that was left unfinished, a day after its last shard."
+                )
         return ShardEntry(passages=len(batch.ids), content=content, sha256=file_sha256(path))
 
     def _fits(self, path: Path, content: str) -> bool:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.dataset.manifest import DEV, FOLDS, MANIFEST, PAIRS, QUERIES, TRAIN, DatasetManifest
+from components.dataset.manifest import DEV, FOLDS, MANIFEST, PAIRS, TRAIN, DatasetManifest
 from components.errors import DataError
 from components.machine.scratch_folder import scratch_folder
 from components.model.folds import FoldModels
@@ -36,7 +36,7 @@ def train_with_folds(dataset: Path, output: Path, options: TrainOptions, train_o
         The report of the final model.
 
     Raises:
-        DataError: when the dataset's folds cannot be read, or it has too little data for one of them.
+        DataError: when the dataset has too little data for one of its folds.
         RankliftError: as a training does, before the first one where it can be known then.
     """
     manifest = DatasetManifest.of(dataset)
@@ -60,18 +60,9 @@ def train_with_folds(dataset: Path, output: Path, options: TrainOptions, train_o
 
 
 def held_out_queries(dataset: Path) -> list[list[str]]:
-    """Return the queries of the evaluation set by fold, sorted.
-
-    Raises:
-        DataError: when one of them is in no fold.
-    """
-    fold_of = dict(_fold_rows(dataset))
-    queries = sorted(pq.read_table(dataset / QUERIES, columns=["query_id"]).column(0).to_pylist())
-    lost = next((query for query in queries if query not in fold_of), None)
-    if lost is not None:
-        raise DataError(f"{dataset / FOLDS} has no fold for the query {lost!r}; prepare the dataset version again.")
-    count = DatasetManifest.of(dataset).folds
-    return [[query for query in queries if fold_of[query] == fold] for fold in range(count)]
+    """Return the judged queries by fold, sorted; those that ask the same under another id are among them."""
+    rows = sorted(_fold_rows(dataset))
+    return [[query for query, place in rows if place == fold] for fold in range(DatasetManifest.of(dataset).folds)]
 
 
 def _fold_rows(dataset: Path) -> Iterator[tuple[str, int]]:

@@ -61,7 +61,8 @@ def choose(
     check_names(names)
     chosen = {"recipe": recipe, "batch_size": batch_size, "learning_rate": learning_rate, "precision": precision}
     jobs = [MeasureOptions.of(base_model=name, examples=trial.examples, seed=seed, **chosen) for name in names]
-    preparation = PrepareOptions.of(base_model=names[0], dev_queries=dev_queries, seed=seed)
+    # Held out whatever their number: a cross-validation leaves no dev query.
+    preparation = PrepareOptions.of(base_model=names[0], dev_queries=dev_queries, folds=1, seed=seed)
     _check_data(data)
     with working("choose"):
         check_candidates(names)

@@ -62,10 +62,11 @@ class Walk:
         train(self.work / "dataset", self.work / "model", options)
 
     def _score(self, model: Path, name: str) -> ScoreFile:
-        served = self.work / f"served-{model.name}"
+        label = name.rsplit(maxsplit=1)[-1]
+        served = self.work / f"served-{label}"
         export_for_dataset(model, self.work / "dataset", served)
         scores = evaluate(served, self.work / "dataset", name=name, progress=ProgressLog())
-        scores.write(self.work / f"{name.rsplit(maxsplit=1)[-1]}.json")
+        scores.write(self.work / f"{label}.json")
         return scores
 
     def _timed(self, name: str, work: Callable[[], _T]) -> _T:

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from components.champion.champion import champion_model
-from components.dataset.manifest import TRAIN, DatasetManifest
-from components.errors import DataError, ModelError, RankliftError
+from components.dataset.manifest import CORPUS, QRELS, QUERIES, TRAIN, DatasetManifest
+from components.errors import ModelError, RankliftError
 from components.evaluate.evaluate import evaluate
 from components.export.options import ExportOptions
 from components.export.stage import export_for_dataset
@@ -120,13 +120,11 @@ def test_train_on_several_nodes_is_refused_before_anything_is_trained(dataset, t
     assert not (tmp_path / "model").exists()
 
 
-def test_train_with_a_query_in_no_fold_is_refused(dataset, tmp_path):
-    import pyarrow.parquet as pq
-
-    copy = shutil.copytree(dataset, tmp_path / "V0")
-    pq.write_table(pq.read_table(copy / "folds.parquet").slice(1), copy / "folds.parquet")
-    with pytest.raises(DataError, match="no fold for the query"):
-        train(copy, tmp_path / "model", QUICK)
+def test_train_never_opens_the_evaluation_set(dataset, tmp_path):
+    names = {CORPUS, QUERIES, QRELS}
+    copy = shutil.copytree(dataset, tmp_path / "V0", ignore=lambda _, found: names & set(found))
+    assert held_out_queries(copy) == held_out_queries(dataset)
+    assert (write_part(copy, tmp_path / "part", without=0) / TRAIN).is_file()
 
 
 def test_evaluate_scores_each_query_with_the_model_that_has_not_seen_it(served, dataset):
@@ -202,4 +200,13 @@ def test_evaluate_with_a_fold_model_missing_is_refused(served, dataset, tmp_path
     damaged = shutil.copytree(served, tmp_path / "served")
     shutil.rmtree(damaged / ".folds" / "3")
     with pytest.raises(ModelError, match="4 of 5 models"):
+        evaluate(damaged, dataset, bm25=False)
+
+
+def test_evaluate_with_a_query_in_no_fold_is_refused(served, dataset, tmp_path):
+    damaged = shutil.copytree(served, tmp_path / "served")
+    record = FoldModels.find(damaged)
+    record.held_out[2] = record.held_out[2][1:]
+    record.write_beside(damaged)
+    with pytest.raises(ModelError, match="no fold for 1 of 20 queries"):
         evaluate(damaged, dataset, bm25=False)

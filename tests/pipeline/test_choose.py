@@ -39,6 +39,16 @@ def test_choose_of_a_dominated_and_a_damaged_model_recommends_the_other(choosabl
     assert f"below {skilled}" in report.read_text()
 
 
+def test_a_pipeline_that_chooses_holds_queries_out_however_few_they_are(tmp_path):
+    compile_pipeline(tmp_path / "pipeline.yaml", defaults={"base_models": ["a/b", "c/d"]})
+    pipeline = next(yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text()))
+    tasks = pipeline["root"]["dag"]["tasks"].values()
+    prepares = [task for task in tasks if task["componentRef"]["name"].startswith("comp-prepare")]
+    assert len(prepares) == 2
+    for task in prepares:
+        assert task["inputs"]["parameters"]["folds"] == {"runtimeValue": {"constant": 1.0}}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_run_with_several_base_models_trains_the_chosen_one(

@@ -135,3 +135,18 @@ def test_index_left_by_a_killed_run_is_removed_by_prune_alone(registry, models, 
     registry.store.put("indexes/V1/shards/00000.safetensors", b"a shard")
     assert prune(registry, keep=5, older_than=timedelta(0)).unfinished == ["indexes/V1"]
     assert registry.champion().index == "V0"
+
+
+def test_shard_that_was_changed_while_the_index_was_unfinished_is_refused(registry, models, run, corpus, monkeypatch):
+    monkeypatch.setattr(stage, "build_graph", _stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run(models[0], corpus)
+    registry.store.put("indexes/V0/shards/00001.safetensors", b"cut")
+    monkeypatch.undo()
+    with pytest.raises(StoreError, match=r"shards/00001\.safetensors of the unfinished index is not what was kept"):
+        run(models[0], corpus)
+    assert registry.champion() is None
+
+
+def _stopped(*arguments):
+    raise KeyboardInterrupt

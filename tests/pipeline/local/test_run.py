@@ -88,6 +88,10 @@ INVALID = {
     "minimum gain": ({"min_gain": "much"}, "min_gain = 'much' is invalid for `gate`"),
     "batch": ({"processes": 3}, "A batch of 32 examples cannot be shared evenly by 3 processes"),
     "folds on nodes": ({"folds": 5, "num_nodes": 2}, "folds = 5 cross-validates, which trains on one machine"),
+    "folds to choose by": (
+        {"folds": 5, "base_models": ["a/b", "c/d"]},
+        "folds = 5 cross-validates, which leaves no dev query to choose base_models by",
+    ),
     "few folds": ({"folds": 3}, "folds = 3 is invalid for `prepare`: not even a gain in each of 3 folds"),
     "nodes": ({"num_nodes": 2}, "add `train_job:` to the pipeline's settings"),
     "guard": ({"guards": {"max_luck": "1"}}, "There is no guard 'max_luck'"),
