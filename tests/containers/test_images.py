@@ -70,4 +70,5 @@ def test_it_carries_no_pip_no_certificate_of_the_builder_and_torch_only_where_a_
 
 
 def test_the_predictor_stays_small(containers):
-    assert check_image(containers.predictor) < 600e6
+    # 57 MB of it are usearch and its kernels, which POST /search needs.
+    assert check_image(containers.predictor) < 660e6
