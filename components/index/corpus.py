@@ -32,7 +32,7 @@ class Batch(NamedTuple):
     ids: list[str]
     texts: list[str]
     digests: list[bytes]  #: SHA-256 of each text
-    held: list[int | None]  #: position of the same text in the former index, where it has it
+    held: list[int | None]  #: position of the same text in the previous index, where it has it
 
 
 class SortedCorpus:
@@ -82,7 +82,7 @@ def sort_corpus(passages: Iterable[Passage], scratch: Path, held: Iterable[Hashe
     Args:
         passages: in any order.
         scratch: a folder with room for the corpus twice.
-        held: the content hashes of the former index, block by block in order of its positions.
+        held: the content hashes of the previous index, block by block in order of its positions.
 
     Raises:
         DataError: when two passages have one id and different texts, nothing is left, or the disk is full.

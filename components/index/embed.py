@@ -1,4 +1,4 @@
-"""The shards of an index: embedded, copied from the former index where a text is known, or found as they were left."""
+"""The shards of an index: embedded, copied from the previous index where a text is known, or found already made."""
 
 import hashlib
 from pathlib import Path
@@ -36,9 +36,9 @@ class Embedded(NamedTuple):
 
     shards: list[ShardEntry]
     embedded: int  #: by this attempt
-    copied: int  #: from the former index
+    copied: int  #: from the previous index
     found: int  #: in shards that an earlier attempt finished
-    held: Held  #: position of each passage in the former index, -1 where that has not its text
+    held: Held  #: position of each passage in the previous index, -1 where that has not its text
 
 
 class ShardMaker:

@@ -39,7 +39,7 @@ class IndexOptions(Options):
     max_ndcg_drop: float = Field(
         0.005, ge=0, le=1, description="How far NDCG@10 through the index may be below the exact one."
     )
-    texts: int = Field(2000, ge=0, description="Characters of every text that the index keeps; 0 for none.")
+    texts: int = Field(2000, ge=0, description="Characters of each text that the index stores; 0 stores none.")
     storage: Literal["float16", "float32"] = Field("float16", description="How the vectors are stored.")
     exact_up_to: int = Field(20_000, ge=0, description="Passages that are searched without a graph.")
     #: What a stage that is killed loses at most.

@@ -80,7 +80,7 @@ class Opened(NamedTuple):
 
 
 def read_corpus(opened: Opened, scratch: Path, former: Index | None = None) -> SortedCorpus:
-    """Return the corpus in the order of an index, with what the former index holds of it."""
+    """Return the corpus in the order of an index, with what the previous index holds of it."""
     with _full_disk():
         passages = corpus_passages(opened.given.corpus, opened.given.dataset, scratch)
         corpus = sort_corpus(passages, scratch, _hashes(former))
@@ -186,7 +186,7 @@ class _Start(NamedTuple):
     held: Held
 
     def graph(self, number: int, settings: Graph, options: IndexOptions) -> Former | None:
-        """Return the former index's graph of the same place, where it was built in the same way."""
+        """Return the previous index's graph of the same place, where it was built in the same way."""
         if self.former is None or self.former.manifest.graph is None:
             return None
         manifest = self.former.manifest
@@ -263,7 +263,7 @@ def _built(
 
 
 def _tell_of(made: Embedded, seconds: float) -> None:
-    parts = {"embedded": made.embedded, "copied from the former index": made.copied, "there already": made.found}
+    parts = {"embedded": made.embedded, "copied from the previous index": made.copied, "there already": made.found}
     told = ", ".join(f"{count:,} {what}" for what, count in parts.items() if count)
     rate = f", {made.embedded / seconds:,.0f} passages/s" if made.embedded else ""
     tell("index", f"{told} in {seconds:.1f} s{rate}")

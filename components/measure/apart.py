@@ -61,7 +61,7 @@ def _run(command: list[str]) -> tuple[int, list[str]]:
                 child.kill()
                 child.wait()
         reader.join()
-    signals.check("Measuring the base models was stopped by {signal}; run the same again.")
+    signals.check("Measuring the base models was stopped by {signal}; run the same command again.")
     return status, said
 
 

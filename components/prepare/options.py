@@ -35,8 +35,8 @@ class PrepareOptions(Options):
     base_model: str = Field(
         "auto", description="Folder, hub id, s3://… or package://…; auto is the default model of the hub."
     )
-    max_triplets: int = Field(0, ge=0, description="Train on at most so many triplets; 0 keeps all.")
-    triplets_per_query: int = Field(1, ge=1, description="Train on at most so many triplets of one query_id.")
+    max_triplets: int = Field(0, ge=0, description="Train on at most this many triplets; 0 keeps all.")
+    triplets_per_query: int = Field(1, ge=1, description="Train on at most this many triplets of one query_id.")
     max_seq_length: int = Field(0, ge=0, description="Tokens; 0 is the 99th percentile of the data.")
     max_seq_length_cap: int = Field(256, ge=8, description="The longest that the 99th percentile may ask for.")
     evaluation_queries: float = Field(
@@ -75,7 +75,7 @@ class PrepareOptions(Options):
         (), description="Keep only texts of these languages, such as en,de (ISO 639-1); empty keeps all."
     )
     false_negatives: int = Field(
-        0, ge=0, description="Score so many triplets with the base model and report negatives that look right."
+        0, ge=0, description="Score this many triplets with the base model and report negatives that look right."
     )
     memory_limit: str = Field("750MB", description="For DuckDB, which spills to disk beyond it.")
 

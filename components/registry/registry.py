@@ -246,7 +246,7 @@ class Registry(Versions):
         if stored.manifest.lineage.model_digest != model.digest:
             raise StoreError(
                 f"index {index} was made with model {str(stored.manifest.lineage.model_digest)[:12]}…, and "
-                f"{model.version} is {model.digest[:12]}…: the two cannot be named together; make an index of "
+                f"{model.version} is {model.digest[:12]}…: the two do not belong together; make an index of "
                 f"{model.version}."
             )
         return stored

@@ -26,7 +26,7 @@ Positions = NDArray[np.int64]
 
 
 class Former(NamedTuple):
-    """A graph of the former index, to go on from."""
+    """A graph of the previous index, to go on from."""
 
     path: Path
     held: Positions  #: for each passage of the new graph its key in this one, -1 where it is not there

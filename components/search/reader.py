@@ -223,7 +223,7 @@ def open_index(directory: Path, model_digest: str | None = None, *, verify: bool
         )
     for name, sha256 in manifest.files.items():
         if not (directory / name).is_file():
-            raise StoreError(f"{directory} is not a whole index: {name} is missing; download or make it again.")
+            raise StoreError(f"{directory} is not a complete index: {name} is missing; download or make it again.")
         if verify:
             check_file(directory / name, sha256, str(directory / name))
     shards = [_shard(directory, manifest, number) for number in range(len(manifest.shards))]

@@ -87,7 +87,9 @@ class Shard:
         self._scales = arrays.get("scales")
         self.texts = Strings(arrays["text_ends"], arrays["texts"]) if "texts" in arrays else None
         if self.stored.ndim != 2 or {len(self.hashes), len(self.ids)} != {len(self.stored)}:
-            raise StoreError(f"{path} is not a whole shard: its arrays have different lengths; make the index again.")
+            raise StoreError(
+                f"{path} is not a complete shard: its arrays have different lengths; make the index again."
+            )
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -178,7 +180,7 @@ def _open(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
     try:
         return _views(mapped)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = f"is not a whole shard of an index ({error}); download or make the index again."
+        reason = f"is not a complete shard of an index ({error}); download or make the index again."
         raise StoreError(f"{path} {reason}") from error
 
 

@@ -33,7 +33,7 @@ class _Part(BaseModel):
 class IndexedModel(_Part):
     """The model that embedded the passages; queries must come from the same one."""
 
-    version: str  #: such as "V3"; empty for a model that is no version of the registry
+    version: str  #: such as "V3"; empty for a model that is not a version of the registry
     digest: Sha256  #: `EncoderConfig.digest`
 
 
@@ -82,7 +82,7 @@ class Build(_Part):
     """How it was made."""
 
     embedded: int = Field(ge=0)  #: passages
-    copied: int = Field(ge=0)  #: passages whose vectors came from the former index
+    copied: int = Field(ge=0)  #: passages whose vectors came from the previous index
     former: str = ""  #: that index, such as "V2"
     seconds: float = Field(ge=0)
     code_version: str = ""

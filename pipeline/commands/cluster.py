@@ -12,16 +12,18 @@ from pipeline.console import AsJson, answer, tell
 
 
 def submit(
-    endpoint: Annotated[str | None, typer.Option(help="Kubeflow Pipelines' URL; or RANKLIFT_KFP_ENDPOINT.")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="URL of Kubeflow Pipelines; default: RANKLIFT_KFP_ENDPOINT.")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="s3://…, hf://datasets/… or demo://docstrings.")] = None,
     param: options.Parameters = None,
     settings: options.SettingsFile = None,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Stay until the run's end; status 0 promoted, 1 held.")
+        bool, typer.Option("--follow", help="Follow the run to its end; exit with 0 (promoted) or 1 (held).")
     ] = False,
-    schedule: Annotated[str | None, typer.Option(help="Run again and again: cron, such as '0 3 * * 1'.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="Run on a schedule in cron syntax, such as '0 3 * * 1'.")] = None,
     experiment: Annotated[str | None, typer.Option(help="Where KFP lists the run; ranklift if left out.")] = None,
-    timeout: Annotated[float, typer.Option(min=0, help="Follow for at most so many hours.")] = 24.0,
+    timeout: Annotated[float, typer.Option(min=0, help="Stop following after this many hours.")] = 24.0,
     as_json: AsJson = False,
 ) -> None:
     """Run the pipeline on Kubeflow Pipelines; with --follow status 0 is promoted, 1 held, 2 an error.
@@ -54,7 +56,9 @@ def submit(
 
 
 def doctor(
-    endpoint: Annotated[str | None, typer.Option(help="Kubeflow Pipelines' URL; or RANKLIFT_KFP_ENDPOINT.")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="URL of Kubeflow Pipelines; default: RANKLIFT_KFP_ENDPOINT.")
+    ] = None,
     context: options.Context = None,
     namespace: options.Namespace = None,
     settings: options.SettingsFile = None,

@@ -45,7 +45,7 @@ def list_datasets(
 def show_dataset(
     *,
     version: VersionName,
-    open_: Annotated[bool, typer.Option("--open", help="Fetch it and open its profile in the browser.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Download it and open its profile in the browser.")] = False,
     where: Where,
     as_json: AsJson = False,
 ) -> None:

@@ -39,7 +39,7 @@ def show_run(
         with progress_display() as show:
             ended = follow(api, run, show, place, timeout=hours * 3600)
     except KeyboardInterrupt:
-        tell(f"No longer followed; the run goes on, see {run.url}")
+        tell(f"Stopped following; the run continues at {run.url}")
         raise typer.Exit(130) from None
     except RunFailedError as error:
         _tell_times(error.stages)

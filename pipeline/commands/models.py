@@ -90,7 +90,7 @@ def diff(
         found = diff_models(registry, left, right)
     parts = {"data": found.data, "settings": found.settings, "scores": found.scores}
     rows = [(part, item.name, item.left, item.right) for part, items in parts.items() for item in items]
-    text = table(("part", "name", left, right), rows) if rows else f"{left} and {right} are alike."
+    text = table(("part", "name", left, right), rows) if rows else f"{left} and {right} do not differ."
     if not found.same_evaluation_set:
         text += "\nThe two were judged on different evaluation sets: their scores cannot be compared."
     answer(found.model_dump(mode="json"), text, as_json)

@@ -8,13 +8,13 @@ from pipeline.commands.groups import grouped
 from pipeline.commands.registry_place import Where, registry_at
 from pipeline.console import AsJson, answer
 
-Reason = Annotated[str, typer.Option(help="One sentence for the history.")]
+Reason = Annotated[str, typer.Option(help="The reason to record in the history.")]
 
 
 @grouped
 def rollback(
     *,
-    version: Annotated[str | None, typer.Argument(help="A version; the champion before today's when left out.")] = None,
+    version: Annotated[str | None, typer.Argument(help="A version; default: the previous champion.")] = None,
     reason: Reason = "",
     where: Where,
     as_json: AsJson = False,
@@ -35,7 +35,7 @@ def rollback(
 @grouped
 def deploy(
     *,
-    version: Annotated[str | None, typer.Argument(help="A version; the champion when left out.")] = None,
+    version: Annotated[str | None, typer.Argument(help="A version; default: the champion.")] = None,
     reason: Reason = "",
     where: Where,
     as_json: AsJson = False,
@@ -52,5 +52,5 @@ def deploy(
     where = where.resolved()
     with registry_at(where) as registry:
         champion = deploy_again(registry, home_directory(), version, reason, where.serving())
-    said = "serves" if champion.current.served else "is to be served once its InferenceService is applied"
+    said = "serves" if champion.current.served else "will be served once its InferenceService is applied"
     answer(champion.current.model_dump(mode="json"), f"{champion.version} is champion and {said}.", as_json)

@@ -18,7 +18,7 @@ def run(
     *,
     data: Annotated[str, typer.Option(help=PARAMETERS["data"].description)],
     parameters: RunParameters,
-    ask: Annotated[bool, typer.Option(help="Afterwards start the predictor and ask it one query.")] = True,
+    ask: Annotated[bool, typer.Option(help="Start the predictor afterwards and ask it one query.")] = True,
     runner: Annotated[Literal["process", "docker"], typer.Option(help="Where the stages run.")] = "process",
     image_tag: options.ImageTag = "",
     image_registry: options.ImageRegistry = "",
@@ -62,7 +62,7 @@ def compile_(
     output: Annotated[Path, typer.Option("-o", "--output", help="The YAML file to write.")] = Path("pipeline.yaml"),
     param: options.Parameters = None,
     settings: options.SettingsFile = None,
-    image_tag: Annotated[str, typer.Option(help="Tag of the stages' images; a plain Python image when left out.")] = "",
+    image_tag: Annotated[str, typer.Option(help="Tag of the stages' images; default: a plain Python image.")] = "",
     image_registry: options.ImageRegistry = "",
     as_json: AsJson = False,
 ) -> None:

@@ -24,7 +24,7 @@ QueriesData = Annotated[
 def search(
     query: Annotated[str, typer.Argument(help="The text to search for.")],
     top_k: Annotated[int, typer.Option(min=1, max=10_000, help="How many passages.")] = 10,
-    ids: Annotated[list[str] | None, typer.Option("--id", help="Search among these alone; may be repeated.")] = None,
+    ids: Annotated[list[str] | None, typer.Option("--id", help="Search among these alone; repeatable.")] = None,
     url: Annotated[str | None, typer.Option(help="A predictor to ask; the champion's here when left out.")] = None,
     as_json: AsJson = False,
 ) -> None:

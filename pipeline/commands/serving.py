@@ -11,7 +11,7 @@ from pipeline.console import tell
 
 
 def serve(
-    model: Annotated[Path | None, typer.Option(help="An exported model; the champion when left out.")] = None,
+    model: Annotated[Path | None, typer.Option(help="An exported model; default: the champion.")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="The HTTP port.")] = HTTP_PORT,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     grpc: Annotated[bool, typer.Option("--grpc", help="Answer gRPC as well.")] = False,

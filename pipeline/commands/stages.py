@@ -50,8 +50,8 @@ def train(
     dataset: Annotated[Path, typer.Argument(help="A dataset version.")],
     output: Output,
     options: TrainOptions,
-    log: Annotated[Path | None, typer.Option(help="A file to which progress is added as JSON lines.")] = None,
-    tensorboard: Annotated[Path | None, typer.Option(help="A folder to write to for TensorBoard.")] = None,
+    log: Annotated[Path | None, typer.Option(help="Append progress to this file as JSON lines.")] = None,
+    tensorboard: Annotated[Path | None, typer.Option(help="Write TensorBoard events to this folder.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune a base model on a dataset version.
@@ -115,7 +115,7 @@ def evaluate(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the score file.")] = None,
     split: Split = DEFAULT_SPLIT,
     run_file: Annotated[Path | None, typer.Option(help="Also write the rankings as a TREC run file.")] = None,
-    name: Annotated[str, typer.Option(help="What to call the model in reports.")] = "",
+    name: Annotated[str, typer.Option(help="The model's name in reports.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Score a model on an evaluation set, with the encoder that serves.
@@ -154,7 +154,9 @@ def gate(
     champion: Annotated[Path, typer.Argument(help="The champion's score file.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write the decision record.")] = None,
     report: Annotated[Path | None, typer.Option(help="Where to write evaluation.html.")] = None,
-    data: Annotated[Path | None, typer.Option(help="What both were scored on: the report then shows texts.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The dataset that both were scored on; the report then shows texts.")
+    ] = None,
     split: Split = DEFAULT_SPLIT,
     open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
     options: GateParameters,
@@ -194,7 +196,7 @@ def index(
         Path | None, typer.Option(help="A dataset version or a BEIR folder, whose queries verify the index.")
     ] = None,
     split: Split = DEFAULT_SPLIT,
-    former: Annotated[Path | None, typer.Option(help="An index of this model, whose vectors are used again.")] = None,
+    former: Annotated[Path | None, typer.Option(help="An index of this model, whose vectors are reused.")] = None,
     options: IndexOptions,
     as_json: AsJson = False,
 ) -> None:

@@ -12,7 +12,7 @@ from pipeline.console import AsJson, answer
 @grouped
 def prune(
     *,
-    keep: Annotated[int, typer.Option(min=0, help="How many of the newest versions stay in any case.")] = 5,
+    keep: Annotated[int, typer.Option(min=0, help="How many of the newest versions to keep.")] = 5,
     where: Where,
     as_json: AsJson = False,
 ) -> None:
@@ -49,6 +49,6 @@ def verify(
         report = verify_registry(registry)
     lines = [f"{finding.fault}: {finding.sentence}" for finding in report.findings]
     summary = f"{report.versions} versions, {report.objects} objects, {report.bytes:,} bytes read; "
-    summary += "all is what was published." if report.sound else "damage was found."
+    summary += "everything is as it was published." if report.sound else "damage was found."
     answer(report.model_dump(mode="json"), "\n".join([*lines, summary]), as_json)
     raise typer.Exit(0 if report.sound else 1)

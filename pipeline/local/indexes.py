@@ -26,11 +26,11 @@ def opened(registry: "Registry", home: Path, version: str) -> Side:
     """Open an index version and its model, fetched where they do not lie here yet.
 
     Raises:
-        StoreError: when there is no such index, or its model is no version of the registry.
+        StoreError: when there is no such index, or its model is not a version of the registry.
     """
     lineage = registry.manifest("index", version).lineage
     if lineage.model_version is None:
-        raise StoreError(f"Index {version} is of a model that is no version of the registry, so it cannot be asked.")
+        raise StoreError(f"Index {version} is of a model that is not a version of the registry, so it cannot be asked.")
     registry.download("index", version, index_directory(home, version))
     model = serving_directory(home) / lineage.model_version
     registry.download("model", lineage.model_version, model)

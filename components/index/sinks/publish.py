@@ -95,7 +95,7 @@ def verify(sink: Sink, content: Content, probes: Probes, bounds: Bounds) -> floa
     if recall < bounds.least_recall:
         raise SinkError(
             f"{sink.place} finds {recall:.4f} of the {bounds.depth} nearest passages of {content.version} where "
-            f"{bounds.least_recall} is the least; raise ef_search in the sink's URI, and in your queries."
+            f"{bounds.least_recall} is required; raise ef_search in the sink's URI, and in your queries."
         )
     return recall
 
