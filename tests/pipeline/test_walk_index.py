@@ -25,7 +25,7 @@ def walk(tiny_model, object_store, tmp_path_factory):
     with pytest.MonkeyPatch.context() as environment:
         for name, value in settings.environment().items():
             environment.setenv(name, value)
-        result = run_locally(parameters, folder / "home", print)
+        result = run_locally(parameters, folder / "home", list[str]().append)
     return folder / "home", Registry(ObjectStore(settings)), result
 
 
@@ -54,4 +54,4 @@ def test_what_is_served_finds_passages_with_the_index_beside_it(walk):
 
 def test_corpus_that_is_not_there_is_told_before_the_first_stage(tmp_path):
     with pytest.raises(RankliftError, match="There is no corpus at nowhere"):
-        run_locally({"data": "demo://docstrings", "index_corpus": "nowhere"}, tmp_path, print)
+        run_locally({"data": "demo://docstrings", "index_corpus": "nowhere"}, tmp_path, list[str]().append)
