@@ -70,7 +70,7 @@ def test_who_was_judged_against_a_former_champion_is_not_promoted(registry, cand
 def test_a_model_whose_files_changed_after_export_is_refused(registry, candidate):
     decision = decision_for(candidate)
     (candidate / "encoder.bin").write_text("swapped")
-    with pytest.raises(RankliftError, match="is not the file that encoder"):
+    with pytest.raises(RankliftError, match="is not the file in encoder"):
         promote(candidate, decision, registry)
 
 
