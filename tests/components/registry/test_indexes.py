@@ -73,7 +73,7 @@ def test_model_without_an_index_never_takes_that_of_another(registry, publish):
 def test_index_of_another_model_is_not_named_with_a_model(registry, publish):
     publish("a")
     publish("b")
-    with pytest.raises(StoreError, match=r"index V1 was made with model .*, and V0 is .*cannot be named together"):
+    with pytest.raises(StoreError, match=r"index V1 was made with model .*, and V0 is .*do not belong together"):
         registry.move_champion("V0", None, index="V1")
     assert registry.champion() is None
 
