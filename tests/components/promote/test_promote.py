@@ -62,7 +62,7 @@ def test_a_decision_about_another_model_promotes_nothing(registry, candidate):
 def test_who_was_judged_against_a_former_champion_is_not_promoted(registry, candidate, tmp_path):
     promote(candidate, decision_for(candidate), registry)
     late = make_model(tmp_path / "late", "b")
-    with pytest.raises(StoreError, match=r"V1 is kept .* judged against base .*and V0 .* is champion since"):
+    with pytest.raises(StoreError, match=r"V1 is stored .* judged against base .*and V0 .* is champion since"):
         promote(late, decision_for(late, champion_digest="b" * 64), registry)
     assert registry.champion().version == "V0"
 
@@ -70,7 +70,7 @@ def test_who_was_judged_against_a_former_champion_is_not_promoted(registry, cand
 def test_a_model_whose_files_changed_after_export_is_refused(registry, candidate):
     decision = decision_for(candidate)
     (candidate / "encoder.bin").write_text("swapped")
-    with pytest.raises(RankliftError, match="is not the file that encoder"):
+    with pytest.raises(RankliftError, match="is not the file in encoder"):
         promote(candidate, decision, registry)
 
 
