@@ -40,7 +40,8 @@ def test_the_same_candidate_meets_itself_and_is_held(stack, walks):
 
 def test_each_stage_ran_in_its_own_image_and_none_by_a_moving_tag(stack, walks):
     compiled = (walks.promoted.log.parent / "pipeline.yaml").read_text()
-    for image in set(stack.containers.images.values()):
+    choosing = {"candidates", "measure", "choose"}  # only in a run that compares base models
+    for image in {image for stage, image in stack.containers.images.items() if stage not in choosing}:
         assert f"image: {image}\n" in compiled
     assert ":latest" not in compiled
 
