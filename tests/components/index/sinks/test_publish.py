@@ -79,7 +79,7 @@ def test_publish_with_too_few_passages_switches_nothing(sink):
 def test_publish_below_the_recall_bound_switches_nothing(sink):
     put(sink, Version("V1", seed=1))
     second, other = Version("V2", seed=2), Version("V2", seed=3)
-    with pytest.raises(SinkError, match=r"finds 0\.\d+ of the 10 nearest passages of V2 where 0\.98 is the least"):
+    with pytest.raises(SinkError, match=r"finds 0\.\d+ of the 10 nearest passages of V2 where 0\.98 is required"):
         publish(
             sink, second.content, second.passages(), Probes(other.vectors[:20], second.probes().exact),
             tell=lambda line: None,
