@@ -227,7 +227,7 @@ class TestWhatFollowsFromIt:
         return history.move_champion("V0", history.champion(), action="restore", reason="V1 was not deployed.")
 
     def test_rollback_never_goes_to_what_never_served(self, history, restored):
-        with pytest.raises(StoreError, match="V0 has no predecessor"):
+        with pytest.raises(StoreError, match="V0 has no previous champion"):
             rollback(history, None)
         history.move_champion("V2", restored)
         assert rollback(history, None).version == "V0"
