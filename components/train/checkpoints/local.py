@@ -188,7 +188,7 @@ class StopAndSave(TrainerCallback):
             self._ranks.wait()  # the first process may still be writing
             number = self._signals.received or signal.SIGTERM  # another process got it
             raise StoppedError(
-                f"Training was stopped by {number.name} at step {state.global_step} of {state.max_steps}; run the same "
-                "again to carry on from there.",
+                f"Training was stopped by {number.name} at step {state.global_step} of {state.max_steps}; run the "
+                "same command again to resume from there.",
                 number,
             )

@@ -59,7 +59,7 @@ def test_the_first_champion_has_nothing_before_it(versions):
     with pytest.raises(StoreError, match="Nothing has been promoted"):
         rollback(versions, None)
     versions.move_champion("V0", None)
-    with pytest.raises(StoreError, match="V0 has no predecessor"):
+    with pytest.raises(StoreError, match="V0 has no previous champion"):
         rollback(versions, None)
 
 

@@ -74,7 +74,7 @@ def test_the_repository_index_lists_the_model(http, grpc, config):
 
 def test_a_load_is_answered(http, grpc):
     http.load_model("ranklift")
-    with pytest.raises(InferenceServerException, match="no such model; the one here is ranklift"):
+    with pytest.raises(InferenceServerException, match="no such model; this server has ranklift"):
         http.load_model("other")
     assert grpc["load"] is None
     assert grpc["load another"]["status"] == "StatusCode.NOT_FOUND"
@@ -109,7 +109,7 @@ def test_an_output_that_is_not_there_is_named_by_what_is(http, grpc):
     with pytest.raises(InferenceServerException) as caught:
         http.infer("ranklift", tensors(), outputs=[triton.InferRequestedOutput(MARKER)])
     for message in (str(caught.value), grpc["an unknown output"]["message"]):
-        assert "the one of this model is 'scores'" in message
+        assert "this model has 'scores'" in message
         assert MARKER not in message
 
 

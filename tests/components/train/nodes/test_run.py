@@ -143,7 +143,7 @@ class TestTriedAgain:
         threading.Timer(1, nodes.may_end.set).start()
         run()
         assert len(trainer.jobs) == 1
-        assert any("runs already" in line for line in run.told)
+        assert any("is already running" in line for line in run.told)
 
     def test_a_model_that_is_ready_is_taken(self, run, trainer, cluster, monkeypatch, trained):
         with monkeypatch.context() as patch:
