@@ -22,10 +22,12 @@ from components.records.scores import HEADLINE
 from components.registry.files import inventory
 from components.train.cross_validation import ENOUGH, held_out_queries, write_part
 from components.train.curve import write_curve
+from components.train.nodes.settings import VARIABLE
 from components.train.options import TrainOptions
 from components.train.report import REPORT, TrainingReport
 from components.train.stage import train
 from tests.components.prepare.conftest import table_of, write_beir
+from tests.components.train.nodes.train_jobs import SETTINGS
 from tests.factories.datasets import PASSAGE_WORDS, QUERY_WORDS
 
 FOLDS = 5
@@ -114,7 +116,8 @@ def test_train_without_dev_keeps_the_mean_of_the_last_weights_and_says_how_it_wi
     assert "cross-validation in 5 folds" in (tmp_path / "curve.html").read_text()
 
 
-def test_train_on_several_nodes_is_refused_before_anything_is_trained(dataset, tmp_path):
+def test_train_on_several_nodes_is_refused_before_anything_is_trained(dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, SETTINGS.model_dump_json())
     with pytest.raises(RankliftError, match="leave out --num-nodes"):
         train(dataset, tmp_path / "model", QUICK.model_copy(update={"num_nodes": 2}))
     assert not (tmp_path / "model").exists()
