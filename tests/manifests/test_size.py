@@ -37,7 +37,7 @@ def test_kinds_stated_size_holds_all_pods_of_a_run_that_promotes(
     stages = [(cpus(settings.of(stage).cpu), mebibytes(settings.of(stage).memory)) for stage in BESIDE]
     pods = [RELEASES, KIND, PROXY, *requests(rendered("overlays/kind")), *stages]
     pods += PREDICTORS * list(requests([inference_service]))
-    stated = re.search(r"Docker \((\d+) CPUs, (\d+) GB", (PROJECT / "README.md").read_text(encoding="utf-8"))
+    stated = re.search(r"Docker with (\d+) CPUs, (\d+) GB", (PROJECT / "docs" / "cluster.md").read_text("utf-8"))
     assert stated is not None
     assert sum(cpu for cpu, _ in pods) <= int(stated[1])
     assert sum(memory for _, memory in pods) * 2**20 <= int(stated[2]) * 1e9
