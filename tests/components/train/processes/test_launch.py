@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from components.dataset.manifest import DatasetManifest
-from components.errors import DataError, ModelError
+from components.errors import ModelError
 from components.train.processes.launch import _pass_on, check_shares, process_count
 from components.train.report import REPORT, TrainingReport
 from components.train.stage import train
@@ -147,12 +147,12 @@ class TestHowMany:
         assert [process_count(asked) for asked in (0, 1, 3)] == [1, 1, 3]
 
     @pytest.mark.parametrize(("visible", "one"), [(None, "0"), ("2,3", "2"), ("", "")], ids=["all", "some", "none"])
-    def test_one_process_takes_one_gpu(self, monkeypatch, tmp_path, visible, one):
+    def test_one_process_takes_one_gpu(self, dataset, monkeypatch, tmp_path, visible, one):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
         if visible is None:
             monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-        with pytest.raises(DataError):
-            train(tmp_path / "nowhere", tmp_path / "model", QUICK)
+        with pytest.raises(ModelError):
+            train(dataset, tmp_path / "model", QUICK.model_copy(update={"base_model": "/nowhere"}))
         assert os.environ["CUDA_VISIBLE_DEVICES"] == one
 
     def test_a_batch_that_cannot_be_shared_evenly_is_refused_with_one_that_can(self, dataset, tmp_path):
