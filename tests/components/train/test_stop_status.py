@@ -63,7 +63,7 @@ def test_the_stage_ends_with_143_and_one_sentence(dataset, tmp_path):
     assert result.returncode == 128 + signal.SIGTERM, result.stderr
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith(f"ranklift: error: {STOP}")
-    assert last.endswith("run the same command again to carry on from there.")
+    assert last.endswith("run the same command again to resume from there.")
     assert "Traceback" not in result.stderr
     assert list((tmp_path / "cache" / "training").glob(".train-*/checkpoint-1?/trainer_state.json"))
 
