@@ -146,6 +146,63 @@ def test_what_nobody_waits_for_is_not_inferred(encoder):
     assert admitted == 0
 
 
+class HeldEncoder(Encoder):
+    """An encoder that counts the texts that it tokenises, and infers only while it is let go."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__(encoder.config, encoder._tokenizer, encoder._compiled)
+        self.tokenized = 0
+        self.let_go = threading.Event()
+        self.let_go.set()
+
+    def tokenize(self, texts):
+        self.tokenized += len(texts)
+        return super().tokenize(texts)
+
+    def session(self):
+        session = super().session()
+        run = session.run
+
+        def run_once_let_go(encodings):
+            self.let_go.wait(30)
+            return run(encodings)
+
+        session.run = run_once_let_go
+        return session
+
+
+def test_a_large_request_is_tokenised_a_little_ahead_of_inference_and_a_small_one_at_once(encoder):
+    held = HeldEncoder(encoder)
+
+    async def run() -> list[int]:
+        batcher = Batcher(held, streams=1, batch_tokens=256, max_waiting=10_000, timeout=60)
+        await batcher.start()
+        deadline = time.monotonic() + 60
+        held.let_go.clear()
+        held.tokenized = 0
+        large = batcher.submit([f"large {number}" for number in range(5000)], deadline)
+        await settled()
+        ahead = held.tokenized
+        small = batcher.submit(["small"], deadline)
+        await settled()
+        tokens = [ahead, small[0].length]
+        held.let_go.set()
+        await batcher.wait([*large, *small], deadline)
+        await batcher.close()
+        return [*tokens, held.tokenized]
+
+    async def settled() -> None:
+        before = -1
+        while before != held.tokenized:
+            before = held.tokenized
+            await asyncio.sleep(0.3)
+
+    ahead, small, finally_all = asyncio.run(run())
+    assert 1024 <= ahead < 1200
+    assert small > 2
+    assert finally_all == 5001
+
+
 def test_a_text_that_another_request_waits_for_stays(exported_tiny_model):
     async def run():
         served = await Served.open(exported_tiny_model, PredictorSettings(model_dir=exported_tiny_model, threads=1))
