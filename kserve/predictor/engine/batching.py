@@ -271,10 +271,10 @@ class Batcher:
         return []
 
     def _budget(self, first: Waiting) -> int:
-        """Return the most tokens of the next batch: half as many of a large request while small ones keep coming."""
+        """Return the most tokens of the next batch: a quarter as many of a large request while small ones come."""
         if first.order.is_small or not self._queue.expects_small:
             return self._batch_tokens
-        return self._batch_tokens // 2
+        return self._batch_tokens // 4
 
     def _fail(self, items: list[Waiting], error: BaseException) -> None:
         logger.error("%d texts were not embedded: %s", len(items), type(error).__name__, exc_info=error)
