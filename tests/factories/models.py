@@ -15,25 +15,12 @@ def make_tiny_model(directory: Path, *, pooling="mean", normalize=True, seed=7, 
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer import modules
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers import BertModel
 
     torch.manual_seed(seed)
-    directory.mkdir(parents=True, exist_ok=True)
-    vocabulary = [*SPECIAL, *LETTERS, *(f"##{letter}" for letter in LETTERS), *map(str, range(10)), *WORDS]
     plain = directory / "transformer"
-    plain.mkdir()
-    (plain / "vocab.txt").write_text("\n".join(dict.fromkeys(vocabulary)) + "\n")
-    tokenizer = BertTokenizerFast(vocab=str(plain / "vocab.txt"), model_max_length=64)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=width,
-        num_hidden_layers=layers,
-        num_attention_heads=2,
-        intermediate_size=2 * width,
-        max_position_embeddings=64,
-    )
-    BertModel(config).save_pretrained(plain)
-    tokenizer.save_pretrained(plain)
+    tokenizer = save_tiny_tokenizer(plain)
+    BertModel(tiny_config(len(tokenizer), width, layers)).save_pretrained(plain)
     transformer = modules.Transformer(str(plain), max_seq_length=64)
     parts = [transformer, modules.Pooling(transformer.get_embedding_dimension(), pooling_mode=pooling)]
     if normalize:
@@ -41,3 +28,43 @@ def make_tiny_model(directory: Path, *, pooling="mean", normalize=True, seed=7, 
     saved = directory / "model"
     SentenceTransformer(modules=parts, device="cpu", **options).save_pretrained(str(saved))
     return saved
+
+
+def make_tiny_cross_encoder(directory: Path, *, labels=1, seed=7) -> Path:
+    """Save a two-layer BERT with a head for so many labels, as the hub has cross-encoders."""
+    import torch
+    from transformers import BertForSequenceClassification
+
+    torch.manual_seed(seed)
+    tokenizer = save_tiny_tokenizer(directory)
+    # Wide weights give scores that differ, as a trained one's do.
+    config = tiny_config(len(tokenizer), 32, 2, num_labels=labels, initializer_range=0.5)
+    BertForSequenceClassification(config).save_pretrained(directory)
+    return directory
+
+
+def save_tiny_tokenizer(directory: Path):
+    """Save a tokenizer of letters, digits and `WORDS` into a folder, which is made."""
+    from transformers import BertTokenizerFast
+
+    directory.mkdir(parents=True, exist_ok=True)
+    vocabulary = [*SPECIAL, *LETTERS, *(f"##{letter}" for letter in LETTERS), *map(str, range(10)), *WORDS]
+    (directory / "vocab.txt").write_text("\n".join(dict.fromkeys(vocabulary)) + "\n")
+    tokenizer = BertTokenizerFast(vocab=str(directory / "vocab.txt"), model_max_length=64)
+    tokenizer.save_pretrained(directory)
+    return tokenizer
+
+
+def tiny_config(vocabulary: int, width: int, layers: int, **options):
+    """The configuration of a small BERT of 64 positions."""
+    from transformers import BertConfig
+
+    return BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        intermediate_size=2 * width,
+        max_position_embeddings=64,
+        **options,
+    )
