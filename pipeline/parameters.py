@@ -61,7 +61,7 @@ def _parameters() -> dict[str, Parameter]:
 
 PARAMETERS: Mapping[str, Parameter] = _parameters()
 #: Those that may name a file or folder of this machine.
-LOCAL_PATHS = ("data", "base_model", "evaluation_data", "teacher", "index_corpus")
+LOCAL_PATHS = ("data", "base_model", "evaluation_data", "query_generator", "teacher", "index_corpus")
 #: Those of a pipeline that chooses its base model; it has no `base_model`.
 CHOOSING = ("base_models", "trial_examples", "choose_margin")
 _Some = TypeVar("_Some", bound=Options)

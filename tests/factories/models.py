@@ -68,3 +68,33 @@ def tiny_config(vocabulary: int, width: int, layers: int, **options):
         max_position_embeddings=64,
         **options,
     )
+
+
+def make_tiny_generator(directory: Path, *, causal=False, positions=512, seed=7) -> Path:
+    """Save a T5, or a GPT-2, of random weights that writes `WORDS`, and the tokenizer of words that it reads."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import (
+        GPT2Config,
+        GPT2LMHeadModel,
+        PreTrainedTokenizerFast,
+        T5Config,
+        T5ForConditionalGeneration,
+    )
+
+    torch.manual_seed(seed)
+    vocabulary = {word: number for number, word in enumerate(dict.fromkeys(["<pad>", "</s>", "<unk>", *WORDS]))}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=64
+    )
+    tokenizer.save_pretrained(directory)
+    size = {"vocab_size": len(vocabulary), "pad_token_id": 0, "eos_token_id": 1}
+    if causal:
+        config = GPT2Config(n_embd=16, n_layer=1, n_head=2, n_positions=positions, bos_token_id=1, **size)
+        GPT2LMHeadModel(config).save_pretrained(directory)
+        return directory
+    config = T5Config(d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2, decoder_start_token_id=0, **size)
+    T5ForConditionalGeneration(config).save_pretrained(directory)
+    return directory
