@@ -60,4 +60,5 @@ def open_cross_encoder(directory: Path, device: str) -> "CrossEncoder":
     from sentence_transformers import CrossEncoder
 
     with opening(f"The teacher {directory}", "a cross-encoder"):
-        return CrossEncoder(str(directory), device=device, local_files_only=True)
+        model: CrossEncoder = CrossEncoder(str(directory), device=device, local_files_only=True)
+    return model
