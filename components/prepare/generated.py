@@ -20,7 +20,7 @@ from components.prepare.options import PrepareOptions
 from components.prepare.raw.data import RawData, parts_of
 from components.stage import tell
 
-_LEAST_CHARACTERS = 40  #: of a passage: about less there is next to nothing to ask
+_LEAST_CHARACTERS = 20  #: of a passage: about less there is next to nothing to ask
 _LEAST_WORDS = 2  #: of a query
 _EVERY = 5.0  # seconds between two lines
 _SHOWN = 5
@@ -63,7 +63,7 @@ def generate(
     rows = _write(QueryGenerator(directory), passages, options)
     dropped = _sift(database, rows, staged, options)
     kept = count(database, "generated")
-    tell("prepare", f"{kept:,} generated queries for {len(passages):,} passages are trained on as well")
+    tell("prepare", f"{kept:,} generated queries for {len(passages):,} passages are trained on as well{_doubt(kept)}")
     examples = database.execute(f"SELECT query, positive FROM generated ORDER BY number LIMIT {_SHOWN}").fetchall()
     return {
         "generator": options.query_generator,
@@ -74,6 +74,15 @@ def generate(
         "dropped": dropped,
         "examples": [{"query": query, "passage": passage} for query, passage in examples],
     }
+
+
+def _doubt(kept: int) -> str:
+    if kept:
+        return ""
+    return (
+        f": no passage of {_LEAST_CHARACTERS} characters or more may be trained on, or all that was written is left "
+        "out; see the profile"
+    )
 
 
 def _exclude(

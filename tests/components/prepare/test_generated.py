@@ -109,6 +109,15 @@ def test_prepare_of_triplets_generates_for_no_passage_of_the_evaluation(options,
     assert not {row["positive"] for row in rows} & {row["text"] for row in table_of(tmp_path / "V0" / CORPUS)}
 
 
+def test_prepare_of_passages_too_short_to_ask_about_says_so(options, generator, tmp_path, capsys):
+    rows = [{**row, "positive": f"yes {n}", "negative": f"no {n}"} for n, row in enumerate(rows_of(40))]
+    source = str(write_rows(tmp_path / "raw.csv", rows))
+    manifest = prepare(source, tmp_path / "V0", options(query_generator=generator))
+    assert (manifest.generated["passages"], manifest.generated["kept"]) == (0, 0)
+    assert "0 generated queries for 0 passages" in capsys.readouterr().err
+    assert generated_in(tmp_path / "V0") == []
+
+
 def test_write_part_keeps_generated_triplets_in_every_fold(made, tmp_path):
     folder = made(generated_queries=30)
     for fold in (0, 4):
