@@ -68,7 +68,7 @@ class ShardMaker:
         """
         entries, held = [], []
         for number, batch in enumerate(self._corpus.batches(self._options.shard_size)):
-            held.append(np.array([-1 if place is None else place for place in batch.held], dtype=np.int32))
+            held.append(batch.held.astype(np.int32))
             entries.append(self._make(number, batch, held[-1]))
             self._told(self._embedded + self._copied + self._found)
         return Embedded(entries, self._embedded, self._copied, self._found, np.concatenate(held))
