@@ -19,6 +19,7 @@ from components.index.options import DATASET, IndexOptions
 from components.index.sources import corpus_passages
 from components.index.verification import Judgement, MissedBoundError, judgement, verify_index
 from components.machine.digest import file_sha256, records_sha256
+from components.machine.freed_memory import give_back
 from components.machine.processor import available_cpus
 from components.machine.scratch_folder import scratch_folder
 from components.machine.system_faults import system_sentence
@@ -258,6 +259,7 @@ def _built(
         former = start.graph(number, settings, options) if start is not None else None
         build_graph(shards, manifest.similarity, settings, available_cpus(), former).save(str(path))
         digests.append(file_sha256(path))
+        give_back()
     tell("index", f"{len(digests)} {storage} graphs built in {time.perf_counter() - started:.0f} s")
     return settings.model_copy(update={"sha256": digests})
 
