@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 _RUN = 32 << 20  # bytes of rows that are sorted in memory at once, by the estimate of `_size`
-_PIECE = 256 << 10  # bytes of a run that are read at once: every run that is merged holds as much
+_PIECE = 64 << 10  # bytes of a run that are read at once: every run that is merged holds as much
 _FAN_IN = 64  # runs that are merged at once
 _OVERHEAD = 400  # bytes that Python spends on a row besides its texts
 _COLUMNS = ("passage_id", "digest", "text", "place")
