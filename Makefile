@@ -59,7 +59,7 @@ $(WORK)/scores.json: $(WORK)/served/encoder.json
 
 .PHONY: test test-browser test-extended test-containers
 # In parts: a process that has run all tests for ten minutes was seen to die without a word (three runs of three).
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not browser and not extended and not manifests and not containers and not cluster"
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not browser and not extended and not manifests and not containers and not cluster and not opensearch"
 test: $(INSTALLED) ## Run the tests
 	$(PYTEST) tests/components/[a-n]*
 	$(PYTEST) tests/components --ignore-glob='tests/components/[a-n]*'
@@ -97,6 +97,10 @@ test-containers: $(INSTALLED) ## Build the images, run the pipeline in them agai
 .PHONY: test-cluster
 test-cluster: $(INSTALLED) ## Run the pipeline and serve on the cluster that KUBECONFIG names, and break what may break there
 	$(BIN)/python -m pytest -m cluster --timeout 1800 tests/cluster
+
+.PHONY: test-opensearch
+test-opensearch: $(INSTALLED) ## Put indexes into the OpenSearch that OPENSEARCH_COMMAND starts at OPENSEARCH_URL, and kill it in between
+	$(BIN)/python -m pytest -m opensearch tests/components/index/sinks
 
 .PHONY: docker-build docker-sbom docker-up docker-down deploy
 docker-build: ## Build an image for each stage and the predictor, tagged with the commit
