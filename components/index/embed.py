@@ -13,6 +13,7 @@ from components.index.corpus import Batch, SortedCorpus, content_of
 from components.index.keeper import Keeper
 from components.index.options import IndexOptions
 from components.machine.digest import file_sha256
+from components.machine.freed_memory import give_back
 from components.model.encoder import Encoder, comparable
 from components.search.reader import Index
 from components.search.shard import HASH_BYTES, Passages, Shard, Vectors, shard_bytes
@@ -68,8 +69,9 @@ class ShardMaker:
         """
         entries, held = [], []
         for number, batch in enumerate(self._corpus.batches(self._options.shard_size)):
-            held.append(np.array([-1 if place is None else place for place in batch.held], dtype=np.int32))
+            held.append(batch.held.astype(np.int32))
             entries.append(self._make(number, batch, held[-1]))
+            give_back()
             self._told(self._embedded + self._copied + self._found)
         return Embedded(entries, self._embedded, self._copied, self._found, np.concatenate(held))
 

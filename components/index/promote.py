@@ -100,4 +100,4 @@ def former_index(registry: Registry, model_digest: str, home: Path, folder: Path
     if (served / VERSION).is_file() and (served / VERSION).read_bytes() == newest.stored():
         folder = served
     registry.download("index", newest.version, folder)
-    return open_index(folder, model_digest)
+    return open_index(folder, model_digest, frugal=True)
