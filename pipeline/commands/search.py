@@ -96,7 +96,13 @@ def compare(
 @grouped
 def publish(
     *,
-    uri: Annotated[str, typer.Argument(help="postgresql://user@host/database or milvus+http://host:19530, ?name=….")],
+    uri: Annotated[
+        str,
+        typer.Argument(
+            help="postgresql://user@host/database, milvus+http://host:19530 or opensearch+https://user@host:9200, "
+            "?name=…."
+        ),
+    ],
     version: Annotated[
         str | None, typer.Argument(help="An index version, such as V1; the champion's if left out.")
     ] = None,

@@ -1,7 +1,7 @@
 """What a database must be able to do so that an index version can be put into it with nobody reading a mix."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
@@ -114,12 +114,17 @@ def store_name(name: str, version: str) -> str:
     return f"{name}_{version.lower()}"
 
 
+def _said(error: Exception) -> str:
+    return str(getattr(error, "message", "") or error)  # pymilvus says its own name and a number around it
+
+
 @contextmanager
-def told_in_one_sentence(place: str, doing: str, *errors: type[Exception]) -> Iterator[None]:
+def told_in_one_sentence(
+    place: str, doing: str, *errors: type[Exception], why: Callable[[Exception], str] = _said
+) -> Iterator[None]:
     """Turn what a client library raises into a SinkError that says where, during what, and the first line of why."""
     try:
         yield
     except errors as error:
-        said = str(getattr(error, "message", "") or error)  # pymilvus says its own name and a number around it
-        lines = said.strip().splitlines() or [type(error).__name__]
+        lines = why(error).strip().splitlines() or [type(error).__name__]
         raise SinkError(f"{place} failed while {doing}: {lines[0].strip().rstrip('.')}.") from error

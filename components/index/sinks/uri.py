@@ -1,22 +1,26 @@
 """Which database a URI names."""
 
 import os
-from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from components.index.sinks.sink import DEFAULT_NAME, Sink, SinkError
 
 _MILVUS_VARIABLE = "RANKLIFT_MILVUS_TOKEN"
+_OPENSEARCH_VARIABLE = "RANKLIFT_OPENSEARCH_PASSWORD"
 
-_EXAMPLES = "postgresql://user@host/database or milvus+http://host:19530"
+_EXAMPLES = "postgresql://user@host/database, milvus+http://host:19530 or opensearch+https://user@host:9200"
+_POSTGRES = {"postgresql", "postgres"}
+_OVER_HTTP = {"milvus+http", "milvus+https", "opensearch+http", "opensearch+https"}
 _OURS = ("name", "ef_search")
 
 
 def open_sink(uri: str) -> Sink:
     """Connect to the database that a URI names.
 
-    ``postgresql://user@host/database`` and ``milvus+http://host:19530/database``, each with ``?name=`` for the view or
-    alias that readers search under and ``&ef_search=`` for how thorough they search. Passwords come from PGPASSWORD or
-    ``~/.pgpass``, a token for Milvus from RANKLIFT_MILVUS_TOKEN.
+    ``postgresql://user@host/database``, ``milvus+http://host:19530/database`` and ``opensearch+https://user@host:9200``,
+    each with ``?name=`` for the view or alias that readers search under and ``&ef_search=`` for how thorough they
+    search. Passwords come from PGPASSWORD or ``~/.pgpass`` and from RANKLIFT_OPENSEARCH_PASSWORD, a token for Milvus
+    from RANKLIFT_MILVUS_TOKEN.
 
     Raises:
         SinkError: when it is none of these, the client library is not installed, or the database does not answer.
@@ -25,9 +29,11 @@ def open_sink(uri: str) -> Sink:
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     name, ef_search = options.get("name", DEFAULT_NAME), _whole_number(options.get("ef_search"))
     try:
-        if parts.scheme in {"postgresql", "postgres"}:
+        if parts.scheme in _POSTGRES:
             return _pgvector(parts, options, name, ef_search)
-        return _milvus(parts, name, ef_search)
+        _check_http(parts, options)
+        make = _milvus if parts.scheme.startswith("milvus") else _opensearch
+        return make(parts, name, ef_search)
     except ImportError as error:
         raise SinkError(
             f"The client library {error.name} is not installed; `pip install 'ranklift[sinks]'` installs it."
@@ -37,7 +43,7 @@ def open_sink(uri: str) -> Sink:
 def _split(uri: str) -> SplitResult:
     try:
         parts = urlsplit(uri)
-        known = parts.scheme in {"postgresql", "postgres", "milvus+http", "milvus+https"}
+        known = parts.scheme in _POSTGRES | _OVER_HTTP
         whole = known and (parts.port is None or parts.port > 0)
     except ValueError:
         whole = False
@@ -57,6 +63,14 @@ def _whole_number(value: str | None) -> int | None:
     return int(value)
 
 
+def _check_http(parts: SplitResult, options: dict[str, str]) -> None:
+    if not parts.hostname:
+        raise SinkError(f"The sink's URI does not name a host; write {_EXAMPLES}.")
+    unknown = sorted(options.keys() - set(_OURS))
+    if unknown:
+        raise SinkError(f"The sink's URI has the unknown parameter {unknown[0]!r}; it takes {' and '.join(_OURS)}.")
+
+
 def _pgvector(parts: SplitResult, options: dict[str, str], name: str, ef_search: int | None) -> Sink:
     from components.index.sinks.pgvector import PgvectorSink
 
@@ -67,8 +81,20 @@ def _pgvector(parts: SplitResult, options: dict[str, str], name: str, ef_search:
 def _milvus(parts: SplitResult, name: str, ef_search: int | None) -> Sink:
     from components.index.sinks.milvus import MilvusSink
 
-    if not parts.hostname:
-        raise SinkError(f"The sink's URI does not name a host; write {_EXAMPLES}.")
-    address = f"{parts.scheme.removeprefix('milvus+')}://{parts.netloc.rpartition('@')[2]}"
-    token = os.environ.get(_MILVUS_VARIABLE, "") or parts.netloc.rpartition("@")[0]
-    return MilvusSink(address, name, token=token, database=parts.path.strip("/"), ef_search=ef_search)
+    token = os.environ.get(_MILVUS_VARIABLE, "") or unquote(parts.netloc.rpartition("@")[0])
+    return MilvusSink(_address(parts), name, token=token, database=parts.path.strip("/"), ef_search=ef_search)
+
+
+def _opensearch(parts: SplitResult, name: str, ef_search: int | None) -> Sink:
+    from components.index.sinks.opensearch import OpenSearchSink
+
+    password = os.environ.get(_OPENSEARCH_VARIABLE, "") or unquote(parts.password or "")
+    return OpenSearchSink(
+        _address(parts) + parts.path.rstrip("/"), name,
+        user=unquote(parts.username or ""), password=password, ef_search=ef_search,
+    )  # fmt: skip
+
+
+def _address(parts: SplitResult) -> str:
+    """Return scheme, host and port, without who connects."""
+    return f"{parts.scheme.partition('+')[2]}://{parts.netloc.rpartition('@')[2]}"

@@ -10,6 +10,7 @@ from components.index.sinks.publish import Probes
 from components.index.sinks.sink import Content, Passages, SinkError
 from components.index.sinks.uri import open_sink
 from tests.standins.milvus import milvus
+from tests.standins.opensearch import opensearch
 from tests.standins.postgres import postgres
 
 DIMENSION = 24
@@ -60,10 +61,16 @@ def milvus_server(tmp_path_factory):
         yield server
 
 
-@pytest.fixture(params=["pgvector", "milvus"])
-def database(request, postgres_server, milvus_server):
+@pytest.fixture(scope="session")
+def opensearch_server(tmp_path_factory):
+    with opensearch(tmp_path_factory.mktemp("opensearch")) as server:
+        yield server
+
+
+@pytest.fixture(params=["postgres", "milvus", pytest.param("opensearch", marks=pytest.mark.opensearch)])
+def database(request):
     """A running database of each kind; one that a test killed runs again for the next."""
-    server = postgres_server if request.param == "pgvector" else milvus_server
+    server = request.getfixturevalue(f"{request.param}_server")
     if server.process.poll() is not None:
         server.start()
     return server

@@ -161,14 +161,32 @@ def test_publish_while_readers_ask_shows_them_one_version_at_a_time(sink, uri):
 
 def versions_in_one_answer(reader):
     """The versions of the rows that one question under the readers' name finds."""
-    query = np.ones(24, dtype=np.float32)
-    if hasattr(reader, "_client"):
-        hits = reader._client.search(reader._name, [query], limit=10, output_fields=["index_version"])[0]
-        return {hit["entity"]["index_version"] for hit in hits}
+    return ASKED[type(reader).__name__](reader, np.ones(24, dtype=np.float32))
+
+
+def milvus_versions(reader, query):
+    hits = reader._client.search(reader._name, [query], limit=10, output_fields=["index_version"])[0]
+    return {hit["entity"]["index_version"] for hit in hits}
+
+
+def opensearch_versions(reader, query):
+    body = {"size": 10, "query": {"knn": {"embedding": {"vector": query.tolist(), "k": 10}}}}
+    hits = reader._client.search(index=reader._name, body=body)["hits"]["hits"]
+    return {hit["_source"]["index_version"] for hit in hits} | {hit["_id"].rpartition(" ")[2] for hit in hits}
+
+
+def pgvector_versions(reader, query):
     rows = reader._connection.execute(
         f"SELECT index_version, id FROM {reader._name} ORDER BY embedding <#> '{query.tolist()}' LIMIT 10"
     ).fetchall()
     return {version for version, _ in rows} | {name.rpartition(" ")[2] for _, name in rows}
+
+
+ASKED = {
+    "MilvusSink": milvus_versions,
+    "OpenSearchSink": opensearch_versions,
+    "PgvectorSink": pgvector_versions,
+}
 
 
 def test_publish_with_an_approximate_index_reaches_the_bound(uri):

@@ -17,6 +17,18 @@ from components.index.sinks.uri import open_sink
         pytest.param("milvus+http://?name=a", "does not name a host", id="milvus-without-a-host"),
         pytest.param("postgresql://u:secret@127.0.0.1:9/d", "failed while it was connected to", id="nobody-there"),
         pytest.param("milvus+http://u:secret@127.0.0.1:9", "failed while it was connected to", id="no-milvus-there"),
+        pytest.param(
+            "milvus+http://h:19530?nmae=a", "unknown parameter 'nmae'; it takes name and ef", id="a-misspelling"
+        ),
+        pytest.param("opensearch+https://?name=a", "does not name a host", id="opensearch-without-a-host"),
+        pytest.param("opensearch://u:secret@h/a", r"\(opensearch:…\) does not name a database", id="without-http"),
+        pytest.param("opensearch+http://u:secret@h?alias=a", "unknown parameter 'alias'", id="another-parameter"),
+        pytest.param("opensearch+http://u:secret@h?name=_a", "no name that begins with '_'", id="an-underscore-first"),
+        pytest.param(
+            "opensearch+http://u:secret@127.0.0.1:9?name=a",
+            r"^a in OpenSearch at 127\.0\.0\.1:9 failed while it was connected to: .*Connection refused\.$",
+            id="no-opensearch-there",
+        ),
     ],
 )
 def test_open_sink_unusable_uri_is_one_sentence(uri, sentence):
