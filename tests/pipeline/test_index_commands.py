@@ -103,6 +103,18 @@ class TestIndexes:
         assert (damaged.exit_code, json.loads(damaged.stdout)["sound"]) == (1, False)
         assert "00000.safetensors" in json.loads(damaged.stdout)["fault"]
 
+    def test_reindex_serves_the_champion_with_another_corpus(self, indexed, dataset, tmp_path):
+        corpus = write_corpus(tmp_path / "other.jsonl", texts_of(31))
+        result = ranklift("reindex", "--corpus", corpus, "--data", dataset, "--reason", "One more passage.", "--json")
+        entry = json.loads(result.stdout)
+        assert (entry["version"], entry["index"], entry["action"]) == ("V0", "V1", "serve")
+        assert [move.reason for move in indexed.champion().history][1] == "One more passage."
+        assert json.loads(ranklift("search", "sort", "--top-k", 2, "--json").stdout)["index_version"] == "V1"
+
+    def test_reindex_of_a_corpus_that_is_not_there_is_told_before_the_first_step(self, indexed, tmp_path):
+        with pytest.raises(DataError, match="There is no corpus at"):
+            ranklift("reindex", "--corpus", tmp_path / "nowhere.jsonl")
+
 
 def test_indexes_list_of_an_empty_registry_says_so(registry, monkeypatch):
     for name, value in registry.store.settings.environment().items():
