@@ -58,13 +58,8 @@ $(WORK)/scores.json: $(WORK)/served/encoder.json
 	$(BIN)/ranklift evaluate $(WORK)/served --data $(WORK)/dataset -o $@
 
 .PHONY: test test-browser test-extended test-containers
-# In parts: a process that has run all tests for ten minutes was seen to die without a word (three runs of three).
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not browser and not extended and not manifests and not containers and not cluster"
 test: $(INSTALLED) ## Run the tests
-	$(PYTEST) tests/components/[a-n]*
-	$(PYTEST) tests/components --ignore-glob='tests/components/[a-n]*'
-	$(PYTEST) tests/kserve tests/hostile tests/faults
-	$(PYTEST) tests --ignore tests/components --ignore tests/kserve --ignore tests/hostile --ignore tests/faults
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not browser and not extended and not manifests and not containers and not cluster"
 
 test-browser: $(INSTALLED) ## Run the tests of the predictor's page, in Chromium (Debian: chromium, chromium-driver)
 	$(BIN)/python -m pytest -m browser

@@ -56,6 +56,11 @@ def test_no_module_imports_a_private_name_of_another():
     assert found == []
 
 
+def test_openvino_is_opened_in_one_place():
+    found = [place(path) for path in PRODUCT if "ov.Core(" in path.read_text(encoding="utf-8")]
+    assert found == ["components/model/runtime.py"], "use its `openvino_core`: signals crash a process that closes one"
+
+
 @pytest.mark.parametrize("path", [path for path in PRODUCT if path.name == "component.py"], ids=place)
 def test_wrapper_of_a_stage_leaves_annotations_as_they_are(path):
     """KFP reads them when it decorates: as texts they would mean nothing to it."""

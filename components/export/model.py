@@ -14,6 +14,7 @@ from components.machine.new_folder import is_free, move_whole
 from components.machine.scratch_folder import scratch_folder
 from components.model.base import check_length, open_model, positions_of
 from components.model.encoder import Encoder
+from components.model.runtime import cpu_has_bf16
 from components.model.served import (
     ENCODER_CONFIG,
     GRAPH,
@@ -86,12 +87,9 @@ def choose_precision(choice: PrecisionChoice) -> Precision:
     Raises:
         ModelError: when bf16 is asked for where there is none.
     """
-    import openvino as ov
-
-    has_bf16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if choice == "auto":
-        return "bf16" if has_bf16 else "fp32"
-    if choice == "bf16" and not has_bf16:
+        return "bf16" if cpu_has_bf16() else "fp32"
+    if choice == "bf16" and not cpu_has_bf16():
         raise ModelError("Precision 'bf16' was requested and this processor does not support it; use 'fp32' or 'auto'.")
     return choice
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from components.errors import ModelError
 from components.machine.digest import file_sha256
 from components.machine.processor import available_cpus
+from components.model.runtime import openvino_core
 from components.model.served import GRAPH, TOKENIZER, EncoderConfig, Precision
 from components.model.text_cut import TextCut
 
@@ -247,9 +248,7 @@ def _load_tokenizer(directory: Path, config: EncoderConfig) -> Any:
 
 
 def _compile(directory: Path, config: EncoderConfig, threads: int) -> Any:
-    import openvino as ov
-
-    core = ov.Core()
+    core = openvino_core()
     _check_precision(config.precision, core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
     options = {
         "PERFORMANCE_HINT": "THROUGHPUT",

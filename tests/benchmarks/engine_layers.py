@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 
 from components.model.encoder import _PRECISION_HINT
+from components.model.runtime import openvino_core
 from components.model.served import GRAPH, EncoderConfig
 
 #: OpenVINO's kinds of nodes that multiply matrices with weights; attention's own products are in its fused subgraphs.
@@ -72,7 +72,7 @@ def measure(request: Any, batch: dict[str, Any], runs: int) -> tuple[dict[str, f
 
 def _request(exported: Path, hint: str) -> Any:
     options = {"NUM_STREAMS": "1", "INFERENCE_NUM_THREADS": "1", "INFERENCE_PRECISION_HINT": hint, "PERF_COUNT": "YES"}
-    return ov.Core().compile_model(str(exported / GRAPH), "CPU", options).create_infer_request()
+    return openvino_core().compile_model(str(exported / GRAPH), "CPU", options).create_infer_request()
 
 
 def _batch(config: EncoderConfig, texts: int, tokens: int) -> dict[str, Any]:

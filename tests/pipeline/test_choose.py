@@ -31,12 +31,14 @@ def test_choose_of_a_dominated_and_a_damaged_model_recommends_the_other(choosabl
     assert result.exit_code == 0, result.output
     choice = json.loads(result.stdout)
     assert choice["base_model"] == str(skilled)
-    assert {item["base_model"]: item["dominated_by"] for item in choice["candidates"]} == {
-        str(skilled): "", str(clumsy): str(skilled),
-    }  # fmt: skip
+    best, other = choice["candidates"]
+    assert (best["base_model"], other["base_model"]) == (str(skilled), str(clumsy))
+    # The other is several times as large; a machine that is busy with something else may time it as the faster.
+    is_slower = other["texts_per_second"] <= best["texts_per_second"]
+    assert (best["dominated_by"], other["dominated_by"]) == ("", str(skilled) if is_slower else "")
     assert "cannot be opened" in choice["failed"][str(damaged)]
     assert json.loads(output.read_text())["reason"] == choice["reason"]
-    assert f"below {skilled}" in report.read_text()
+    assert (f"below {skilled}" in report.read_text()) == is_slower
 
 
 def test_a_pipeline_that_chooses_holds_queries_out_however_few_they_are(tmp_path):

@@ -139,16 +139,18 @@ def test_publish_database_killed_before_any_step_loses_nothing(database, uri, si
 def test_publish_while_readers_ask_shows_them_one_version_at_a_time(sink, uri):
     versions = [Version(f"V{number}", seed=number) for number in (1, 2, 3)]
     put(sink, versions[0])
-    seen, stop = [], threading.Event()
+    seen, asked, stop = [], threading.Event(), threading.Event()
 
     def read():
         reader = open_sink(uri)
         while not stop.is_set():
             seen.append(versions_in_one_answer(reader))
+            asked.set()
         reader.close()
 
     thread = threading.Thread(target=read)
     thread.start()
+    assert asked.wait(60)
     for version in versions[1:]:
         put(sink, version)
     stop.set()
