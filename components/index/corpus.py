@@ -39,31 +39,37 @@ class SortedCorpus:
     """The passages of a corpus on disk, ready for an index.
 
     Attributes:
+        path: the file.
         count: passages.
         dropped: rows that were left out, by reason.
         digest: SHA-256 over ids and texts, the same for every format and order of rows.
     """
 
     def __init__(self, path: Path, dropped: dict[str, int]) -> None:
-        self._path = path
+        self.path = path
         self.dropped = dropped
         self.count: int = pq.read_metadata(path).num_rows
         self.digest = self._digest()
 
     def batches(self, size: int, first: int = 0) -> Iterator[Batch]:
         """Yield the passages in runs of `size`, from a run on."""
-        with pq.ParquetFile(self._path) as file:
+        with pq.ParquetFile(self.path) as file:
             for batch in islice(file.iter_batches(size), first, None):
                 ids, texts, digests, held = (column.to_pylist() for column in batch.columns)
                 yield Batch(ids, texts, digests, held)
 
     def _digest(self) -> str:
         whole = hashlib.sha256()
-        with pq.ParquetFile(self._path) as file:
+        with pq.ParquetFile(self.path) as file:
             for batch in file.iter_batches(_ROWS, columns=["passage_id", "digest"]):
                 ids, digests = (column.to_pylist() for column in batch.columns)
                 whole.update(content_of(ids, digests))
         return whole.hexdigest()
+
+
+def reopened(path: Path, dropped: dict[str, int]) -> SortedCorpus:
+    """Return a corpus that was sorted elsewhere."""
+    return SortedCorpus(path, dropped)
 
 
 def content_of(ids: Sequence[str], digests: Sequence[bytes]) -> bytes:

@@ -53,7 +53,7 @@ def searched_with(index: str | None) -> str:
 
 
 def check_succession(decision: Decision, champion: Champion | None, version: str) -> None:
-    """Raise a StoreError when a model was judged against a former champion."""
+    """Raise a StoreError when a model was judged against a previous champion."""
     if champion is not None and champion.digest not in {decision.champion_digest, decision.candidate_digest}:
         raise StoreError(
             f"{version} is stored and did not become champion: it was judged against {decision.champion_model} "

@@ -43,10 +43,10 @@ def test_index_makes_an_index_that_opens(exported_tiny_model, corpus, dataset, t
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
-def test_index_of_the_dataset_itself_with_a_former_index_embeds_nothing(exported_tiny_model, dataset, tmp_path):
+def test_index_of_the_dataset_itself_with_a_previous_index_embeds_nothing(exported_tiny_model, dataset, tmp_path):
     arguments = ("index", exported_tiny_model, "--corpus", "dataset", "--data", dataset)
     ranklift(*arguments, "-o", tmp_path / "first")
-    result = ranklift(*arguments, "-o", tmp_path / "second", "--former", tmp_path / "first", "--texts", 0, "--json")
+    result = ranklift(*arguments, "-o", tmp_path / "second", "--previous", tmp_path / "first", "--texts", 0, "--json")
     assert json.loads(result.stdout)["build"]["copied"] == 6
 
 

@@ -73,7 +73,7 @@ def test_rollback_to_a_version_without_an_index_takes_the_index_away(deploy, clu
         pytest.param("no hits", "gave no usable answer to a smoke search", id="no-hits"),
     ],
 )
-def test_deploy_whose_search_is_not_answered_goes_back_to_the_former_index(deploy, cluster, kserve, fault, sentence):
+def test_deploy_whose_search_is_not_answered_goes_back_to_the_previous_index(deploy, cluster, kserve, fault, sentence):
     deploy("V1")
     kserve.faults["V2"] = fault
     with pytest.raises(RankliftError, match=rf"V2 was not deployed: .*{sentence}.* V1 serves again"):
