@@ -68,10 +68,10 @@ def test_compile_pipeline_with_several_index_workers_has_a_loop_of_as_many_and_n
         for one in document["components"].values()
         for name, task in one.get("dag", {"tasks": {}})["tasks"].items()
     }
-    (loop,) = [task for task in tasks.values() if "parameterIterator" in task]
+    ((name, loop),) = [(name, task) for name, task in tasks.items() if "parameterIterator" in task]
     assert loop["parameterIterator"]["items"] == {"raw": "[0, 1, 2]"}
     assert loop["iteratorPolicy"] == {"parallelismLimit": 3}
-    assert tasks["join-index"]["dependentTasks"] == ["for-loop-1", "plan-index"]
+    assert tasks["join-index"]["dependentTasks"] == [name, "plan-index"]
     assert tasks["deploy-2"]["dependentTasks"] == ["join-index"]
     assert "index" not in tasks
 

@@ -3,7 +3,7 @@
 import pytest
 
 from components.errors import DataError, StoreError
-from components.index import embed
+from components.index import embed, stage
 from components.index.options import IndexOptions
 from components.index.plan import PLAN, SORTED
 from components.index.promote import index_and_promote
@@ -18,6 +18,12 @@ from tests.components.index.conftest import texts_of, write_corpus
 from tests.factories.decisions import make_decision
 
 SMALL = IndexOptions(shard_size=16, graph_shards=2, exact_up_to=0)
+
+
+@pytest.fixture(autouse=True)
+def one_thread_for_graphs(monkeypatch):
+    """Several threads add passages to a graph in an order that no run repeats."""
+    monkeypatch.setattr(stage, "available_cpus", lambda: 1)
 
 
 class Run:
@@ -137,10 +143,9 @@ def test_worker_that_was_killed_goes_on_at_its_first_missing_shard(run, alone, m
         kept.append(number)
         return keep(self, number, *arguments)
 
-    monkeypatch.setattr(embed.ShardMaker, "_make", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(embed.ShardMaker, "_make", killed)
         run.work(1, 2)
-    monkeypatch.undo()
     assert kept == [3, 4]
     assert run.work(1, 2) == 20, "of shards 5 and 6 alone, the last of which has 4 passages"
     assert run.work(1, 2) == 0
