@@ -38,7 +38,7 @@ class Outcome(NamedTuple):
 class Workers(NamedTuple):
     """Who embeds the corpus of the index."""
 
-    count: int = 1
+    number: int = 1
     one_by_one: bool = False  #: whether they work one after the other, as on one machine
 
 
@@ -231,11 +231,11 @@ def build_pipeline(
 def _index(staged: Any, workers: Workers, made_of: Mapping[str, Any], judged_by: Mapping[str, Any]) -> Any:
     """Return the task that ends with the champion's index: the whole stage, or what joins the shards of workers."""
     run = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-    if workers.count == 1:
+    if workers.number == 1:
         return staged(index(**made_of, **judged_by, run=run))
     plan = staged(plan_index(**made_of)).set_display_name("plan index").outputs["plan"]
-    at_once = 1 if workers.one_by_one else workers.count
-    with dsl.ParallelFor(list(range(workers.count)), name="index-workers", parallelism=at_once) as number:
-        shards = staged(embed_shards(model=made_of["model"], plan=plan, worker=number, workers=workers.count))
+    at_once = 1 if workers.one_by_one else workers.number
+    with dsl.ParallelFor(list(range(workers.number)), name="index-workers", parallelism=at_once) as number:
+        shards = staged(embed_shards(model=made_of["model"], plan=plan, worker=number, workers=workers.number))
         shards.set_display_name("embed shards")
     return staged(join_index(**made_of, **judged_by, run=run, plan=plan, embedded=dsl.Collected(shards.output)))

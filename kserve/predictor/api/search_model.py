@@ -70,8 +70,8 @@ class SearchModel(Model):
 
     async def predict(
         self, payload: Any, headers: dict[str, str] | None = None, response_headers: dict[str, str] | None = None
-    ) -> list[Tensor]:
-        """Answer a v2 request.
+    ) -> Any:
+        """Answer a v2 request with a list of tensors.
 
         Raises:
             RefusalError: when it is none, cannot be answered now, or there is no index.
