@@ -1,10 +1,10 @@
-"""The previous index of a model, whose vectors are copied where a text is the same."""
+"""Versions of the registry on this machine; among them a model's previous index, whose vectors are copied."""
 
 from pathlib import Path
 
 from components.registry.files import VERSION
 from components.registry.registry import Registry
-from components.registry.version import number_of
+from components.registry.version import Kind, number_of
 from components.search.reader import Index, open_index
 
 
@@ -27,9 +27,15 @@ def opened_index(registry: Registry, version: str | None, model_digest: str, hom
     """
     if version is None:
         return None
-    served = home / "serving" / "indexes" / version
-    stored = registry.stored_manifest("index", version).manifest.stored()
-    if (served / VERSION).is_file() and (served / VERSION).read_bytes() == stored:
-        folder = served
-    registry.download("index", version, folder)
-    return open_index(folder, model_digest)
+    return open_index(fetched(registry, "index", version, home / "serving" / "indexes" / version, folder), model_digest)
+
+
+def fetched(registry: Registry, kind: Kind, version: str, here: Path, folder: Path) -> Path:
+    """Return a folder with a version: `here` where it lies there already, else fetched into another folder.
+
+    What lies here may be of another registry, which has versions of the same names.
+    """
+    stored = registry.stored_manifest(kind, version).manifest.stored()
+    place = here if (here / VERSION).is_file() and (here / VERSION).read_bytes() == stored else folder
+    registry.download(kind, version, place)
+    return place

@@ -1,12 +1,15 @@
 """Another corpus for the champion: its model stays, and a new index of it takes the place of the previous one."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from components.errors import StoreError
 from components.index.options import DATASET, IndexOptions
+from components.index.previous import fetched
 from components.index.promote import publish
 from components.index.stage import Given
 from components.index.verification import MissedBoundError
+from components.machine.scratch_folder import scratch_folder
 from components.registry.registry import Champion, Lineage, Registry, VersionManifest
 from components.registry.succession import searched_with
 from components.registry.version import code_version
@@ -41,10 +44,13 @@ def reindex(
     champion = registry.champion()
     if champion is None:
         raise StoreError("Nothing has been promoted yet, so there is no model to embed with; `ranklift run` promotes.")
-    given = _given(registry, champion, corpus, dataset, home)
     lineage = Lineage(model_version=champion.version, source=corpus, code_version=code_version())
+    work = home / "indexing"
+    work.mkdir(parents=True, exist_ok=True)
     try:
-        index = publish(given, registry, options, lineage, home=home, work=home / "indexing")
+        with scratch_folder(work, ".ranklift-") as scratch:
+            given = _given(registry, champion, corpus, dataset, _Places(home, scratch))
+            index = publish(given, registry, options, lineage, home=home, work=work)
     except MissedBoundError as error:
         raise StoreError(
             f"{champion.current.pair} stays champion: {error}. Look at the corpus and the queries, or allow it with a "
@@ -56,19 +62,26 @@ def reindex(
     return registry.move_champion(champion.version, champion, action="index", reason=said, index=index.name)
 
 
-def _given(registry: Registry, champion: Champion, corpus: str, dataset: Path | None, home: Path) -> Given:
+class _Places(NamedTuple):
+    """Where versions lie, or are fetched to."""
+
+    home: Path
+    scratch: Path
+
+
+def _given(registry: Registry, champion: Champion, corpus: str, dataset: Path | None, places: _Places) -> Given:
     """Return what the index is made of, brought to this machine."""
-    manifest = registry.manifest("model", champion.version)
+    manifest = registry.expected_manifest("model", champion.version, champion.manifest_sha256).manifest
     # The bound on NDCG@10 is held against what the gate saw, where it saw this very dataset.
     judged = manifest.decision.candidate if manifest.decision is not None and dataset is None else None
     if dataset is None:
-        dataset = _dataset_of(registry, manifest, home, corpus)
-    model = home / "serving" / champion.version
-    registry.download("model", champion.version, model, champion.manifest_sha256)
+        dataset = _dataset_of(registry, manifest, places, corpus)
+    served = places.home / "serving" / champion.version
+    model = fetched(registry, "model", champion.version, served, places.scratch / "model")
     return Given(model, corpus, dataset, model_version=champion.version, judged_ndcg=judged)
 
 
-def _dataset_of(registry: Registry, manifest: VersionManifest, home: Path, corpus: str) -> Path:
+def _dataset_of(registry: Registry, manifest: VersionManifest, places: _Places, corpus: str) -> Path:
     version = manifest.lineage.dataset_version
     if version is None:
         needed = "its corpus and queries are" if corpus == DATASET else "its queries are"
@@ -76,6 +89,4 @@ def _dataset_of(registry: Registry, manifest: VersionManifest, home: Path, corpu
             f"The registry does not say on which dataset {manifest.version} was trained, so {needed} not known; name "
             "one with --data DATASET."
         )
-    folder = home / "datasets" / version
-    registry.download("dataset", version, folder)
-    return folder
+    return fetched(registry, "dataset", version, places.home / "datasets" / version, places.scratch / "dataset")

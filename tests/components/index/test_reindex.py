@@ -21,7 +21,7 @@ from components.registry.verify import verify
 from components.search.reader import open_index
 from tests.components.index.conftest import texts_of, write_corpus
 from tests.factories.decisions import make_decision
-from tests.factories.model_versions import make_judged_dataset
+from tests.factories.model_versions import make_judged_dataset, make_model
 from tests.standins.json_server import JsonHandler, JsonServer
 
 SMALL = IndexOptions(shard_size=16, graph_shards=2, exact_up_to=0)
@@ -128,6 +128,19 @@ def test_reindex_while_another_run_moves_the_champion_leaves_what_that_made(regi
     ):
         reindex(registry, str(passages(tmp_path / "second.jsonl", "changed")), SMALL, home=tmp_path / "home")
     assert moves(registry)[-1] == ("V0", "V0", "rollback")
+
+
+def test_reindex_is_not_misled_by_versions_of_another_registry_on_this_machine(registry, again, tmp_path):
+    make_model(tmp_path / "home" / "serving" / "V0", "of another registry")
+    (tmp_path / "home" / "serving" / "V0" / "version.json").write_text("{}")
+    assert again(passages(tmp_path / "corpus.jsonl")).index == "V0"
+
+
+def test_reindex_of_a_model_that_was_changed_after_it_became_champion_is_refused(registry, again, tmp_path):
+    content = registry.store.get("models/V0/version.json").content
+    registry.store.put("models/V0/version.json", content.replace(b'"format"', b' "format"', 1))
+    with pytest.raises(StoreError, match="The manifest of model V0 was changed after it became champion"):
+        again(passages(tmp_path / "corpus.jsonl"))
 
 
 def test_reindex_of_a_model_whose_dataset_is_not_known_asks_for_one(registry, exported_tiny_model, tmp_path):
