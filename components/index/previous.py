@@ -32,4 +32,4 @@ def opened_index(registry: Registry, version: str | None, model_digest: str, hom
     if (served / VERSION).is_file() and (served / VERSION).read_bytes() == stored:
         folder = served
     registry.download("index", version, folder)
-    return open_index(folder, model_digest)
+    return open_index(folder, model_digest, frugal=True)
