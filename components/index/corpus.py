@@ -1,29 +1,26 @@
-"""A corpus in the order of an index: ids ascending, each once, with the hash of its text; out of core.
-
-DuckDB sorts and joins on disk, so that memory does not grow with the corpus.
-"""
+"""A corpus in the order of an index: ids ascending, each once, with the hash of its text; sorted on disk."""
 
 import hashlib
+import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from components.errors import DataError
+from components.index.known import KnownTexts
 from components.index.passages import Passage
-from components.machine.processor import available_cpus
-from components.machine.system_faults import system_sentence
-from components.search.shard import HASH_BYTES, Hashes
+from components.index.sorting import Row, binary_array, sorted_rows
+from components.search.shard import Hashes
 
-_MEMORY = "500MB"  # for DuckDB, which spills to disk beyond it
-_ROWS = 10_000  # that go into the database at once
-_SCHEMA = pa.schema([("place", pa.string()), ("passage_id", pa.string()), ("text", pa.string())])
-_HELD = pa.schema([("hash", pa.binary(HASH_BYTES)), ("position", pa.int64())])
+_ROWS = 16_384  # in a row group: a shard of the usual size is read without the texts of another one
+_SCHEMA = pa.schema([("passage_id", pa.large_string()), ("text", pa.large_string()), ("digest", pa.large_binary())])
 
 
 class Batch(NamedTuple):
@@ -32,7 +29,7 @@ class Batch(NamedTuple):
     ids: list[str]
     texts: list[str]
     digests: list[bytes]  #: SHA-256 of each text
-    held: list[int | None]  #: position of the same text in the previous index, where it has it
+    held: NDArray[np.int64]  #: position of the same text in the previous index, -1 where that does not have it
 
 
 class SortedCorpus:
@@ -45,39 +42,29 @@ class SortedCorpus:
         digest: SHA-256 over ids and texts, the same for every format and order of rows.
     """
 
-    def __init__(self, path: Path, dropped: dict[str, int]) -> None:
+    def __init__(self, path: Path, known: KnownTexts, digest: str, dropped: dict[str, int]) -> None:
         self.path = path
+        self._known = known
+        self.digest = digest
         self.dropped = dropped
         self.count: int = pq.read_metadata(path).num_rows
-        self.digest = self._digest()
 
     def batches(self, size: int, first: int = 0) -> Iterator[Batch]:
         """Yield the passages in runs of `size`, from a run on."""
         with pq.ParquetFile(self.path) as file:
             for batch in islice(file.iter_batches(size), first, None):
-                ids, texts, digests, held = (column.to_pylist() for column in batch.columns)
-                yield Batch(ids, texts, digests, held)
-
-    def _digest(self) -> str:
-        whole = hashlib.sha256()
-        with pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(_ROWS, columns=["passage_id", "digest"]):
-                ids, digests = (column.to_pylist() for column in batch.columns)
-                whole.update(content_of(ids, digests))
-        return whole.hexdigest()
+                ids, texts, digests = (column.to_pylist() for column in batch.columns)
+                yield Batch(ids, texts, digests, self._known.positions(digests))
 
 
-def reopened(path: Path, dropped: dict[str, int]) -> SortedCorpus:
-    """Return a corpus that was sorted elsewhere."""
-    return SortedCorpus(path, dropped)
+def reopened(path: Path, digest: str, dropped: dict[str, int], scratch: Path, held: Iterable[Hashes]) -> SortedCorpus:
+    """Return a corpus that was sorted elsewhere; see `sort_corpus`."""
+    return SortedCorpus(path, KnownTexts(held, scratch), digest, dropped)
 
 
 def content_of(ids: Sequence[str], digests: Sequence[bytes]) -> bytes:
     """Return what stands for some passages in a digest: no two lists of passages give the same bytes."""
-    names = [name.encode("utf-8") for name in ids]
-    return b"".join(
-        len(name).to_bytes(4, "little") + name + digest for name, digest in zip(names, digests, strict=True)
-    )
+    return b"".join(_content(name.encode("utf-8"), digest) for name, digest in zip(ids, digests, strict=True))
 
 
 def sort_corpus(passages: Iterable[Passage], scratch: Path, held: Iterable[Hashes] = ()) -> SortedCorpus:
@@ -87,99 +74,62 @@ def sort_corpus(passages: Iterable[Passage], scratch: Path, held: Iterable[Hashe
 
     Args:
         passages: in any order.
-        scratch: a folder with room for the corpus twice.
+        scratch: a folder with room for the corpus three times.
         held: the content hashes of the previous index, block by block in order of its positions.
 
     Raises:
-        DataError: when two passages have one id and different texts, nothing is left, or the disk is full.
+        DataError: when two passages have one id and different texts, or nothing is left.
     """
-    with _database(scratch) as database:
-        rows = _fill(database, passages)
-        dropped = _clean(database, rows)
-        _remember(database, held)
-        path = scratch / "sorted.parquet"
-        database.execute(
-            "COPY (SELECT passage_id, text, digest, held.position FROM rows "
-            f"LEFT JOIN held ON held.hash = rows.digest[:{HASH_BYTES}] ORDER BY passage_id) "
-            f"TO {_literal(path)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 16384)"
-        )
-    return SortedCorpus(path, dropped)
-
-
-def _fill(database: duckdb.DuckDBPyConnection, passages: Iterable[Passage]) -> int:
-    database.execute("CREATE TABLE given (place VARCHAR, passage_id VARCHAR, text VARCHAR)")
-    count = 0
-    stream = iter(passages)
-    while batch := list(islice(stream, _ROWS)):
-        table = pa.table([list(column) for column in zip(*batch, strict=True)], schema=_SCHEMA)
-        database.register("batch", table)
-        database.execute("INSERT INTO given SELECT * FROM batch")
-        database.unregister("batch")
-        count += len(batch)
-    pa.default_memory_pool().release_unused()
-    return count
-
-
-def _clean(database: duckdb.DuckDBPyConnection, rows: int) -> dict[str, int]:
-    twice = database.execute(
-        "SELECT passage_id, min(place), max(place) FROM given WHERE text <> '' GROUP BY passage_id "
-        "HAVING count(DISTINCT text) > 1 ORDER BY 1 LIMIT 1"
-    ).fetchone()
-    if twice is not None:
-        raise DataError(
-            f"{twice[2]} has the id {twice[0]!r}, which {twice[1]} has with another text; give each its own."
-        )
-    database.execute(
-        "CREATE TABLE rows AS SELECT passage_id, any_value(text) AS text, unhex(sha256(any_value(text))) AS digest "
-        "FROM given WHERE text <> '' GROUP BY passage_id"
-    )
-    empty = _number(database, "SELECT count(*) FROM given WHERE text = ''")
-    kept = _number(database, "SELECT count(*) FROM rows")
-    if kept == 0:
+    counts: Counter[str] = Counter()
+    path = scratch / "sorted.parquet"
+    digest = _write(_distinct(sorted_rows(_rows(passages, counts), scratch), counts), path)
+    dropped = {reason: counts[reason] for reason in ("empty", "repeated") if counts[reason]}
+    if counts["rows"] == counts["empty"]:
+        rows = counts["rows"]
         raise DataError(f"The corpus has no passage: {f'all {rows:,} rows are empty' if rows else 'it has no row'}.")
-    database.execute("DROP TABLE given")
-    found = {"empty": empty, "repeated": rows - empty - kept}
-    return {reason: number for reason, number in found.items() if number}
+    return SortedCorpus(path, KnownTexts(held, scratch), digest, dropped)
 
 
-def _remember(database: duckdb.DuckDBPyConnection, held: Iterable[Hashes]) -> None:
-    database.execute("CREATE TABLE known (hash BLOB, position BIGINT)")
-    first = 0
-    for block in held:
-        hashes = pa.array([row.tobytes() for row in block], pa.binary(HASH_BYTES))
-        table = pa.table([hashes, pa.array(range(first, first + len(block)))], schema=_HELD)
-        database.register("block", table)
-        database.execute("INSERT INTO known SELECT * FROM block")
-        database.unregister("block")
-        first += len(block)
-    database.execute("CREATE TABLE held AS SELECT hash, min(position) AS position FROM known GROUP BY hash")
-    database.execute("DROP TABLE known")
+def _rows(passages: Iterable[Passage], counts: Counter[str]) -> Iterator[Row]:
+    for passage in passages:
+        counts["rows"] += 1
+        if passage.text:
+            text = passage.text.encode("utf-8")
+            yield Row(
+                passage.passage_id.encode("utf-8"), hashlib.sha256(text).digest(), text, os.fsencode(passage.place)
+            )
+        else:
+            counts["empty"] += 1
 
 
-def _literal(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
+def _distinct(rows: Iterable[Row], counts: Counter[str]) -> Iterator[Row]:
+    """Yield the first row of each id."""
+    last: Row | None = None
+    for row in rows:
+        if last is None or row.passage_id != last.passage_id:
+            yield row
+            last = row
+        elif row.digest == last.digest:
+            counts["repeated"] += 1
+        else:
+            raise DataError(
+                f"{os.fsdecode(row.place)} has the id {row.passage_id.decode()!r}, which {os.fsdecode(last.place)} has "
+                "with another text; give each its own."
+            )
 
 
-def _number(database: duckdb.DuckDBPyConnection, statement: str) -> int:
-    row = database.execute(statement).fetchone()
-    return int(row[0]) if row is not None else 0
+def _write(rows: Iterator[Row], path: Path) -> str:
+    """Write rows as Parquet; returns the digest of the corpus."""
+    whole = hashlib.sha256()
+    with pq.ParquetWriter(path, _SCHEMA, compression="zstd", use_dictionary=False, write_statistics=False) as writer:
+        while group := list(islice(rows, _ROWS)):
+            ids, digests, texts, _ = zip(*group, strict=True)
+            whole.update(b"".join(map(_content, ids, digests)))
+            names, kept = (binary_array(values).cast(pa.large_string()) for values in (ids, texts))
+            table = pa.Table.from_arrays([names, kept, binary_array(digests)], schema=_SCHEMA)
+            writer.write_table(table, row_group_size=_ROWS)
+    return whole.hexdigest()
 
 
-@contextmanager
-def _database(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": _MEMORY,
-        "threads": available_cpus(),
-        "temp_directory": str(scratch / "spill"),
-        "autoinstall_known_extensions": False,
-    }
-    try:
-        with duckdb.connect(str(scratch / "corpus.duckdb"), config=settings) as database:
-            yield database
-    except duckdb.Error as error:
-        sentence = system_sentence(error)
-        if sentence is None:
-            raise
-        raise DataError(sentence) from error
-    finally:
-        (scratch / "corpus.duckdb").unlink(missing_ok=True)
+def _content(name: bytes, digest: bytes) -> bytes:
+    return len(name).to_bytes(4, "little") + name + digest

@@ -14,6 +14,7 @@ from components.index.corpus import Batch, SortedCorpus, content_of
 from components.index.keeper import Keeper
 from components.index.options import IndexOptions
 from components.machine.digest import file_sha256
+from components.machine.freed_memory import give_back
 from components.model.encoder import Encoder, comparable
 from components.search.reader import Index
 from components.search.shard import HASH_BYTES, Passages, Shard, Vectors, shard_bytes
@@ -77,8 +78,9 @@ class ShardMaker:
         size = self._options.shard_size
         self._total = min(shards.stop * size, self._corpus.count) - shards.start * size
         for number, batch in zip(shards, self._corpus.batches(size, shards.start), strict=False):
-            held = np.array([-1 if place is None else place for place in batch.held], dtype=np.int32)
+            held = batch.held.astype(np.int32)
             yield self._make(number, batch, held), held
+            give_back()
             self._told(self._embedded + self._copied + self._found)
 
     @property

@@ -27,7 +27,8 @@ def opened_index(registry: Registry, version: str | None, model_digest: str, hom
     """
     if version is None:
         return None
-    return open_index(fetched(registry, "index", version, home / "serving" / "indexes" / version, folder), model_digest)
+    place = fetched(registry, "index", version, home / "serving" / "indexes" / version, folder)
+    return open_index(place, model_digest, frugal=True)
 
 
 def fetched(registry: Registry, kind: Kind, version: str, here: Path, folder: Path) -> Path:

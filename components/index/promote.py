@@ -86,7 +86,7 @@ def publish(
         previous = plan.previous if plan is not None else newest_index(registry, opened.encoder.digest)
         held = opened_index(registry, previous, opened.encoder.digest, home, scratch / "previous")
         if plan is not None and planned is not None:
-            corpus = plan.corpus_in(planned)
+            corpus = plan.corpus_in(planned, scratch, held)
             plan.check(opened, corpus)
         else:
             corpus = read_corpus(opened, scratch, held)

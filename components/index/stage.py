@@ -19,6 +19,7 @@ from components.index.options import DATASET, IndexOptions
 from components.index.sources import corpus_passages
 from components.index.verification import Judgement, MissedBoundError, judgement, verify_index
 from components.machine.digest import file_sha256, records_sha256
+from components.machine.freed_memory import give_back
 from components.machine.processor import available_cpus
 from components.machine.scratch_folder import scratch_folder
 from components.machine.system_faults import system_sentence
@@ -26,7 +27,7 @@ from components.model.encoder import Encoder
 from components.registry.version import code_version
 from components.search.graph import Former, build_graph
 from components.search.reader import Index, open_index
-from components.search.shard import Hashes, Shard
+from components.search.shard import Shard
 from components.search.version import (
     GRAPHS,
     INDEX,
@@ -83,7 +84,7 @@ def read_corpus(opened: Opened, scratch: Path, former: Index | None = None) -> S
     """Return the corpus in the order of an index, with what the previous index holds of it."""
     with _full_disk():
         passages = corpus_passages(opened.given.corpus, opened.given.dataset, scratch)
-        corpus = sort_corpus(passages, scratch, _hashes(former))
+        corpus = sort_corpus(passages, scratch, former.hashes() if former is not None else ())
     left_out = ", ".join(f"{count:,} {reason} rows left out" for reason, count in corpus.dropped.items())
     tell("index", f"{corpus.count:,} passages{f', {left_out}' if left_out else ''}")
     return corpus
@@ -149,7 +150,7 @@ def index_into(given: Given, folder: Path, options: IndexOptions, former: Path |
     """
     _check_folder(folder)
     opened = Opened.of(given, options)
-    held = open_index(former, opened.encoder.digest) if former is not None else None
+    held = open_index(former, opened.encoder.digest, frugal=True) if former is not None else None
     with _full_disk():
         folder.mkdir(parents=True, exist_ok=True)
         with scratch_folder(folder, ".ranklift-") as scratch:
@@ -227,7 +228,7 @@ def _tried(manifest: IndexManifest, opened: Opened, folder: Path) -> IndexManife
     if opened.asked is None:
         return manifest
     try:
-        found = verify_index(open_index(folder, opened.encoder.digest), opened.asked, opened.options)
+        found = verify_index(open_index(folder, opened.encoder.digest, frugal=True), opened.asked, opened.options)
     except MissedBoundError:
         (folder / INDEX).unlink()
         raise
@@ -260,13 +261,9 @@ def _built(
         former = start.graph(number, settings, options) if start is not None else None
         build_graph(shards, manifest.similarity, settings, available_cpus(), former).save(str(path))
         digests.append(file_sha256(path))
+        give_back()
     tell("index", f"{len(digests)} {storage} graphs built in {time.perf_counter() - started:.0f} s")
     return settings.model_copy(update={"sha256": digests})
-
-
-def _hashes(former: Index | None) -> Iterator[Hashes]:
-    for shard in former.shards if former is not None else ():
-        yield shard.hashes
 
 
 @contextmanager

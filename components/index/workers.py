@@ -14,7 +14,7 @@ from components.evaluate.progress import ProgressLog
 from components.index.embed import ShardMaker, Sources, told_of
 from components.index.keeper import StoreKeeper
 from components.index.options import IndexOptions
-from components.index.plan import IndexPlan, read_plan, write_plan
+from components.index.plan import PLAN, IndexPlan, keep_corpus, read_plan
 from components.index.previous import newest_index, opened_index
 from components.index.stage import Given, Opened, plan_of, read_corpus
 from components.machine.scratch_folder import scratch_folder
@@ -78,10 +78,11 @@ def plan_index(
             plan=digest,
             model_digest=opened.encoder.digest,
             corpus_digest=corpus.digest,
+            sorted_sha256=keep_corpus(corpus, folder),
             dropped=corpus.dropped,
             previous=previous,
         )
-        write_plan(plan, corpus, folder)
+        plan.write(folder / PLAN)
     tell("index", f"{corpus.count:,} passages become index {plan.index}")
     return plan
 
@@ -109,13 +110,13 @@ def embed_range(
             f"{model} has digest {encoder.digest[:12]}…, and the plan of index {plan.index} is of "
             f"{plan.model_digest[:12]}…; run the pipeline again."
         )
-    corpus = plan.corpus_in(folder)
-    shards = worker.shards(corpus.count, options.shard_size)
-    tell("index", f"worker {worker.number + 1} of {worker.of} has {len(shards)} shards of index {plan.index}")
     work.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     with scratch_folder(work, ".ranklift-") as scratch:
-        held = opened_index(registry, plan.previous, encoder.digest, home, scratch / "previous") if shards else None
+        held = opened_index(registry, plan.previous, encoder.digest, home, scratch / "previous")
+        corpus = plan.corpus_in(folder, scratch, held)
+        shards = worker.shards(corpus.count, options.shard_size)
+        tell("index", f"worker {worker.number + 1} of {worker.of} has {len(shards)} shards of index {plan.index}")
         keeper = StoreKeeper(registry.store, key_of("index", plan.index, ""))
         progress = ProgressLog(partial(tell, "index"))
         maker = ShardMaker(Sources(encoder, corpus, held), scratch / "index", options, keeper, progress)

@@ -107,6 +107,7 @@ def build_graph(
             vectors = for_graph(shard.vectors(rows), settings.storage)
             graph.add(first + rows, vectors, copy=True, threads=threads)
         first += len(shard)
+        shard.release()
     return graph
 
 
@@ -117,7 +118,10 @@ def _taken_over(graph: Any, former: Former, count: int) -> Positions:
     places = inside[first]
     if len(places) < _MOSTLY * count:
         return np.arange(count)
-    graph.load(str(former.path))
+    try:
+        graph.load(str(former.path))
+    except RuntimeError as error:
+        raise StoreError(f"{former.path} is not a graph of an index ({error}); make the index without it.") from error
     graph.remove(np.setdiff1d(np.arange(len(graph)), keys))
     graph.rename(keys, keys + _ASIDE)  # in two steps: a new key may still be the old one of another passage
     graph.rename(keys + _ASIDE, places)

@@ -11,7 +11,7 @@ Needs numpy; usearch too for an index with graphs. Vectors are compared by inner
 `comparable`, as the passages did. The opened index never changes; replace it as a whole by another one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from components.errors import StoreError
 from components.machine.digest import check_file
 from components.search.graph import for_graph, open_graph
-from components.search.shard import Shard, Vectors
+from components.search.shard import Hashes, Shard, Vectors
 from components.search.version import INDEX, IndexManifest, Storage, graph_name, shard_name
 
 Positions = NDArray[np.int64]
@@ -42,11 +42,14 @@ class Hits(NamedTuple):
 class Index:
     """An index version that can be searched. Open one with `open_index`; safe to share between threads."""
 
-    def __init__(self, directory: Path, manifest: IndexManifest, shards: list[Shard], graphs: list[Any]) -> None:
+    def __init__(
+        self, directory: Path, manifest: IndexManifest, shards: list[Shard], graphs: Iterable[Any], is_frugal: bool
+    ) -> None:
         self.directory = directory
         self.manifest = manifest
         self._shards = shards
         self._graphs = graphs
+        self._is_frugal = is_frugal
         self._firsts = np.cumsum([0, *(len(shard) for shard in shards)], dtype=np.int64)
 
     def __len__(self) -> int:
@@ -60,7 +63,7 @@ class Index:
     @property
     def is_exact(self) -> bool:
         """Whether every search compares the query with every vector."""
-        return not self._graphs
+        return self.manifest.graph is None
 
     def search(self, queries: Vectors, k: int, among: Positions | None = None) -> Hits:
         """Return the k best passages of each query.
@@ -86,6 +89,7 @@ class Index:
                 first = int(self._firsts[number]) + start
                 for piece, found in zip(_pieces(queries), best, strict=True):
                     found.add(piece @ block.T, first)
+            self._done_with(shard)
         return Hits(
             np.concatenate([found.scores for found in best]), np.concatenate([found.positions for found in best])
         )
@@ -112,7 +116,18 @@ class Index:
         for number in np.unique(numbers):
             rows = np.flatnonzero(numbers == number)
             found[rows] = self._shards[number].vectors(positions[rows] - self._firsts[number])
+            self._done_with(self._shards[number])
         return found
+
+    def hashes(self) -> Iterator[Hashes]:
+        """Yield the content hashes of all passages, shard by shard; copy what is to be kept."""
+        for shard in self._shards:
+            yield shard.hashes
+            self._done_with(shard)
+
+    def _done_with(self, shard: Shard) -> None:
+        if self._is_frugal:
+            shard.release()
 
     def _places(self, positions: Positions) -> list[tuple[Shard, int]]:
         wanted = positions[positions != NOTHING]
@@ -201,7 +216,21 @@ def _asked(graph: Any, storage: Storage, queries: Vectors, count: int) -> list[P
     return [row[:length].astype(np.int64) for row, length in zip(matches.keys, matches.counts.tolist(), strict=True)]
 
 
-def open_index(directory: Path, model_digest: str | None = None, *, verify: bool = False) -> Index:
+class _InTurn:
+    """The graphs of an index, each of them open while it is asked and no longer."""
+
+    def __init__(self, directory: Path, manifest: IndexManifest) -> None:
+        self._directory = directory
+        self._manifest = manifest
+
+    def __iter__(self) -> Iterator[Any]:
+        for number in range(_graphs_of(self._manifest)):
+            yield _graph(self._directory / graph_name(number), self._manifest)
+
+
+def open_index(
+    directory: Path, model_digest: str | None = None, *, verify: bool = False, frugal: bool = False
+) -> Index:
     """Open the index in a folder.
 
     Args:
@@ -209,6 +238,8 @@ def open_index(directory: Path, model_digest: str | None = None, *, verify: bool
         model_digest: of the encoder that will embed the queries. An index of another model is refused: its vectors
             and the queries' could not be compared. None only for looking at an index without a model.
         verify: read every byte first and compare it with the manifest.
+        frugal: give memory back after each file, so that an index of any size takes that of one shard and one graph:
+            for a pass over all of it. A search that is repeated is slower.
 
     Raises:
         DataError: when the folder holds no index, or its manifest is damaged.
@@ -227,8 +258,8 @@ def open_index(directory: Path, model_digest: str | None = None, *, verify: bool
         if verify:
             check_file(directory / name, sha256, str(directory / name))
     shards = [_shard(directory, manifest, number) for number in range(len(manifest.shards))]
-    graphs = [_graph(directory / graph_name(number), manifest) for number in range(_graphs_of(manifest))]
-    return Index(directory, manifest, shards, graphs)
+    graphs: Iterable[Any] = _InTurn(directory, manifest)
+    return Index(directory, manifest, shards, graphs if frugal else list(graphs), frugal)
 
 
 def _graphs_of(manifest: IndexManifest) -> int:

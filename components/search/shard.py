@@ -75,7 +75,7 @@ class Shard:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        metadata, arrays = _open(path)
+        self._mapped, metadata, arrays = _open(path)
         self.content = metadata.get("content", "")  #: see `ShardEntry.content`
         self.model_digest = metadata.get("model", "")
         try:
@@ -105,6 +105,10 @@ class Shard:
         if self._scales is not None:
             found *= self._scales[places, None]
         return found
+
+    def release(self) -> None:
+        """Give the pages back that were read; what is read next is mapped again."""
+        self._mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def stored_vectors(vectors: Vectors, storage: Storage) -> dict[str, Array]:
@@ -170,15 +174,15 @@ def _safetensors(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> by
     return b"".join([len(text).to_bytes(8, "little"), text, *blocks])
 
 
-def _open(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
-    """Return the metadata of a safetensors file, and its arrays as views of the mapped file."""
+def _open(path: Path) -> tuple[mmap.mmap, dict[str, str], dict[str, Array]]:
+    """Return a safetensors file, mapped, with its metadata and its arrays as views of it."""
     try:
         with path.open("rb") as stream:
             mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be opened ({error}); download or make the index again.") from error
     try:
-        return _views(mapped)
+        return mapped, *_views(mapped)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"is not a complete shard of an index ({error}); download or make the index again."
         raise StoreError(f"{path} {reason}") from error

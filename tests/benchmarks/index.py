@@ -9,14 +9,14 @@ CORPUS is whatever `ranklift index --corpus` takes; SERVED is an exported model.
 `speed` embeds the same passages with `SentenceTransformer.encode` as it comes (fp32, and with its weights in bf16)
 and with the stage, in fp32 and bf16, one after the other in every round, so that what else runs on the machine weighs
 on all. It prints passages a second and the ratios, median and spread, in time on the wall and in CPU time. `again`
-makes an index from nothing and one of the corpus with some passages changed, with the previous index at hand. `memory`
+makes an index from nothing, and in every round one of the corpus with some passages changed, with the previous index
+at hand. `memory`
 makes an index in a process of its own for each size and prints its peak; a corpus that has fewer passages is repeated
 with a number before each text.
 """
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -137,19 +137,19 @@ def _again(given: argparse.Namespace) -> None:
         step = round(1 / given.changed)
         changed = [f"changed: {text}" if number % step == 0 else text for number, text in enumerate(texts)]
         corpus = _write(folder / "changed.jsonl", changed)
-        options = IndexOptions()
-        index_into(Given(given.served, str(former), given.data), folder / "former", options)
-        ratios = []
-        for number in range(given.rounds):
-            source = Given(given.served, str(corpus), given.data)
-            scratch = _timed(lambda source=source, to=folder / f"new-{number}": index_into(source, to, options))
-            copied = _timed(
-                lambda source=source, to=folder / f"copy-{number}": index_into(source, to, options, folder / "former")
-            )
-            ratios.append((scratch[0] / copied[0], scratch[1] / copied[1]))
-            print(f"from nothing {scratch[0]:.1f} s ({scratch[1]:.1f} of CPU), with the former {copied[0]:.1f} s "
-                  f"({copied[1]:.1f} of CPU)", flush=True)  # fmt: skip
-    _print(f"{given.passages:,} passages, {given.changed:.0%} changed: times as fast", ratios)
+        first = Given(given.served, str(former), given.data)
+        scratch = _timed(lambda: index_into(first, folder / "former", IndexOptions()))
+        print(f"from nothing: {scratch[0]:.1f} s, {scratch[1]:.2f} of CPU", flush=True)
+        again = [_timed_again(Given(given.served, str(corpus), given.data), folder) for _ in range(given.rounds)]
+    _print(f"{given.passages:,} passages, {given.changed:.0%} changed, with the previous index: seconds", again)
+    _print("times as fast as from nothing", [(scratch[0] / wall, scratch[1] / cpu) for wall, cpu in again])
+
+
+def _timed_again(given: Given, folder: Path) -> Timed:
+    with tempfile.TemporaryDirectory(dir=folder) as output:
+        took = _timed(lambda: index_into(given, Path(output) / "index", IndexOptions(), folder / "former"))
+    print(f"with the previous index: {took[0]:.1f} s, {took[1]:.2f} of CPU", flush=True)
+    return took
 
 
 def _memory(given: argparse.Namespace) -> None:
@@ -164,14 +164,16 @@ def _memory(given: argparse.Namespace) -> None:
 
 def _memory_of(served: str, corpus: str, output: str) -> None:
     index_into(Given(Path(served), corpus), Path(output), IndexOptions())
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
+    # Not `ru_maxrss`: that begins with what the parent held when it started this process.
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    print(float(peak.split()[1]) / 1024)
 
 
 def _print(what: str, values: list[Timed]) -> None:
     wall, cpu = zip(*values, strict=True)
     print(
         f"{what}: {median(wall):.1f} ({min(wall):.1f} to {max(wall):.1f}), "
-        f"by CPU time {median(cpu):.1f} ({min(cpu):.1f} to {max(cpu):.1f})",
+        f"by CPU time {median(cpu):.2f} ({min(cpu):.2f} to {max(cpu):.2f})",
         flush=True,
     )
 

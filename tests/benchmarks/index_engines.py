@@ -1,14 +1,17 @@
-"""USearch, FAISS and hnswlib beside each other on vectors of the real encoder: what `docs/index.md` chooses by.
+"""USearch, FAISS and hnswlib beside each other on vectors of the real encoder: what `docs/search.md` chooses by.
 
     python tests/benchmarks/index_engines.py vectors MODEL vectors.npy --count 100000
     python tests/benchmarks/index_engines.py widen vectors.npy wide.npy --count 1000000
-    python tests/benchmarks/index_engines.py compare vectors.npy [--queries 500] [--engines usearch-int8,hnswlib,…]
+    python tests/benchmarks/index_engines.py build vectors.npy FOLDER [--engines usearch-i8,hnswlib-f32,…]
+    python tests/benchmarks/index_engines.py compare vectors.npy FOLDER [--queries 500] [--engines …]
 
 `vectors` embeds paragraphs of the docstrings of installed packages with an exported model. `widen` makes more of them
 where embedding as many would take hours: each is a vector moved towards one of its nearest neighbours by a random
-share of the way, with noise of the size of a rounding, so that neighbourhoods stay as dense as real ones are. `compare`
-needs `pip install faiss-cpu hnswlib usearch`; each engine runs in a process of its own and is asked by one thread. The
-last 10,000 vectors are not in any index: the queries are drawn from them.
+share of the way, with noise of the size of a rounding, so that neighbourhoods stay as dense as real ones are. `build`
+makes the file of each engine and its figures in FOLDER; `compare` builds those that are not there, then asks all of
+them, so that the long part may run on a busy machine and the short one alone. Both need `pip install faiss-cpu hnswlib
+usearch`; each engine runs in a process of its own and is asked by one thread. The last 10,000 vectors are not in any
+index: the queries are drawn from them.
 
 Every engine has the same graph (HNSW, 16 neighbours, 128 candidates while it is built) and is asked with the fewest
 candidates of 32, 64, 128, 256, 512 that find 98 % of the ten best. `+ rescored`: twenty candidates, scored again with
@@ -21,9 +24,8 @@ import json
 import multiprocessing
 import sys
 import sysconfig
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +54,13 @@ def main() -> None:
     more.add_argument("output", type=Path)
     more.add_argument("--count", type=int, default=1_000_000)
     more.set_defaults(run=lambda given: _widen(given.vectors, given.output, given.count))
-    compare = commands.add_parser("compare")
-    compare.add_argument("vectors", type=Path)
-    compare.add_argument("--queries", type=int, default=500)
-    compare.add_argument("--engines", default=",".join(ENGINES))
-    compare.set_defaults(run=lambda given: _compare(given.vectors, given.queries, given.engines.split(",")))
+    for name, run in (("build", _built), ("compare", _compare)):
+        command = commands.add_parser(name)
+        command.add_argument("vectors", type=Path)
+        command.add_argument("folder", type=Path)
+        command.add_argument("--queries", type=int, default=500)
+        command.add_argument("--engines", type=lambda names: names.split(","), default=list(ENGINES))
+        command.set_defaults(run=run)
     given = parser.parse_args()
     given.run(given)
 
@@ -113,20 +117,36 @@ def _widen(source: Path, output: Path, count: int) -> None:
     print(f"{count:,} vectors and {len(last):,} queries at {output}")
 
 
-def _compare(path: Path, queries: int, engines: list[str]) -> None:
-    vectors = np.load(path, mmap_mode="r")
+def _built(given: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Build the engines that were not built in the folder yet; returns the figures of all of them."""
+    given.folder.mkdir(parents=True, exist_ok=True)
+    count = len(np.load(given.vectors, mmap_mode="r")) - HELD_OUT
+    found = {}
+    for name in given.engines:
+        told = given.folder / f"{name}.json"
+        if not told.exists():
+            arguments = (name, str(given.vectors), count, str(given.folder / name))
+            told.write_text(json.dumps(_in_a_process(_build, arguments)))
+        found[name] = json.loads(told.read_text())
+        print(name, found[name], flush=True)
+    return found
+
+
+def _compare(given: argparse.Namespace) -> None:
+    built = _built(given)
+    vectors = np.load(given.vectors, mmap_mode="r")
     count = len(vectors) - HELD_OUT
-    asked = np.array(vectors[count : count + queries])
+    asked = np.array(vectors[count : count + given.queries])
     best = _exact(vectors, count, asked)
-    context = multiprocessing.get_context("spawn")
-    print(f"{count:,} vectors, {queries} queries, {THREADS} threads build, 1 asks")
-    for name in engines:
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder, context.Pool(1) as pool:
-            built = pool.apply(_build, (name, str(path), count, f"{folder}/index"))
-            with context.Pool(1) as other:
-                rows = other.apply(_ask, (name, str(path), f"{folder}/index", asked, best))
-        for row in rows:
-            print(json.dumps({"engine": name, **built, **row}), flush=True)
+    print(f"{count:,} vectors, {given.queries} queries, {THREADS} threads build, 1 asks")
+    for name in given.engines:
+        for row in _in_a_process(_ask, (name, str(given.vectors), str(given.folder / name), asked, best)):
+            print(json.dumps({"engine": name, **built[name], **row}), flush=True)
+
+
+def _in_a_process(action: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(action, arguments)
 
 
 def _exact(vectors: Any, count: int, queries: Any) -> Any:

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from components.errors import DataError, ModelError, RankliftError
+from components.errors import DataError, ModelError, RankliftError, StoreError
 from components.index.keeper import FolderKeeper
 from components.index.options import IndexOptions
 from components.index.stage import Given, Opened, make_index, plan_of, read_corpus
@@ -15,7 +15,7 @@ from components.index.verification import MissedBoundError
 from components.model.encoder import comparable
 from components.search.graph import build_graph, for_graph
 from components.search.reader import open_index
-from components.search.version import INDEX, shard_name
+from components.search.version import INDEX, graph_name, shard_name
 from tests.components.index.conftest import texts_of, write_corpus
 from tests.factories.evaluation_sets import CORPUS
 
@@ -133,6 +133,15 @@ def test_index_goes_on_from_the_graphs_of_the_former_one(build, tmp_path, monkey
     assert sum(added) < 10
     everything = index.search(index.vectors(np.arange(len(index))), len(index))
     assert (np.sort(everything.positions, axis=1) == np.arange(len(index))).all()
+
+
+def test_index_of_a_former_one_with_a_damaged_graph_is_refused(build, tmp_path):
+    corpus = write_corpus(tmp_path / "corpus.jsonl", texts_of(100))
+    build(corpus, "former")
+    graph = tmp_path / "former" / graph_name(0)
+    graph.write_bytes(graph.read_bytes()[:40])
+    with pytest.raises(StoreError, match=r"00000\.usearch is not a graph of an index .*; make the index without it"):
+        build(corpus, "index", former=open_index(tmp_path / "former", frugal=True))
 
 
 def test_index_of_which_most_has_changed_gets_new_graphs(build, tmp_path):

@@ -1,5 +1,8 @@
 """Reading an index: what it finds, what it names, and what it refuses."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -55,6 +58,31 @@ def test_search_among_some_passages_finds_no_other(tmp_path, vectors, graph):
     assert np.isneginf(hits.scores[0, 4:]).all()
     nothing = index.search(unit(1, seed=5), 2, index.positions(["unknown"]))
     assert index.ids(nothing.positions[0]) == []
+
+
+@pytest.mark.parametrize("graph", [None, "int8"], ids=["exact", "graph"])
+def test_frugal_index_finds_the_same_and_keeps_no_page(tmp_path, vectors, graph):
+    make_index(tmp_path / "index", vectors, IDS, TEXTS, graph=graph)
+    usual, frugal = open_index(tmp_path / "index", MODEL), open_index(tmp_path / "index", MODEL, frugal=True)
+    queries = unit(20, seed=4)
+    for name in ("search", "search_exactly"):
+        expected, found = (getattr(index, name)(queries, 5) for index in (usual, frugal))
+        assert found.positions.tolist() == expected.positions.tolist()
+        assert found.scores.tolist() == expected.scores.tolist()
+    assert [block.tolist() for block in frugal.hashes()] == [block.tolist() for block in usual.hashes()]
+    del usual
+    assert resident_kilobytes(tmp_path / "index") == 0
+
+
+def resident_kilobytes(folder):
+    """Memory of this process that shows files of a folder."""
+    found, counts = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            counts = str(folder) in line
+        elif counts and line.startswith("Rss:"):
+            found += int(line.split()[1])
+    return found
 
 
 def test_search_of_equal_scores_puts_the_larger_id_first_also_at_the_cut(tmp_path):
