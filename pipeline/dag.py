@@ -92,10 +92,14 @@ def build_pipeline(
         strict_passages: bool,
         languages: str,
         false_negatives: int,
+        query_generator: str,
+        queries_per_passage: int,
+        generated_queries: int,
         recipe: str,
         epochs: float,
         batch_size: int,
         learning_rate: float,
+        teacher: str,
         processes: int,
         num_nodes: int,
         precision: str,
@@ -126,13 +130,22 @@ def build_pipeline(
                 strict_passages=strict_passages,
                 languages=languages,
                 false_negatives=false_negatives,
+                query_generator=query_generator,
+                queries_per_passage=queries_per_passage,
+                generated_queries=generated_queries,
                 seed=seed,
             )
             return staged(task, "prepare").set_display_name(name).outputs["dataset"]
 
         # Data at the same place may be new: the look-up is never cached; `prepare` is while it finds the same.
         if is_choosing:
-            looked_up = candidates(data=data, evaluation_data=evaluation_data, base_models=base_models)
+            looked_up = candidates(
+                data=data,
+                evaluation_data=evaluation_data,
+                base_models=base_models,
+                query_generator=query_generator,
+                teacher=teacher,
+            )
             found = staged(looked_up, "source", caching=False).outputs
             trial = prepared(found["first"], found["fingerprint"], "prepare to choose")
             # One after the other, so that candidates on one node do not slow each other down. KFP's local runner loops
@@ -157,7 +170,13 @@ def build_pipeline(
             # Prepared again, since the length comes from the base model's tokenizer; texts and split stay the same.
             dataset = prepared(chosen, found["fingerprint"], "prepare to train")
         else:
-            looked_up = source(data=data, evaluation_data=evaluation_data, base_model=base_model)
+            looked_up = source(
+                data=data,
+                evaluation_data=evaluation_data,
+                base_model=base_model,
+                query_generator=query_generator,
+                teacher=teacher,
+            )
             dataset = prepared(base_model, staged(looked_up, "source", caching=False).output)
         trained = staged(
             train(
@@ -166,6 +185,7 @@ def build_pipeline(
                 epochs=epochs,
                 batch_size=batch_size,
                 learning_rate=learning_rate,
+                teacher=teacher,
                 seed=seed,
                 processes=processes,
                 num_nodes=num_nodes,

@@ -39,7 +39,9 @@ STAGE_PARAMETERS: Mapping[type[Options], Mapping[str, str]] = {
     CandidateOptions: _same(["base_models"]),
     MeasureOptions: {"trial_examples": "examples"},
     ChooseOptions: {"choose_margin": "margin"},
-    TrainOptions: _same(["recipe", "epochs", "batch_size", "learning_rate", "processes", "num_nodes", "seed"]),
+    TrainOptions: _same(
+        ["recipe", "epochs", "batch_size", "learning_rate", "teacher", "processes", "num_nodes", "seed"]
+    ),
     ExportOptions: _same(["precision"]),
     GateParameters: _same(public_fields(GateParameters)),
     CorpusOptions: {"index_corpus": "corpus"},
@@ -60,7 +62,7 @@ def _parameters() -> dict[str, Parameter]:
 
 PARAMETERS: Mapping[str, Parameter] = _parameters()
 #: Those that may name a file or folder of this machine.
-LOCAL_PATHS = ("data", "base_model", "evaluation_data", "index_corpus")
+LOCAL_PATHS = ("data", "base_model", "evaluation_data", "query_generator", "teacher", "index_corpus")
 #: Those of a pipeline that chooses its base model; it has no `base_model`.
 CHOOSING = ("base_models", "trial_examples", "choose_margin")
 #: Those that a compiled pipeline has no more: they say which stages it has.

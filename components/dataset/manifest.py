@@ -27,6 +27,10 @@ DATA_FILES = (TRAIN, DEV, DEV_CORPUS, CORPUS, QUERIES, QRELS)
 DEFAULT_SPLIT = "test"
 
 
+#: What the query_id of a training triplet begins with whose query a generator wrote.
+GENERATED = "generated:"
+
+
 class Triplet(NamedTuple):
     """One training example: a query, a passage that answers it, and one that does not."""
 
@@ -78,6 +82,8 @@ class DatasetManifest(Document):
     token_lengths: dict[str, Percentiles]  #: by column: query, positive, negative
     rules: list[Rule]
     settings: dict[str, Any]  #: every parameter of `prepare` that shaped the result
+    #: queries that a generator wrote, which are among the training triplets: whose, how many, and what was left out
+    generated: dict[str, Any] | None = None
     false_negatives: dict[str, Any] | None = None  #: negatives that the base model prefers, when `prepare` was asked
 
     @classmethod

@@ -29,3 +29,5 @@ def export(
             base_model=model.metadata["base_model"],
         )
         served_model.metadata.update(name="candidate", digest=config.digest, precision=config.precision)
+        taught = {name: model.metadata.get(name, "") for name in ("teacher", "teacher_sha256")}
+        served_model.metadata.update(taught)  # for the lineage of a version

@@ -1,13 +1,14 @@
 """Measure a base model in a process of its own: one that runs out of memory, or crashes, does not cost the others."""
 
-import signal
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from threading import Thread
 
+from components.machine.child_process import death_by_signal, shown
 from components.machine.stop_signals import StopSignals
 from components.measure.options import MeasureOptions
 from components.measure.worker import Job, job_path, result_path
@@ -40,9 +41,9 @@ def measure_apart(dataset: Path, options: MeasureOptions) -> Measurement:
     return measurement
 
 
-def _run(command: list[str]) -> tuple[int, list[str]]:
+def _run(command: list[str]) -> tuple[int, deque[str]]:
     """Return the status of a process, and the last lines that it said."""
-    said: list[str] = []
+    said: deque[str] = deque(maxlen=_KEPT)
     with StopSignals() as signals:
         child = subprocess.Popen(
             command,
@@ -52,7 +53,7 @@ def _run(command: list[str]) -> tuple[int, list[str]]:
             errors="replace",
             start_new_session=True,  # Ctrl-C in a terminal reaches this process, which hands it on
         )
-        reader = Thread(target=_pass_on, args=(child.stdout, said), daemon=True)
+        reader = Thread(target=lambda: said.extend(shown(child.stdout)), daemon=True)
         reader.start()
         try:
             status = _wait(child, signals)
@@ -76,20 +77,9 @@ def _wait(child: subprocess.Popen[str], signals: StopSignals) -> int:
                 is_told = True
 
 
-def _pass_on(stream: Iterable[str] | None, said: list[str]) -> None:
-    for line in stream or ():
-        sys.stderr.write(line)
-        sys.stderr.flush()
-        said[:] = [*said[-_KEPT + 1 :], line.strip()]
-
-
-def _how_it_ended(status: int, said: list[str]) -> str:
-    if status == -signal.SIGKILL:
-        return (
-            "Its process was killed (SIGKILL), most often because memory ran out; give the stage more memory, or leave "
-            "this base model out."
-        )
-    if status < 0:
-        return f"Its process died of {signal.Signals(-status).name}; leave this base model out, or report it."
-    last = next((line for line in reversed(said) if line), "it said nothing")
+def _how_it_ended(status: int, said: Iterable[str]) -> str:
+    if died := death_by_signal(status, "Its process", "leave this base model out"):
+        return died
+    lines = [line.strip() for line in said if line.strip()]
+    last = lines[-1] if lines else "it said nothing"
     return f"Its process ended with status {status} ({last}); the lines above say where."

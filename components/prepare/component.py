@@ -23,6 +23,9 @@ def prepare(
     strict_passages: bool,
     languages: str,
     false_negatives: int,
+    query_generator: str,
+    queries_per_passage: int,
+    generated_queries: int,
     seed: int,
     dataset: dsl.Output[dsl.Dataset],
     profile: dsl.Output[dsl.HTML],
@@ -55,6 +58,9 @@ def prepare(
             strict_passages=strict_passages,
             languages=languages,
             false_negatives=false_negatives,
+            query_generator=query_generator,
+            queries_per_passage=queries_per_passage,
+            generated_queries=generated_queries,
             seed=seed,
         )
         manifest = prepare_dataset(data, directory, options)

@@ -77,6 +77,14 @@ class PrepareOptions(Options):
     false_negatives: int = Field(
         0, ge=0, description="Score this many triplets with the base model and report negatives that look right."
     )
+    query_generator: str = Field(
+        "",
+        description="A text generator that writes queries to train on: folder, hub id or s3://…; empty is none.",
+    )
+    queries_per_passage: int = Field(1, ge=1, le=10, description="Queries that the generator writes for a passage.")
+    generated_queries: int = Field(
+        1000, ge=1, le=100_000, description="Queries that the generator writes in all, at most."
+    )
     memory_limit: str = Field("750MB", description="For DuckDB, which spills to disk beyond it.")
 
     seed: int = SEED

@@ -11,6 +11,7 @@ from components.dataset.manifest import (
     DEV,
     DEV_CORPUS,
     FOLDS,
+    GENERATED,
     MANIFEST,
     PAIRS,
     PROFILE,
@@ -26,6 +27,7 @@ from components.machine.digest import tree_sha256
 from components.machine.new_folder import is_free, move_whole
 from components.machine.scratch_folder import scratch_folder
 from components.model.base import base_model_directory, resolve_base_model
+from components.model.generator import generator_directory
 from components.prepare.corpus_pairs import write_corpus_pairs
 from components.prepare.database import (
     Database,
@@ -47,6 +49,7 @@ from components.prepare.filters.rules import (
     make_keys,
     row_criteria,
 )
+from components.prepare.generated import create_generated, generate
 from components.prepare.options import DEMO_SOURCE, PrepareOptions
 from components.prepare.profile.base_encoder import base_encoders
 from components.prepare.profile.data import profile_data
@@ -64,7 +67,7 @@ from components.prepare.raw.data import RawData, load, local_data
 from components.prepare.raw.sources import fetch
 from components.prepare.split.dev_corpus import write_dev_corpus
 from components.prepare.split.given import write_evaluation_set
-from components.prepare.split.sides import divide, leaks_found
+from components.prepare.split.sides import divide, leaks_found, may_share_passages
 from components.stage import tell
 
 __all__ = ["PrepareOptions", "prepare"]
@@ -84,12 +87,14 @@ def prepare(source: str, output: Path, options: PrepareOptions | None = None) ->
 
     Raises:
         DataError: when the raw data cannot be used, or the folder holds something already.
-        ModelError: when the base model cannot be found.
+        ModelError: when the base model or the query generator cannot be found, or is none.
     """
     chosen = options or PrepareOptions()
     check_languages(chosen.languages)
     if "://" not in source:
         local_data(source, Path(source).expanduser())  # a path that is wrong is told before the hub is asked
+    if chosen.query_generator:
+        generator_directory(chosen.query_generator)
     base_model = resolve_base_model(chosen.base_model, partial(tell, "prepare"), fallback=source == DEMO_SOURCE)
     chosen = chosen.model_copy(update={"base_model": base_model})
     check_length(base_model_directory(chosen.base_model), chosen.max_seq_length)
@@ -126,6 +131,11 @@ def _prepare(
     rules = _filtered(database, raw, staged, options, rules=rules, is_brought=brought is not None)
     rules_of_division, folds = divide(database, raw, staged, options, is_brought=brought is not None)
     rules += rules_of_division
+    create_generated(database)
+    generated = None
+    if options.query_generator:
+        may_share = may_share_passages(raw, options)
+        generated = generate(database, raw, staged, options, may_share=may_share, folds=folds)
     write_triplets(database, staged)
     write_dev_corpus(database, staged)
     if folds and raw.beir is not None and raw.beir.corpus.name.startswith("corpus.jsonl"):
@@ -136,6 +146,7 @@ def _prepare(
     lengths = token_lengths(base_model_directory(options.base_model), _columns(triplets))
     measured = {name: percentiles(column) for name, column in lengths.items()}
     manifest = _manifest(database, raw, staged, options=options, rules=[*rules, *leaks], measured=measured, folds=folds)
+    manifest.generated = generated
     manifest.false_negatives = _false_negatives(triplets, manifest.max_seq_length, options)
     write_profile(staged / PROFILE, profile_data(database, staged, manifest, lengths, triplets))
     manifest.write(staged / MANIFEST)
@@ -213,12 +224,16 @@ def _texts(key: str, column: str) -> str:
 
 
 def write_triplets(database: Database, staged: Path) -> None:
-    """Write ``train.parquet`` and ``dev.parquet``, in an order that the seed draws."""
-    for side, name in (("train", TRAIN), ("dev", DEV)):
-        statement = (
-            "SELECT query_id, tidy(query) AS query, tidy(positive) AS positive, tidy(negative) AS negative "
-            f"FROM raw JOIN (SELECT row, draw FROM {side}) USING (row) ORDER BY draw, row"
+    """Write ``train.parquet`` and ``dev.parquet``, in an order that the seed draws; generated triplets come last."""
+    generated = (
+        f"UNION ALL SELECT '{GENERATED}' || number, query, positive, negative, true, NULL, number FROM generated"
+    )
+    for side, name, more in (("train", TRAIN, generated), ("dev", DEV, "")):
+        rows = (
+            "SELECT query_id, tidy(query) AS query, tidy(positive) AS positive, tidy(negative) AS negative, "
+            f"false AS is_generated, draw, row FROM raw JOIN (SELECT row, draw FROM {side}) USING (row) {more}"
         )
+        statement = f"SELECT query_id, query, positive, negative FROM ({rows}) ORDER BY is_generated, draw, row"
         write_parquet(database, statement, staged / name)
 
 

@@ -29,5 +29,12 @@ def promote(
 
         record = Decision.read(Path(decision.path))
         print(record.reason, record.line(), sep="\n")
-        lineage = lineage_of(Path(model.path), Path(dataset.path), dataset.metadata["version"], run)
+        lineage = lineage_of(
+            Path(model.path),
+            Path(dataset.path),
+            dataset.metadata["version"],
+            run,
+            teacher=model.metadata.get("teacher", ""),
+            teacher_digest=model.metadata.get("teacher_sha256", ""),
+        )
         return promote_model(Path(model.path), record, open_registry(), lineage, awaits_index=bool(index_corpus))

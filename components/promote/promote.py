@@ -46,7 +46,9 @@ def promote(
     return version.name
 
 
-def lineage_of(model_dir: Path, dataset_dir: Path, dataset_version: str, run: str) -> Lineage:
+def lineage_of(
+    model_dir: Path, dataset_dir: Path, dataset_version: str, run: str, *, teacher: str = "", teacher_digest: str = ""
+) -> Lineage:
     """Return what a model was made from.
 
     Args:
@@ -54,12 +56,16 @@ def lineage_of(model_dir: Path, dataset_dir: Path, dataset_version: str, run: st
         dataset_dir: the dataset version that it was trained on.
         dataset_version: that dataset's name in the registry, such as "V2".
         run: the pipeline run's name.
+        teacher: the cross-encoder that it learned from as well; empty for none.
+        teacher_digest: of that one's files.
     """
     dataset = DatasetManifest.of(dataset_dir)
     return Lineage(
         dataset_version=dataset_version or None,
         dataset_digest=dataset.digest,
         base_model=EncoderConfig.of(model_dir).base_model,
+        teacher=teacher or None,
+        teacher_digest=teacher_digest or None,
         source=dataset.source,
         code_version=code_version(),
         pipeline_run=run or None,

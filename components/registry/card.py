@@ -95,6 +95,8 @@ def _data(manifest: VersionManifest) -> list[str]:
         "dataset digest": lineage.dataset_digest,
         "raw data": lineage.source,
         "base model": lineage.base_model,
+        "teacher": lineage.teacher,
+        "teacher digest": lineage.teacher_digest,
         "champion before": lineage.parent,
         "code version": lineage.code_version,
         "pipeline run": lineage.pipeline_run,

@@ -41,6 +41,8 @@ class Lineage(BaseModel):
     model_version: str | None = None  #: that embedded an index
     model_digest: str | None = None
     base_model: str | None = None
+    teacher: str | None = None  #: the cross-encoder whose scores were learned as well
+    teacher_digest: str | None = None  #: of its files
     parent: str | None = None  #: the champion, such as "V3", that a model was judged against
     source: str | None = None  #: where a dataset's raw data came from
     code_version: str | None = None
@@ -49,7 +51,7 @@ class Lineage(BaseModel):
     @model_serializer(mode="wrap")
     def _without_what_is_not_set(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # A predictor of an earlier release refuses fields that it does not know.
-        return without_unset(write(self), "model_version", "model_digest")
+        return without_unset(write(self), "model_version", "model_digest", "teacher", "teacher_digest")
 
 
 class Claim(Document):

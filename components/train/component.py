@@ -12,6 +12,7 @@ def train(
     epochs: float,
     batch_size: int,
     learning_rate: float,
+    teacher: str,
     seed: int,
     processes: int,
     num_nodes: int,
@@ -34,6 +35,7 @@ def train(
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
+            teacher=teacher,
             seed=seed,
             processes=processes,
             num_nodes=num_nodes,
@@ -41,5 +43,6 @@ def train(
         report = train_here_or_on_nodes(Path(dataset.path), Path(model.path), options)
         write_curve(report, Path(curve.path))
         model.metadata.update(base_model=report.base_model, recipe=report.recipe, best_step=report.best_step)
+        model.metadata.update(teacher=report.teacher, teacher_sha256=report.teacher_sha256)
         for name, value in report.headline().items():
             metrics.log_metric(name, value)

@@ -25,8 +25,8 @@ from components.train.report import REPORT, TrainingReport
 #: Triplets below which pairs of the collection's own texts are added to the labelled ones: with 452 labelled pairs of
 #: Cranfield 400 titles changed nothing (+0.018 NDCG@10 against +0.017) and took twice the time.
 ENOUGH = 200
-#: Trains on a dataset version, and writes the model into a folder.
-TrainOne = Callable[[Path, Path], TrainingReport]
+#: Trains on a dataset version, writes the model into a folder, and keeps a teacher's scores in another.
+TrainOne = Callable[[Path, Path, Path], TrainingReport]
 
 
 def train_with_folds(dataset: Path, output: Path, options: TrainOptions, train_one: TrainOne) -> TrainingReport:
@@ -46,11 +46,10 @@ def train_with_folds(dataset: Path, output: Path, options: TrainOptions, train_o
     with scratch_folder(output.parent, ".folds-") as scratch:
         for fold, folder in enumerate(record.folders(scratch)):
             tell("train", f"fold {fold + 1} of {manifest.folds}: {len(record.held_out[fold])} queries are held out")
-            train_one(write_part(dataset, scratch / f"dataset-{fold}", without=fold), folder)
+            train_one(write_part(dataset, scratch / f"dataset-{fold}", without=fold), folder, scratch / "scores")
         tell("train", "the final model, on all queries")
-        report = train_one(write_part(dataset, scratch / "dataset"), output).model_copy(
-            update={"folds": manifest.folds}
-        )
+        final = train_one(write_part(dataset, scratch / "dataset"), output, scratch / "scores")
+        report = final.model_copy(update={"folds": manifest.folds})
         for made, kept in zip(record.folders(scratch), record.folders(output), strict=True):
             kept.parent.mkdir(exist_ok=True)
             shutil.move(made, kept)

@@ -13,6 +13,7 @@ from components.errors import DataError, ModelError
 from components.machine.digest import directory_files, file_sha256, tree_sha256
 from components.machine.new_folder import is_free
 from components.model.base import base_model_directory, check_length, open_model
+from components.model.cross_encoder import teacher_directory
 from components.train.little_data import count_examples, fitted
 from components.train.options import TrainOptions
 from components.train.precision import uses_bf16
@@ -35,6 +36,8 @@ class Task(NamedTuple):
     training_length: int  #: tokens at which texts are cut in training
     recipe: Recipe
     options: TrainOptions
+    teacher: Path | None = None  #: the cross-encoder whose scores are learned
+    teacher_sha256: str = ""  #: of all its files
 
     def data_inputs(self) -> dict[str, str]:
         """All that the examples and their token ids depend on."""
@@ -46,6 +49,7 @@ class Task(NamedTuple):
             "examples": f"{recipe.all_triplets} {recipe.negatives}",
             "part": f"{recipe.epochs} {recipe.batch_size}" if recipe.epochs < 1 else "all",
             "mining": f"{MARGIN} {CHUNK}" if recipe.mined else "none",
+            **({"teacher": self.teacher_sha256} if self.teacher else {}),
             **{name: version(name) for name in ("sentence-transformers", "tokenizers", "transformers")},
         }
 
@@ -67,12 +71,13 @@ def look_up(dataset: Path, options: TrainOptions) -> Task:
 
     Raises:
         DataError: when it is not a dataset version, or its files are not those that its manifest tells of.
-        ModelError: when the base model cannot be had.
+        ModelError: when the base model or the teacher cannot be had.
         RankliftError: when there is no such recipe.
     """
     manifest = DatasetManifest.of(dataset)
     base_model = options.base_model or manifest.base_model
     base = base_model_directory(base_model)
+    teacher = teacher_directory(options.teacher) if options.teacher else None
     data = {name: _checked_sha256(dataset, name, manifest) for name in training_files(manifest)}
     recipe = _recipe(dataset, options, manifest.counts["train"])
     length = options.max_seq_length or manifest.max_seq_length
@@ -87,6 +92,8 @@ def look_up(dataset: Path, options: TrainOptions) -> Task:
         training_length=recipe.length_for(length),
         recipe=recipe,
         options=options,
+        teacher=teacher,
+        teacher_sha256=tree_sha256(directory_files(teacher)) if teacher else "",
     )
 
 

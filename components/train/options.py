@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.errors import ModelError
 from components.options import SEED, Options
@@ -27,9 +27,22 @@ class TrainOptions(Options):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Of training: fp32, bf16, or auto, which is bf16 where the processor computes in it."
     )
+    teacher: str = Field(
+        "",
+        description="A cross-encoder whose scores are learned from, too: folder, hub id or s3://…; empty is none.",
+    )
     seed: int = SEED
     processes: int = Field(0, ge=0, le=64, description="Training processes on a machine; 0 is one for each GPU.")
     num_nodes: int = Field(1, ge=1, le=64, description="Machines to train on; more than one need Kubeflow Trainer.")
+
+    @model_validator(mode="after")
+    def _teach_on_one_machine(self) -> Self:
+        if self.teacher and self.num_nodes > 1:
+            raise ValueError(
+                f"a teacher scores the examples on one machine, and num_nodes is {self.num_nodes}; leave out teacher, "
+                "or set num_nodes to 1"
+            )
+        return self
 
     @classmethod
     def of(cls, **values: Any) -> Self:

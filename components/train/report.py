@@ -32,6 +32,8 @@ class TrainingReport(Document):
     averaging: float = 1.0  #: share of the fine-tuned weights in the mean with the base model's; 1.0: no mean
     dev_before: dict[str, float]  #: accuracy and NDCG@10 of the untouched base model; empty where there is no dev
     dev: dict[str, float]  #: of the model that was kept
+    teacher: str = ""  #: the cross-encoder whose scores were learned as well, as it was named
+    teacher_sha256: str = ""  #: of all its files
     folds: int = 0  #: of a cross-validation, in which as many models were trained beside this one
     history: list[dict[str, float]]  #: one entry per log line: step, epoch, loss or what dev gave
     options: TrainOptions

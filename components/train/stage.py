@@ -35,14 +35,20 @@ def train(
             "or prepare with --folds 1."
         )
 
-    def train_one(data: Path, model: Path) -> TrainingReport:
-        return _train_one(data, model, options, log=log, tensorboard=tensorboard)
+    def train_one(data: Path, model: Path, scores: Path) -> TrainingReport:
+        return _train_one(data, model, options, log=log, tensorboard=tensorboard, scores=scores)
 
     return train_with_folds(dataset, output, options, train_one)
 
 
 def _train_one(
-    dataset: Path, output: Path, options: TrainOptions, *, log: Path | None, tensorboard: Path | None
+    dataset: Path,
+    output: Path,
+    options: TrainOptions,
+    *,
+    log: Path | None,
+    tensorboard: Path | None,
+    scores: Path | None = None,
 ) -> TrainingReport:
     if options.num_nodes > 1:
         from components.train.nodes.run import train_on_nodes
@@ -57,13 +63,14 @@ def _train_one(
     count = process_count(options.processes)
     if count == 1:
         _show_one_gpu()
-        return train_model(dataset, output, options, log=log, tensorboard=tensorboard)
+        return train_model(dataset, output, options, log=log, tensorboard=tensorboard, scores=scores)
     job = Job(
         dataset=dataset.absolute(),
         output=output.absolute(),
         options=options.model_copy(update={"processes": count}),
         log=log and log.absolute(),
         tensorboard=tensorboard and tensorboard.absolute(),
+        scores=scores and scores.absolute(),
     )
     train_together(job)
     return TrainingReport.read(output / REPORT)

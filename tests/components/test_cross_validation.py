@@ -1,6 +1,7 @@
 """Cross-validation through the stages: models for the folds beside the final one, and scores out of fold."""
 
 import random
+import re
 import shutil
 
 import pytest
@@ -29,6 +30,7 @@ from components.train.stage import train
 from tests.components.prepare.conftest import table_of, write_beir
 from tests.components.train.nodes.train_jobs import SETTINGS
 from tests.factories.datasets import PASSAGE_WORDS, QUERY_WORDS
+from tests.factories.models import make_tiny_cross_encoder
 
 FOLDS = 5
 QUICK = TrainOptions(recipe="little", learning_rate=2e-3, epochs=2, precision="fp32")
@@ -114,6 +116,16 @@ def test_train_without_dev_keeps_the_mean_of_the_last_weights_and_says_how_it_wi
     assert "dev_ndcg@10" not in report.headline()
     write_curve(report, tmp_path / "curve.html")
     assert "cross-validation in 5 folds" in (tmp_path / "curve.html").read_text()
+
+
+def test_train_with_a_teacher_scores_the_pairs_of_all_folds_once(dataset, tmp_path, capsys):
+    teacher = make_tiny_cross_encoder(tmp_path / "teacher")
+    report = train(dataset, tmp_path / "model", QUICK.model_copy(update={"teacher": str(teacher)}))
+    scored = re.findall(r"teacher: ([\d,]+) of \1 pairs", capsys.readouterr().err)
+    pairs = {(row["query"], row[name]) for row in table_of(dataset / TRAIN) for name in ("positive", "negative")}
+    assert sum(map(int, scored)) == len(pairs), "the final model's training finds the scores that the folds left"
+    assert report.teacher == str(teacher)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "teacher"]
 
 
 def test_train_on_several_nodes_is_refused_before_anything_is_trained(dataset, tmp_path, monkeypatch):

@@ -1,12 +1,16 @@
 """The whole walk through the compiled YAML, in processes, against a real S3 server: both branches of the gate."""
 
+import re
+
 import pytest
 
+from components.dataset.manifest import DatasetManifest
 from components.object_store.client import ObjectStore
 from components.registry.registry import Registry
 from pipeline.local.ask import ask_champion
 from pipeline.local.run import run_locally
 from tests.factories.datasets import write_triplets
+from tests.factories.models import make_tiny_cross_encoder, make_tiny_generator
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -18,7 +22,9 @@ def walks(tiny_model, object_store, tmp_path_factory):
     data = write_triplets(folder / "triplets.csv", 600)
     parameters = {
         "data": str(data), "base_model": str(tiny_model), "evaluation_queries": 100.0, "epochs": 2.0,
-        "batch_size": 16, "learning_rate": 2e-3,
+        "batch_size": 16, "learning_rate": 2e-3, "generated_queries": 20,
+        "query_generator": str(make_tiny_generator(folder / "generator")),
+        "teacher": str(make_tiny_cross_encoder(folder / "teacher")),
     }  # fmt: skip
     settings = object_store.model_copy(update={"bucket": "walk"})
     with pytest.MonkeyPatch.context() as environment:
@@ -49,6 +55,16 @@ def test_the_same_candidate_meets_itself_and_is_held(walks):
     assert [stage.stage for stage in again.stages][-1] == "hold"
     assert [manifest.version for manifest in registry.list_versions("model")] == ["V0"]
     assert [manifest.version for manifest in registry.list_versions("dataset")] == ["V0"]
+
+
+def test_the_version_names_its_teacher_and_its_dataset_the_generator(walks):
+    home, registry, first, _, _ = walks
+    lineage = registry.manifest("model", "V0").lineage
+    assert lineage.teacher == str(home.parent / "teacher")
+    assert re.fullmatch("[0-9a-f]{64}", lineage.teacher_digest)
+    generated = DatasetManifest.of(first.dataset).generated
+    assert generated["generator"] == str(home.parent / "generator")
+    assert 0 < generated["kept"] <= 20
 
 
 def test_what_was_promoted_answers_a_query(walks):

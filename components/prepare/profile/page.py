@@ -34,6 +34,7 @@ def write_profile(path: Path, data: ProfileData) -> None:
         grades_plot=count_plot(data.grades, "relevance of a judgement"),
         judgements_plot=count_plot(data.judgements, "relevant passages of a query"),
         worst=_worst(data),
+        generated=_generated(data),
         samples=data.samples,
         short=_short,
         settings=[(name, str(value)) for name, value in manifest.settings.items()],
@@ -83,6 +84,11 @@ def _worst(data: ProfileData) -> list[Sequence[Any]]:
         )
         for example in examples
     ]
+
+
+def _generated(data: ProfileData) -> list[Sequence[Any]]:
+    found = data.manifest.generated
+    return [] if found is None else [(one["query"], _short(one["passage"])) for one in found["examples"]]
 
 
 def _short(text: str) -> str:

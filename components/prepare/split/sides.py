@@ -50,7 +50,7 @@ def divide(database: Database, raw: RawData, staged: Path, options: PrepareOptio
     if raw.sides:
         rules += _take_published(database, wanted, may_share=not options.strict_passages)
     else:
-        folds = _deal_out(database, wanted, options, may_share=_may_share(raw, options))
+        folds = _deal_out(database, wanted, options, may_share=may_share_passages(raw, options))
     rules += _fill_sides(database, options)
     if not is_brought and raw.beir is not None:
         write_held_out_collection(database, parts_of(staged), staged, options.max_corpus)
@@ -61,7 +61,7 @@ def divide(database: Database, raw: RawData, staged: Path, options: PrepareOptio
     return Division(rules, folds)
 
 
-def _may_share(raw: RawData, options: PrepareOptions) -> bool:
+def may_share_passages(raw: RawData, options: PrepareOptions) -> bool:
     """Whether queries on two sides may have a positive in common.
 
     A collection answers all queries from the same passages; triplets of one passage often ask the same.
@@ -87,7 +87,7 @@ def leaks_found(
 ) -> list[Rule]:
     """Return what training and evaluation share in the files that were written; see `check_leaks` and `check_folds`."""
     if folds:
-        return check_folds(database, may_share=_may_share(raw, options))
+        return check_folds(database, may_share=may_share_passages(raw, options))
     is_dealt_apart = not (is_brought or raw.sides or raw.beir is not None)
     return check_leaks(database, staged, may_share=not (options.strict_passages or is_dealt_apart))
 

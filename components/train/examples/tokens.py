@@ -2,6 +2,7 @@
 
 <folder>/tokens.bin    token ids, example after example, within it text after text
 <folder>/places.bin    a record for each example: where its ids begin, how many each text has, and a key of each text
+<folder>/scores.bin     of examples that a teacher scored: its score of each passage
 <folder>/tokens.json   how many examples and ids, the columns, and the type of an id; written last
 
 Nothing is mapped into memory: what a training reads from a mapped file counts as its memory, and grows with the data.
@@ -10,7 +11,7 @@ Nothing is mapped into memory: what a training reads from a mapped file counts a
 import json
 import os
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import Tensor
 
-_TOKENS, _PLACES, _DONE = "tokens.bin", "places.bin", "tokens.json"
+_TOKENS, _PLACES, _SCORES, _DONE = "tokens.bin", "places.bin", "scores.bin", "tokens.json"
+LABEL = "label"  #: by which the trainer hands something to the loss beside texts: here, a teacher's scores
+_SCORE = np.dtype("<f4")
 _TEXTS = 4096  #: tokenised at once
 
 TokenIds = NDArray[np.uint16 | np.int32]  #: of one text: of shape (tokens,)
+Scores = NDArray[np.float32]  #: that a teacher gave the passages of examples: of shape (examples, passages)
 
 
 class TokenisedExamples:
@@ -50,6 +54,7 @@ class TokenisedExamples:
         self._folder, self._ids, self._place = folder, np.dtype(told["ids"]), _place(len(self.column_names))
         # Open as long as this is: who makes room in a cache meanwhile takes nothing away.
         self._tokens, self._places = self._opened(_TOKENS), self._opened(_PLACES)
+        self._scores = self._opened(_SCORES) if (folder / _SCORES).is_file() else None
 
     def __reduce__(self) -> tuple[type["TokenisedExamples"], tuple[Path]]:
         """Return a DataLoader's process opens the files anew."""
@@ -69,7 +74,7 @@ class TokenisedExamples:
         return self.__getitems__([row])[0]
 
     def __getitems__(self, rows: Sequence[int]) -> list[dict[str, TokenIds]]:
-        """Return the token ids of a batch, which a DataLoader asks for at once."""
+        """Return the token ids of a batch, which a DataLoader asks for at once; and its scores, where there are any."""
         places = self._read_places(rows)
         ends = places["lengths"].cumsum(axis=1)
         size = self._ids.itemsize
@@ -78,7 +83,11 @@ class TokenisedExamples:
             for start, end in zip(places["start"], ends[:, -1], strict=True)
         ]
         texts = [np.split(np.frombuffer(ids, self._ids), end[:-1]) for ids, end in zip(read, ends, strict=True)]
-        return [dict(zip(self.column_names, split, strict=True)) for split in texts]
+        batch = [dict(zip(self.column_names, split, strict=True)) for split in texts]
+        if self._scores is not None:
+            for example, scores in zip(batch, self._read_scores(self._scores, rows), strict=True):
+                example[LABEL] = scores
+        return batch
 
     def keys(self, rows: Sequence[int]) -> NDArray[np.uint64]:
         """Keys of shape (rows, texts): equal texts have equal keys."""
@@ -88,6 +97,11 @@ class TokenisedExamples:
     def _read_places(self, rows: Sequence[int]) -> NDArray[Any]:
         size = self._place.itemsize
         return np.frombuffer(b"".join(os.pread(self._places, size, row * size) for row in rows), self._place)
+
+    def _read_scores(self, file: int, rows: Sequence[int]) -> Scores:
+        size = _SCORE.itemsize * (len(self.column_names) - 1)
+        read = b"".join(os.pread(file, size, row * size) for row in rows)
+        return np.frombuffer(read, _SCORE).reshape(len(rows), -1)
 
     def _opened(self, name: str) -> int:
         descriptor = os.open(self._folder / name, os.O_RDONLY)
@@ -144,15 +158,36 @@ def tokenise(
     return TokenisedExamples(folder)
 
 
+def scored(
+    examples: Iterable[Sequence[Example]], score: Callable[[Sequence[Example]], Scores], folder: Path
+) -> Iterator[Sequence[Example]]:
+    """Yield the examples, in chunks as `tokenise` reads them; write beside their tokens what a teacher scores them.
+
+    Args:
+        examples: in chunks, all with the same number of negatives.
+        score: gives the scores of a chunk.
+        folder: of the tokens; is made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _SCORES).open("wb") as scores:
+        for chunk in examples:
+            scores.write(score(chunk).astype(_SCORE).tobytes())
+            yield chunk
+        scores.flush()
+        os.fsync(scores.fileno())
+
+
 def has_tokens(folder: Path) -> bool:
     """Whether a call of `tokenise` came to its end in this folder, and its files are as long as it left them."""
     try:
         told = json.loads((folder / _DONE).read_text(encoding="utf-8"))
-        sizes = (folder / _TOKENS).stat().st_size, (folder / _PLACES).stat().st_size
-        expected = (
-            told["written"] * np.dtype(told["ids"]).itemsize,
-            told["examples"] * _place(len(told["columns"])).itemsize,
-        )
+        expected = {
+            _TOKENS: told["written"] * np.dtype(told["ids"]).itemsize,
+            _PLACES: told["examples"] * _place(len(told["columns"])).itemsize,
+        }
+        if (folder / _SCORES).is_file():
+            expected[_SCORES] = told["examples"] * (len(told["columns"]) - 1) * _SCORE.itemsize
+        sizes = {name: (folder / name).stat().st_size for name in expected}
     except (OSError, ValueError, KeyError, TypeError):
         return False  # of another version, or damaged
     return sizes == expected
@@ -198,7 +233,7 @@ class TokenCollator:
     """Rows of token ids as the padded tensors that sentence-transformers' trainer expects."""
 
     def __init__(self, model: "SentenceTransformer", negatives: int) -> None:
-        self.valid_label_columns: list[str] = []  # read by the trainer: there are no labels
+        self.valid_label_columns: list[str] = []  # read by the trainer: no column of texts is a label
         names = columns(negatives)
         self._padding = model.tokenizer.pad_token_id or 0
         self._has_types = "token_type_ids" in model.tokenizer.model_input_names
@@ -209,9 +244,16 @@ class TokenCollator:
         }
 
     def __call__(self, rows: list[dict[str, TokenIds]]) -> dict[str, Any]:
-        """Tensors of shape (rows, longest text), int64: ``<column>_input_ids``, ``<column>_attention_mask``, …."""
+        """Tensors of shape (rows, longest text), int64: ``<column>_input_ids``, ``<column>_attention_mask``, ….
+
+        A teacher's scores are ``label``, of shape (rows, passages), float32.
+        """
+        import torch
+
         batch: dict[str, Any] = {}
-        for name in rows[0]:
+        if LABEL in rows[0]:
+            batch[LABEL] = torch.from_numpy(np.stack([row[LABEL] for row in rows]))
+        for name in (name for name in rows[0] if name != LABEL):
             ids, mask = self._padded([row[name] for row in rows])
             batch[f"{name}_input_ids"], batch[f"{name}_attention_mask"] = ids, mask
             if self._has_types:

@@ -31,12 +31,19 @@ _DEV_SHARE = 0.05  #: of the time of training that evaluations may take
 
 
 def train_model(
-    dataset: Path, output: Path, options: TrainOptions, *, log: Path | None = None, tensorboard: Path | None = None
+    dataset: Path,
+    output: Path,
+    options: TrainOptions,
+    *,
+    log: Path | None = None,
+    tensorboard: Path | None = None,
+    scores: Path | None = None,
 ) -> TrainingReport:
     """Fine-tune a base model on a dataset version and keep its best checkpoint.
 
     The loss is MultipleNegativesRankingLoss (Henderson et al. 2017, arXiv:1705.00652): each query must find its own
-    positive among all positives and negatives of the batch. The recipe says what is best: accuracy or NDCG@10 on dev.
+    positive among all positives and negatives of the batch. Where the options name a teacher its scores are learned as
+    well (`distillation`). The recipe says what is best: accuracy or NDCG@10 on dev.
 
     A training that was killed carries on from its last checkpoint when the same is trained again, and ends with the
     very same weights; with dropout, nodes that carry on from the object store draw anew what is dropped. Checkpoints
@@ -49,6 +56,7 @@ def train_model(
         options: how to train.
         log: a file to which progress is added, one JSON object a line.
         tensorboard: a folder to which losses and what dev gave are written for TensorBoard.
+        scores: a folder for a teacher's scores that several trainings share, where there is no ``RANKLIFT_CACHE``.
 
     Returns:
         The report. Of several processes the first alone measures the base model: `dev_before` is empty elsewhere.
@@ -80,7 +88,7 @@ def train_model(
         kept_in(stored, checkpoints, ranks=ranks) as uploads,
         scratch_folder(output.parent, ".training-") as scratch,
     ):
-        examples = ranks.after_the_first(lambda: token_ids(task, model, checkpoints, scratch))
+        examples = ranks.after_the_first(lambda: token_ids(task, model, checkpoints, scratch, scores))
         told = [ProgressLines(task.recipe.batch_size, log), *board] if ranks.is_first else []
         callbacks = [*told, uploads]
         report = _run(task, model, examples, checkpoints=checkpoints, callbacks=callbacks, begun=begun, ranks=ranks)
@@ -149,7 +157,7 @@ def _run(
     )
     checkpoint = ranks.checkpoint(usable_checkpoints(checkpoints) if ranks.leads_node else [])
     started = time.monotonic()
-    _train(trainer, recipe, callbacks, checkpoint, ranks)
+    _train(trainer, task, callbacks, checkpoint, ranks)
     seconds = time.monotonic() - started
     share, dev = _settle(
         model, base, averaging, evaluator=evaluator, state=trainer.state, measure=MEASURES[recipe.measure]
@@ -196,12 +204,13 @@ def _settle(
     return average(model, base, averaging, lambda: evaluator(model), by=measure, tuned_measures=dev)
 
 
-def _train(trainer: Any, recipe: Recipe, callbacks: list[Any], checkpoint: Path | None, ranks: "Ranks") -> None:
+def _train(trainer: Any, task: Task, callbacks: list[Any], checkpoint: Path | None, ranks: "Ranks") -> None:
     from components.train.checkpoints.local import StopAndSave
     from components.train.loop.loss_guard import LossGuard, loss_of_guessing
 
     with StopAndSave(ranks=ranks) as stop:
-        guard = LossGuard(loss_of_guessing(trainer.model, recipe), recipe.batch_size)
+        guessing = loss_of_guessing(trainer.model, task.recipe, has_teacher=task.teacher is not None)
+        guard = LossGuard(guessing, task.recipe.batch_size)
         for callback in (guard, *callbacks, stop):
             trainer.add_callback(callback)
         _train_from(trainer, checkpoint)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback
 
 from components.errors import ModelError
+from components.train.loop.distillation import divergence_of_guessing
 from components.train.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _mean(looks: list[tuple[float, int]], least: int, examples: int) -> tuple[fl
     return None, len(looks)
 
 
-def loss_of_guessing(model: "SentenceTransformer", recipe: Recipe) -> float:
+def loss_of_guessing(model: "SentenceTransformer", recipe: Recipe, *, has_teacher: bool = False) -> float:
     """Return the loss of a model to which all texts are the same, in nats, for a recipe's batches."""
     import torch
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
@@ -75,7 +76,8 @@ def loss_of_guessing(model: "SentenceTransformer", recipe: Recipe) -> float:
     loss = MultipleNegativesRankingLoss(model, directions=recipe.directions)
     no_labels: Any = None
     same = [torch.ones(recipe.batch_size, 2)] * (2 + recipe.negatives)
-    return float(loss.compute_loss_from_embeddings(same, no_labels))
+    contrast = float(loss.compute_loss_from_embeddings(same, no_labels))
+    return contrast + divergence_of_guessing(recipe.negatives) if has_teacher else contrast
 
 
 def advice(args: Any) -> str:

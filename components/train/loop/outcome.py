@@ -47,6 +47,8 @@ def report_of(task: Task, trainer: Any, examples: "TokenisedExamples", outcome: 
         averaging=outcome.averaging,
         dev_before=outcome.before,
         dev=outcome.dev,
+        teacher=task.options.teacher,
+        teacher_sha256=task.teacher_sha256,
         history=[base_entry, *map(_numbers, state.log_history)],
         options=task.options.model_copy(update={name: getattr(task.recipe, name) for name in RECIPE_OPTIONS}),
     )

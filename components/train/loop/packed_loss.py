@@ -11,6 +11,8 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
+from components.train.loop.distillation import divergence
+
 _TOKENS_AT_ONCE = 2048  #: in one forward pass, padding included: fits the caches of a processor, fills its cores
 _ACTIVATION_BYTES = 2 << 30  #: kept for the backward pass; what is beyond is computed twice
 _FLOATS_PER_TOKEN = 36  #: of activations, for each layer and unit of the hidden size
@@ -45,6 +47,8 @@ class PackedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Any) -> Tensor:
         """Return the mean loss of a batch: features by column, each of shape (batch, length).
 
+        Where there are labels they are a teacher's scores of the passages, which are learned as well; see `divergence`.
+
         Raises:
             LossNotFiniteError: when it is not a number, or infinite.
         """
@@ -64,7 +68,10 @@ class PackedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
         order = torch.cat([pack.rows for pack in packs])
         ordered = torch.cat(embeddings)[torch.argsort(order)]
         counts = [len(column["input_ids"]) for column in features]
-        loss = self.compute_loss_from_embeddings(list(torch.split(ordered, counts)), labels)
+        columns = list(torch.split(ordered, counts))
+        loss = self.compute_loss_from_embeddings(columns, labels)
+        if labels is not None:
+            loss = loss + divergence(columns[0], columns[1:], labels, compare=self.similarity_fct, scale=self.scale)
         if not torch.isfinite(loss):
             raise LossNotFiniteError(loss.item())
         self.examples += counts[0]

@@ -28,6 +28,7 @@ class Job(Document):
     options: TrainOptions
     log: Path | None = None  #: for progress as JSON lines
     tensorboard: Path | None = None
+    scores: Path | None = None  #: for a teacher's scores that several trainings share
 
 
 class Ending(Document):

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import NamedTuple
 
 from components.errors import ModelError, RankliftError, StoppedError
+from components.machine.child_process import death_by_signal, show
 from components.machine.processor import available_cpus
 from components.machine.stop_signals import handled
 from components.train.options import check_shares
@@ -169,8 +170,7 @@ def _pass_on(stream: Iterable[str] | None) -> list[str]:
         if not line.startswith(_PROGRESS) and (kept or _FAILURE.match(line)):
             kept = [*kept[-_KEPT:], line]
         else:
-            sys.stderr.write(line)
-            sys.stderr.flush()
+            show(line)
     return kept
 
 
@@ -196,11 +196,8 @@ def _raise_ending(
 def _how_it_ended(status: int, said: str) -> str:
     found = _EXIT_CODE.search(said)
     code = int(found[1]) if found else status
-    if code == -signal.SIGKILL:
-        return (
-            "A training process was killed (SIGKILL), most often because memory ran out; give the stage more memory, "
-            "or lower --batch-size or --processes."
-        )
+    if died := death_by_signal(code, "A training process", "lower --batch-size or --processes"):
+        return died
     return (
         f"A training process ended with status {code}; the lines above say where, and the same again with "
         "--processes 1 tells whether it has to do with several."

@@ -18,7 +18,8 @@ def main(folder: Path) -> int:
 
     job = Job.read(job_path(folder))
     try:
-        train_model(job.dataset, job.output, job.options, log=job.log, tensorboard=job.tensorboard)
+        places = {"log": job.log, "tensorboard": job.tensorboard, "scores": job.scores}
+        train_model(job.dataset, job.output, job.options, **places)
         torch.distributed.destroy_process_group()
     except StoppedError as stopped:
         # All processes stop after the same step: a status other than 0 would make the launcher kill the others.

@@ -32,6 +32,20 @@ def test_the_candidate_becomes_a_version_and_the_champion(registry, candidate, t
     assert (manifest.lineage.dataset_version, manifest.lineage.source) == ("V2", "demo://docstrings")
 
 
+def test_lineage_of_a_model_with_a_teacher_is_in_the_version_and_its_card(registry, candidate, tmp_path):
+    taught = {"teacher": "acme/judge", "teacher_digest": "d" * 64}
+    lineage = lineage_of(candidate, make_dataset(tmp_path / "data"), "V2", "run-7", **taught)
+    promote(candidate, decision_for(candidate), registry, lineage)
+    manifest = registry.manifest("model", "V0")
+    assert (manifest.lineage.teacher, manifest.lineage.teacher_digest) == ("acme/judge", "d" * 64)
+    assert f"- teacher: `acme/judge`\n- teacher digest: `{'d' * 64}`\n" in manifest.card
+
+
+def test_lineage_of_a_model_without_a_teacher_is_written_as_earlier_releases_read_it(candidate, tmp_path):
+    written = lineage_of(candidate, make_dataset(tmp_path / "data"), "V2", "run-7").model_dump()
+    assert not [name for name in written if name.startswith("teacher")]
+
+
 def test_promoting_again_changes_nothing(registry, candidate):
     decision = decision_for(candidate)
     assert [promote(candidate, decision, registry) for _ in range(3)] == ["V0", "V0", "V0"]

@@ -8,7 +8,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from components.model.base import open_model
-from components.train.examples.tokens import TokenCollator, TokenisedExamples, columns, has_tokens, tokenise
+from components.train.examples.tokens import (
+    TokenCollator,
+    TokenisedExamples,
+    columns,
+    has_tokens,
+    scored,
+    tokenise,
+)
 from components.train.examples.triplets import Example
 from tests.factories.models import make_tiny_model
 
@@ -70,6 +77,27 @@ def test_a_data_loader_of_several_processes_reads_what_one_reads(model, tmp_path
             for row, example in zip(rows, found, strict=True):
                 assert list(example) == examples.column_names
                 assert all(np.array_equal(example[name], ids) for name, ids in examples[row].items())
+
+
+def scores_of(examples):
+    """Scores that tell from which example and passage they come."""
+    return np.array([[len(one.query), len(one.positive), *map(len, one.negatives)][1:] for one in examples], np.float32)
+
+
+def test_scored_examples_have_their_scores_in_the_batch(model, tmp_path):
+    chunks = scored([EXAMPLES[:2], EXAMPLES[2:]], scores_of, tmp_path)
+    examples = tokenise(model, chunks, 2, tmp_path)
+    batch = TokenCollator(model, 2)(examples.__getitems__([2, 0]))
+    torch.testing.assert_close(batch["label"], torch.from_numpy(scores_of([EXAMPLES[2], EXAMPLES[0]])))
+    assert examples.column_names == list(columns(2))
+
+
+def test_has_tokens_whose_scores_were_cut_is_false(model, tmp_path):
+    tokenise(model, scored([EXAMPLES], scores_of, tmp_path), 2, tmp_path)
+    assert has_tokens(tmp_path)
+    path = tmp_path / "scores.bin"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert not has_tokens(tmp_path)
 
 
 @pytest.mark.parametrize("row", [3, -1], ids=["behind the last", "before the first"])
