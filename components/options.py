@@ -28,7 +28,7 @@ class Options(BaseModel):
         """Return the options with these values, which a person gave.
 
         Raises:
-            RankliftError: when a value is invalid, with the option, its value and one that works.
+            RankliftError: when a value is invalid, with the option, its value and a valid example.
         """
         try:
             return cls(**values)

@@ -204,7 +204,7 @@ def index(
     Args:
         model: what `export` made.
         corpus: a file, a folder, ``s3://…``, ``hf://datasets/…``, or "dataset" for the evaluation corpus of `data`.
-        output: the folder to make; one that was left unfinished is gone on with.
+        output: the folder to make; an unfinished index there is resumed.
         data: the dataset version whose queries verify the index.
         options: `IndexOptions`.
 

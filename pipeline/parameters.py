@@ -146,7 +146,7 @@ def read_parameters(texts: Sequence[str]) -> dict[str, Any]:
     """Return ``["epochs=2"]`` as ``{"epochs": 2.0}``, by the declared types.
 
     Raises:
-        RankliftError: with the parameter, its value and one that works.
+        RankliftError: with the parameter, its value and a valid example.
     """
     values: dict[str, Any] = {}
     for text in texts:
@@ -181,7 +181,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Raise the error that a stage would raise for its options; parameters that are left out have their defaults.
 
     Raises:
-        RankliftError: with the parameter, its value and one that works.
+        RankliftError: with the parameter, its value and a valid example.
     """
     for options in STAGE_PARAMETERS:
         _options(options, parameters)

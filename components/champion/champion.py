@@ -38,7 +38,7 @@ def champion_model(
 
     Raises:
         StoreError: when the registry cannot be read, or the champion in it is damaged.
-        ModelError: when the base model cannot be had or exported.
+        ModelError: when the base model cannot be found or exported.
     """
     version = fetch_champion(registry, output)
     if version is not None:

@@ -55,7 +55,8 @@ def _legend(choice: Choice) -> str:
     return (
         "The recommended model has a star. “behind” is the difference in NDCG@10 to the best one, with its "
         f"{choice.confidence:.0%} interval (paired bootstrap over {choice.queries:,} dev queries). On the Pareto front "
-        "is whatever no other candidate matches or beats in quality, speed and size; “below” names one that does."
+        "is whatever no other candidate matches or beats in quality, speed and size; “below” names a candidate that "
+        "beats it."
     )
 
 

@@ -23,7 +23,7 @@ class KubernetesError(RankliftError):
 
 
 def may_pass(status: int) -> bool:
-    """Return whether a call that ended with this status may succeed a little later; 0 is no answer."""
+    """Return whether a call that ended with this status may succeed when it is retried; 0 stands for no answer."""
     return status in {0, 429} or status >= 500
 
 

@@ -1,4 +1,4 @@
-"""Measure a base model in a process of its own: one that runs out of memory, or crashes, does not cost the others."""
+"""Measure a base model in a separate process, so that a model that crashes or runs out of memory costs no other."""
 
 import subprocess
 import sys

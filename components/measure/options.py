@@ -29,7 +29,7 @@ class MeasureOptions(Options):
 
     @classmethod
     def of(cls, **values: Any) -> Self:
-        """Return the options with these values; the recipe must be one that there is."""
+        """Return the options with these values; the recipe must exist."""
         options = super().of(**values)
         options.training()
         return options

@@ -59,7 +59,7 @@ def measure(dataset: Path, options: MeasureOptions, scratch: Path) -> Measured:
 
     Raises:
         DataError: when the dataset is none, or has no dev query.
-        ModelError: when the base model cannot be had, trained, exported or run.
+        ModelError: when the base model cannot be found, trained, exported or run.
     """
     started = time.monotonic()
     base = base_model_directory(options.base_model)

@@ -19,7 +19,7 @@ _FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*/config.json"]
 def hub_faults() -> tuple[type[Exception], ...]:
     """Return what huggingface_hub raises when the hub refuses, cannot be reached, or another server answers."""
     # Its client is built on httpx or on httpx2, by its version, and proxies that refuse come through as they are.
-    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of the one that it is built on
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # httpx's, which it is built on
 
     return (HTTPError, OSError, ValueError)
 

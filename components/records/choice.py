@@ -32,7 +32,7 @@ class Candidate(BaseModel):
 
 
 class Choice(Document):
-    """The recommendation and all that it rests on."""
+    """The recommendation, and the measurements behind it."""
 
     noun: ClassVar[str] = "choice of a base model"
     remedy: ClassVar[str] = "`ranklift choose --models A,B --data URI -o FILE` writes one"

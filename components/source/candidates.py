@@ -22,7 +22,7 @@ def check_names(base_models: Sequence[str]) -> None:
 
 
 def check_candidates(base_models: Sequence[str]) -> None:
-    """Raise a ModelError when a base model cannot be had, is no encoder of texts, or is one that was named before."""
+    """Raise a ModelError when a base model cannot be fetched, is no encoder of texts, or is named twice."""
     check_names(base_models)
     found: dict[Path, str] = {}
     for name in base_models:

@@ -71,7 +71,7 @@ def look_up(dataset: Path, options: TrainOptions) -> Task:
 
     Raises:
         DataError: when it is not a dataset version, or its files are not those that its manifest tells of.
-        ModelError: when the base model or the teacher cannot be had.
+        ModelError: when the base model or the teacher cannot be found.
         RankliftError: when there is no such recipe.
     """
     manifest = DatasetManifest.of(dataset)

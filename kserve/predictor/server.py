@@ -22,6 +22,7 @@ from predictor.api.search_model import SearchModel, search_model_name
 from predictor.drain import Drain
 from predictor.engine.switchboard import Switchboard, refusal_of
 from predictor.files_limit import allow_connections
+from predictor.garbage import spare_the_collector
 from predictor.grpc.server import GrpcServer
 from predictor.http.metrics_server import metrics_served
 from predictor.http.server import RestServer
@@ -119,6 +120,7 @@ class RankServer(ModelServer):
         rest = RestServer(
             switchboard, self.http_port, data_plane, repository, timeout_keep_alive=self.timeout_keep_alive
         )
+        spare_the_collector()
         await switchboard.switch()
         grpc = GrpcServer(switchboard, self.grpc_port, data_plane, repository) if self.enable_grpc else None
         drain = Drain(switchboard, [rest.stop] + ([grpc.stop] if grpc else []))

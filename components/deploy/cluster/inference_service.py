@@ -1,4 +1,4 @@
-"""What deploy reads from an InferenceService; `components.deploy.cluster.patches` is what it writes into one."""
+"""Read an InferenceService; `components.deploy.cluster.patches` writes it."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -47,7 +47,7 @@ class Revision(NamedTuple):
 
     @property
     def storage_uris(self) -> list[dict[str, str]]:
-        """Return what KServe fetches, and where to; nothing where the model's address alone says it."""
+        """Return the URIs that KServe fetches and their mount paths; empty when the model's URI alone says it."""
         if not self.index_uri:
             return []
         return [
@@ -73,25 +73,25 @@ def revision_of(service: Manifest) -> Revision:
 
 
 def canary_entry_of(service: Manifest) -> Manifest | None:
-    """Return the entry of deploy's canary, as it stands there; None when there is none."""
+    """Return the entry of deploy's canary; None without one."""
     entries: list[Manifest] = service["spec"].get("canary") or []
     return next((entry for entry in entries if entry["predictor"].get("name") == CANARY), None)
 
 
 def canary_of(service: Manifest) -> Revision | None:
-    """Return what its canary asks for; None when it has none of deploy's."""
+    """Return the version that deploy's canary asks for; None without such a canary."""
     entry = canary_entry_of(service)
     return _revision(entry["predictor"], _container(entry["predictor"], service)) if entry is not None else None
 
 
 def newest_number(service: Manifest) -> int:
-    """Return the number of the latest champion that anybody deploys here or has deployed."""
+    """Return the number of the newest champion that was ever deployed here, or is being deployed."""
     canary = canary_of(service)
     return max(revision_of(service).number, canary.number if canary else -1)
 
 
 def is_ready(service: Manifest) -> bool:
-    """Whether KServe calls it ready. During a rollout this is about the pods of before, too."""
+    """Whether KServe calls it ready; during a rollout this also counts the previous pods."""
     return _condition(service, "Ready").get("status") == "True"
 
 
@@ -129,7 +129,7 @@ def complaint_of(service: Manifest) -> str:
 
 
 def has_failed(service: Manifest) -> bool:
-    """Whether KServe says that the model will not load, with nothing of before left that serves."""
+    """Whether KServe says that the model will not load, and no previous pod serves."""
     return _is_blocked(service) and _condition(service, "Ready").get("status") == "False"
 
 
@@ -153,7 +153,7 @@ def runs(pod: Manifest, wanted: Revision) -> bool:
 
 
 def _is_blocked(service: Manifest) -> bool:
-    """Whether KServe says that the model which is to be loaded does not load."""
+    """Whether KServe says that the requested model does not load."""
     return service.get("status", {}).get("modelStatus", {}).get("transitionStatus") in _BLOCKED
 
 

@@ -42,8 +42,8 @@ def divide(database: Database, raw: RawData, staged: Path, options: PrepareOptio
         del wanted["evaluation"]
     if options.folds > 1 and (is_brought or raw.sides):
         raise DataError(
-            f"folds = {options.folds} cannot be had: {raw.uri} is judged on other queries than it is trained on; leave "
-            "out --folds, or give all judged queries as a collection with one split."
+            f"folds = {options.folds} is not possible: {raw.uri} is judged on other queries than it is trained on; "
+            "leave out --folds, or give all judged queries as a collection with one split."
         )
     rules = remove_leaks(database, staged, options) if is_brought else []
     folds = 0

@@ -63,7 +63,7 @@ def train_model(
 
     Raises:
         DataError: when there is too little data for the batch size, or no dev triplet.
-        ModelError: when the base model cannot be had, the output folder is in use, or the loss is not a number.
+        ModelError: when the base model cannot be found, the output folder is in use, or the loss is not a number.
         StoppedError: when SIGTERM or SIGINT asked to stop; a checkpoint was saved then.
     """
     from components.train.checkpoints.local import checkpoints_of, digest_of_inputs

@@ -11,16 +11,16 @@ import logging
 import threading
 import time
 from collections.abc import Collection, Iterable, Sequence
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
-from components.errors import ModelError, RankliftError
+from components.errors import ModelError
 from components.model.encoder import Embeddings, Encoder
 from predictor import metrics
 from predictor.engine.budgets import fits
 from predictor.engine.cache import Embedded
 from predictor.engine.fair_queue import Order
 from predictor.engine.lanes import Lanes
-from predictor.engine.waiting import Asker, Slice, Waiting, choose_batch, slices
+from predictor.engine.waiting import Asker, EmbeddingError, Slice, Waiting, choose_batch, slices
 from predictor.engine.warm_up import warm_session
 from predictor.refusal import RefusalError, invalid, overloaded, timed_out, unavailable
 
@@ -28,19 +28,16 @@ logger = logging.getLogger("ranklift")
 
 _WINDOW = 512  # waiting texts among which a batch finds its like
 _TURN_CHARACTERS = 1 << 16  # that are tokenised of one request before it is another's turn
+_AHEAD = 2 * _WINDOW  # texts with tokens that wait, beyond which tokenising large requests waits: they may yet leave
+_PAUSE = 0.01  # seconds; a batch takes longer
 _CHARACTERS_PER_TOKEN = 4  # about, to tell small requests from large ones before they are tokenised
 _JOIN_SECONDS = 5.0  # for a thread to end: it is in one inference, or one slice of texts
-
-
-class EmbeddingError(RankliftError):
-    """A text that was not embedded, for a reason that is in the log."""
 
 
 class Batcher:
     """The queue in front of one encoder, and the threads that empty it.
 
-    `submit` and `wait` are for the event loop's thread. As many threads infer as there are streams, each with a
-    own session.
+    `submit` and `wait` are for the event loop's thread. As many threads infer as there are streams.
     """
 
     def __init__(
@@ -128,8 +125,9 @@ class Batcher:
         """
         asker = Asker(asyncio.get_running_loop())
         pending = [item for item in items if not item.has_ended]
+        alone = (asker,)  # shared by all of them: a thousand texts need no thousand lists
         for item in pending:
-            item.askers.append(asker)
+            item.askers = (*item.askers, asker) if item.askers else alone
         asker.missing = len(pending)
         try:
             if pending:
@@ -144,7 +142,7 @@ class Batcher:
         left = []
         for item in items:
             if not item.has_ended:
-                item.askers.remove(asker)
+                item.askers = tuple(other for other in item.askers if other is not asker)
                 if not item.askers:
                     left.append(item)
         self._settle(left)
@@ -179,23 +177,28 @@ class Batcher:
                 raise overloaded(others, limit, what, seconds)
 
     def _tokenize_all(self) -> None:
-        queue: Lanes[Slice] = Lanes(_TURN_CHARACTERS)
+        queue = Lanes[Slice](_TURN_CHARACTERS)
         while self._receive(queue):
             self._tokenize(queue.next().pop().items)
 
     def _receive(self, queue: Lanes[Slice]) -> bool:
-        """Queue what was submitted, after waiting for something when nothing is queued; False at the end."""
-        while not len(queue) or not self._submitted.empty():
-            submitted = self._submitted.get()
+        """Queue what was submitted, after waiting for something to do; False at the end."""
+        while not self._submitted.empty() or not self._may_tokenize(queue):
+            try:
+                submitted = self._submitted.get(timeout=_PAUSE if len(queue) else None)
+            except Empty:
+                continue
             if submitted is None:
                 return False
             for piece in submitted:
                 queue.add(piece, piece.characters)
         return True
 
+    def _may_tokenize(self, queue: Lanes[Slice]) -> bool:
+        return queue.has_small or (len(queue) > 0 and len(self._queue) < _AHEAD)
+
     def _tokenize(self, items: list[Waiting]) -> None:
-        items = [item for item in items if not item.has_ended]
-        if not items:
+        if not (items := [item for item in items if not item.has_ended]):
             return
         try:
             tokens = self._encoder.tokenize([item.text for item in items])
@@ -268,10 +271,10 @@ class Batcher:
         return []
 
     def _budget(self, first: Waiting) -> int:
-        """Return the most tokens of the next batch: half as many of a large request while small ones keep coming."""
+        """Return the most tokens of the next batch: a quarter as many of a large request while small ones come."""
         if first.order.is_small or not self._queue.expects_small:
             return self._batch_tokens
-        return self._batch_tokens // 2
+        return self._batch_tokens // 4
 
     def _fail(self, items: list[Waiting], error: BaseException) -> None:
         logger.error("%d texts were not embedded: %s", len(items), type(error).__name__, exc_info=error)

@@ -28,6 +28,11 @@ class Lanes(Generic[WorkT]):
         return len(self._small) + len(self._large)
 
     @property
+    def has_small(self) -> bool:
+        """Whether a small request waits."""
+        return len(self._small) > 0
+
+    @property
     def expects_small(self) -> bool:
         """Whether a small request came a short while ago: the next one should not find a stream busy for long."""
         return time.monotonic() - self._last_small < _RECENTLY

@@ -4,7 +4,6 @@ import asyncio
 import re
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -158,9 +157,10 @@ class Served:
         texts += [self.config.document_prompt + text for text in missing.values()]
         submitted = self._batcher.submit(texts, deadline) if texts else []
         metrics.CACHE_MISSES.inc(len(missing))
+        on_end = self._keep
         for key, waiting in zip(missing, submitted[len(queries) :], strict=True):
             known[key] = self._in_flight[key] = waiting
-            waiting.on_end = partial(self._keep, key)
+            waiting.key, waiting.on_end = key, on_end
         return submitted[: len(queries)], [known[key] for key in keys]
 
     def _find(self, key: Key, deadline: float) -> Place | None:
@@ -176,10 +176,12 @@ class Served:
             metrics.CACHE_JOINED.inc()
         return waiting
 
-    def _keep(self, key: Key, waiting: Waiting) -> None:
-        self._in_flight.pop(key, None)
+    def _keep(self, waiting: Waiting) -> None:
+        if waiting.key is None:
+            return  # a query, which is never cached
+        self._in_flight.pop(waiting.key, None)
         if isinstance(waiting.outcome, Embedded):
-            self.cache.put(key, waiting.outcome)
+            self.cache.put(waiting.key, waiting.outcome)
             metrics.CACHE_BYTES.set(self.cache.bytes)
             metrics.CACHE_ENTRIES.set(len(self.cache))
 

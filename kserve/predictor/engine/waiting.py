@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from components.errors import RankliftError
 from components.model.encoder import NO_TOKENS, common_size, padded_length
-from predictor.engine.cache import Embedded
+from predictor.engine.cache import Embedded, Key
 from predictor.engine.fair_queue import Order
 
 _SMALLEST_SHARE = 128  # tokens below which splitting work among streams gains nothing
@@ -15,6 +16,10 @@ _SMALLEST_SHARE = 128  # tokens below which splitting work among streams gains n
 _MOST_PADDING = 16
 _SLICE_TEXTS = 32
 _SLICE_CHARACTERS = 1 << 15
+
+
+class EmbeddingError(RankliftError):
+    """A text that was not embedded, for a reason that is in the log."""
 
 
 class Asker:
@@ -37,7 +42,7 @@ class Waiting:
     """One text on its way through the queue. Its outcome and its askers are for the event loop's thread."""
 
     __slots__ = (
-        "askers", "characters", "deadline", "has_ended", "on_end", "order", "outcome", "since", "text", "tokens"
+        "askers", "characters", "deadline", "has_ended", "key", "on_end", "order", "outcome", "since", "text", "tokens"
     )  # fmt: skip
 
     def __init__(self, text: str, deadline: float, order: Order) -> None:
@@ -47,9 +52,10 @@ class Waiting:
         self.since = time.monotonic()
         self.tokens = NO_TOKENS  #: once they were made
         self.characters = len(text)
-        self.askers: list[Asker] = []
+        self.askers: tuple[Asker, ...] = ()  #: requests that wait for it; nearly always the same one as its neighbours
         self.outcome: Embedded | Exception | None = None
         self.has_ended = False  #: there is an outcome, or nobody waits for one any more
+        self.key: Key | None = None  #: of the cache, for a document
         self.on_end: Callable[[Waiting], None] | None = None
 
     @property

@@ -11,55 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.model.encoder import Encoder, Tokens
+from components.model.encoder import Encoder
 from predictor import metrics
 from predictor.engine.batching import Batcher
-from predictor.engine.fair_queue import Order
 from predictor.engine.served import Served
-from predictor.engine.waiting import Waiting, choose_batch
 from predictor.refusal import RefusalError
 from predictor.settings import PredictorSettings
 from tests.kserve.conftest import TEXTS
 from tests.kserve.running import running, wait_for
-
-
-def waiting(tokens: int) -> Waiting:
-    item = Waiting("", 0.0, Order())
-    item.tokens = Tokens(np.zeros(tokens, dtype=np.int32), np.zeros(0, dtype=np.int8), was_cut=False)
-    return item
-
-
-@given(st.lists(st.integers(2, 256), min_size=1, max_size=100), st.integers(1, 4), st.integers(64, 4096))
-def test_a_batch_has_the_oldest_text_and_keeps_to_the_budget(lengths, streams, budget):
-    window = [waiting(length) for length in lengths]
-    batch = choose_batch(window, budget, streams)
-    assert batch[0] is window[0]
-    assert len(batch) == len(set(map(id, batch)))
-    assert len(batch) == 1 or len(batch) * max(item.length for item in batch) <= budget
-
-
-def test_a_lone_request_is_shared_among_the_streams():
-    window = [waiting(64) for _ in range(10)]
-    assert len(choose_batch(window, 4096, streams=2)) == 4
-
-
-def test_a_batch_is_of_like_lengths():
-    window = [waiting(length) for length in (60, 10, 61, 200, 59, 11, 60, 60)]
-    assert {item.length for item in choose_batch(window, 300, streams=1)} <= {59, 60, 61}
-
-
-@pytest.mark.parametrize(
-    ("lengths", "expected"),
-    [
-        pytest.param([10, 52, 52, 52, 52], [10], id="a query among passages waits for no padding"),
-        pytest.param([10, 52, 11, 52, 12], [10, 11, 12], id="queries of several requests go together"),
-        pytest.param([52, 10, 52, 52, 52], [52, 52, 52, 52], id="passages leave the query behind"),
-        pytest.param([52, 44, 56, 50], [52, 44, 56, 50], id="a little padding is less than an inference"),
-    ],
-)
-def test_choose_batch_of_unlike_lengths_pads_less_than_another_inference_costs(lengths, expected):
-    batch = choose_batch([waiting(length) for length in lengths], 1024, streams=1)
-    assert sorted(item.length for item in batch) == sorted(expected)
 
 
 def embed(encoder: Encoder, texts: list[str], **options) -> list:
@@ -144,6 +103,63 @@ def test_what_nobody_waits_for_is_not_inferred(encoder):
     inferred, admitted = leave_and_count(encoder, leaving=2000, staying=5)
     assert inferred < 300  # a slice of texts, and the batches that had begun
     assert admitted == 0
+
+
+class HeldEncoder(Encoder):
+    """An encoder that counts the texts that it tokenises, and infers only while it is let go."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__(encoder.config, encoder._tokenizer, encoder._compiled)
+        self.tokenized = 0
+        self.let_go = threading.Event()
+        self.let_go.set()
+
+    def tokenize(self, texts):
+        self.tokenized += len(texts)
+        return super().tokenize(texts)
+
+    def session(self):
+        session = super().session()
+        run = session.run
+
+        def run_once_let_go(encodings):
+            self.let_go.wait(30)
+            return run(encodings)
+
+        session.run = run_once_let_go
+        return session
+
+
+def test_a_large_request_is_tokenised_a_little_ahead_of_inference_and_a_small_one_at_once(encoder):
+    held = HeldEncoder(encoder)
+
+    async def run() -> list[int]:
+        batcher = Batcher(held, streams=1, batch_tokens=256, max_waiting=10_000, timeout=60)
+        await batcher.start()
+        deadline = time.monotonic() + 60
+        held.let_go.clear()
+        held.tokenized = 0
+        large = batcher.submit([f"large {number}" for number in range(5000)], deadline)
+        await settled()
+        ahead = held.tokenized
+        small = batcher.submit(["small"], deadline)
+        await settled()
+        tokens = [ahead, small[0].length]
+        held.let_go.set()
+        await batcher.wait([*large, *small], deadline)
+        await batcher.close()
+        return [*tokens, held.tokenized]
+
+    async def settled() -> None:
+        before = -1
+        while before != held.tokenized:
+            before = held.tokenized
+            await asyncio.sleep(0.3)
+
+    ahead, small, finally_all = asyncio.run(run())
+    assert 1024 <= ahead < 1200
+    assert small > 2
+    assert finally_all == 5001
 
 
 def test_a_text_that_another_request_waits_for_stays(exported_tiny_model):
