@@ -11,7 +11,20 @@ from pydantic import ValidationError
 from components.errors import RankliftError
 from components.machine.system_faults import system_sentence
 from components.stage import invalid_value
-from pipeline.commands import choose, cluster, datasets, indexes, models, release, run, search, serving, stages, upkeep
+from pipeline.commands import (
+    choose,
+    cluster,
+    datasets,
+    indexes,
+    models,
+    reindex,
+    release,
+    run,
+    search,
+    serving,
+    stages,
+    upkeep,
+)
 
 _OURS = {"components", "pipeline", "predictor"}
 
@@ -35,6 +48,7 @@ app.command()(stages.index)
 app.command()(serving.serve)
 app.command()(search.search)
 app.command()(search.compare)
+app.command()(reindex.reindex)
 app.command()(release.deploy)
 app.command()(release.rollback)
 app.command()(upkeep.prune)

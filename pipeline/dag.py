@@ -13,7 +13,7 @@ from components.evaluate.component import evaluate
 from components.export.component import export
 from components.gate.component import gate
 from components.hold.component import hold
-from components.index.component import index
+from components.index.component import embed_shards, index, join_index, plan_index
 from components.measure.component import measure
 from components.prepare.component import prepare
 from components.promote.component import promote
@@ -23,7 +23,7 @@ from pipeline.parameters import chooses, with_defaults
 from pipeline.settings.file import STAGES, PipelineSettings
 from pipeline.settings.tasks import apply_settings
 
-__all__ = ["STAGES", "Outcome", "build_pipeline"]
+__all__ = ["STAGES", "Outcome", "Workers", "build_pipeline"]
 
 
 class Outcome(NamedTuple):
@@ -35,10 +35,18 @@ class Outcome(NamedTuple):
     champion_scores: dsl.Artifact
 
 
+class Workers(NamedTuple):
+    """Who embeds the corpus of the index."""
+
+    number: int = 1
+    one_by_one: bool = False  #: whether they work one after the other, as on one machine
+
+
 def build_pipeline(
     images: Mapping[str, str] | None = None,
     settings: PipelineSettings | None = None,
     defaults: Mapping[str, Any] | None = None,
+    workers: Workers | None = None,
 ) -> Any:
     """Return the pipeline; its parameters' types and defaults are declared by the stages, see `pipeline.parameters`.
 
@@ -48,8 +56,9 @@ def build_pipeline(
         defaults: of parameters, in place of those declared. With several `base_models` the pipeline chooses first.
             That is settled here and not by a condition in the pipeline: KFP starts pods for a condition that does not
             hold as well, and its local runner cannot collect from an empty loop.
+        workers: of the index, settled here for the same reasons; one, without a plan and a loop, when None.
     """
-    images = images or {}
+    images, workers = images or {}, workers or Workers()
     is_choosing = chooses(defaults or {})
 
     def staged(task: Any, stage: str, caching: bool = True) -> Any:
@@ -221,24 +230,32 @@ def build_pipeline(
             with dsl.If(index_corpus == "", name="without-index"):
                 staged(deploy(version=promoted.output), "deploy", caching=False)
             with dsl.If(index_corpus != "", name="with-index"):
-                # The champion moves here, to model and index together: deploy comes after it.
-                indexed = staged(
-                    index(
-                        model=candidate.outputs["served_model"],
-                        dataset=dataset,
-                        decision=decision,
-                        version=promoted.output,
-                        corpus=index_corpus,
-                        min_recall=index_min_recall,
-                        max_ndcg_drop=index_max_ndcg_drop,
-                        run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-                    ),
-                    "index",
-                    caching=False,
-                )
+                # The champion moves at the end of this, to model and index together: deploy comes after it.
+                judged_by = {"min_recall": index_min_recall, "max_ndcg_drop": index_max_ndcg_drop}
+                made_of = {
+                    "model": candidate.outputs["served_model"],
+                    "dataset": dataset,
+                    "decision": decision,
+                    "version": promoted.output,
+                    "corpus": index_corpus,
+                }
+                indexed = _index(partial(staged, stage="index", caching=False), workers, made_of, judged_by)
                 staged(deploy(version=promoted.output).after(indexed), "deploy", caching=False)
         with dsl.If(verdict != "promote", name="hold"):
             staged(hold(decision=decision), "hold", caching=False)
         return Outcome(dataset, decision, candidate_scores.outputs["scores"], champion_scores.outputs["scores"])
 
     return ranklift
+
+
+def _index(staged: Any, workers: Workers, made_of: Mapping[str, Any], judged_by: Mapping[str, Any]) -> Any:
+    """Return the task that ends with the champion's index: the whole stage, or what joins the shards of workers."""
+    run = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+    if workers.number == 1:
+        return staged(index(**made_of, **judged_by, run=run))
+    plan = staged(plan_index(**made_of)).set_display_name("plan index").outputs["plan"]
+    at_once = 1 if workers.one_by_one else workers.number
+    with dsl.ParallelFor(list(range(workers.number)), name="index-workers", parallelism=at_once) as number:
+        shards = staged(embed_shards(model=made_of["model"], plan=plan, worker=number, workers=workers.number))
+        shards.set_display_name("embed shards")
+    return staged(join_index(**made_of, **judged_by, run=run, plan=plan, embedded=dsl.Collected(shards.output)))

@@ -18,7 +18,7 @@ from components.choose.options import ChooseOptions
 from components.errors import RankliftError
 from components.export.options import ExportOptions
 from components.gate.options import GateParameters
-from components.index.options import CorpusOptions, IndexOptions
+from components.index.options import CorpusOptions, IndexOptions, WorkerOptions
 from components.measure.options import MeasureOptions
 from components.options import Options
 from components.prepare.options import PrepareOptions, RawDataOptions
@@ -45,6 +45,7 @@ STAGE_PARAMETERS: Mapping[type[Options], Mapping[str, str]] = {
     ExportOptions: _same(["precision"]),
     GateParameters: _same(public_fields(GateParameters)),
     CorpusOptions: {"index_corpus": "corpus"},
+    WorkerOptions: {"index_workers": "workers"},
     IndexOptions: {"index_min_recall": "min_recall", "index_max_ndcg_drop": "max_ndcg_drop"},
 }
 
@@ -64,6 +65,8 @@ PARAMETERS: Mapping[str, Parameter] = _parameters()
 LOCAL_PATHS = ("data", "base_model", "evaluation_data", "query_generator", "teacher", "index_corpus")
 #: Those of a pipeline that chooses its base model; it has no `base_model`.
 CHOOSING = ("base_models", "trial_examples", "choose_margin")
+#: Those that a compiled pipeline has no more: they say which stages it has.
+COMPILED = ("index_workers",)
 _Some = TypeVar("_Some", bound=Options)
 
 
@@ -100,6 +103,18 @@ def chooses(parameters: Mapping[str, Any]) -> bool:
     return len(_options(CandidateOptions, parameters).base_models) > 1
 
 
+def index_workers(parameters: Mapping[str, Any]) -> int:
+    """Return how many pods embed the corpus in a pipeline with these parameters."""
+    return _options(WorkerOptions, parameters).workers
+
+
+def shaping(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that decide which stages a pipeline has: those it is compiled with."""
+    found = settled(parameters)
+    shape = {"base_models": found["base_models"]} if "base_models" in found else {}
+    return shape | ({"index_workers": workers} if (workers := index_workers(parameters)) > 1 else {})
+
+
 def settled(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that a pipeline with these has: `base_model`, or what it needs to choose one.
 
@@ -124,7 +139,7 @@ def settled(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _left_out(parameters: Mapping[str, Any]) -> tuple[str, ...]:
-    return ("base_model",) if chooses(parameters) else CHOOSING
+    return (*COMPILED, "base_model") if chooses(parameters) else (*COMPILED, *CHOOSING)
 
 
 def read_parameters(texts: Sequence[str]) -> dict[str, Any]:

@@ -83,6 +83,19 @@ def deploy_again(
         check_was_champion(version, champion, "deployed")
         said = reason or f"Deployed in place of {champion.version}."
         return serve_and_move(version, champion, registry, home, settings, action="deploy", reason=said)
+    return deploy_moved(champion, registry, home, settings)
+
+
+def deploy_moved(champion: Champion, registry: Registry, home: Path, settings: ServingSettings) -> Champion:
+    """Put the champion with its index into service; see `deploy_champion`.
+
+    Args:
+        champion: the record as it was read or written.
+        registry: where the champion is kept.
+        home: ranklift's data folder.
+        settings: whether this machine or a cluster serves.
+    """
+    version = champion.version
     serves = deploy_champion(version, registry, home, settings, number_that_wins(champion, settings))
     if serves != version:
         raise StoreError(f"{version} was not deployed: another run made {serves} champion meanwhile.")
@@ -169,8 +182,10 @@ def _put_back(version: str, serves: str, why: str, registry: Registry, settings:
     """Make champion what serves after a deploy of the champion failed; one sentence that says so, or why not."""
     try:
         champion = registry.champion()
-        if champion is None or champion.version != version or serves in {"", version}:
+        if champion is None or champion.version != version or not serves:
             return ""
+        if serves == version:
+            return _put_index_back(champion, why, registry)
         if serves not in {entry.version for entry in champion.history}:
             return f"{serves} was never champion, so {version} stays it; `{_command(version, settings)}` tries again."
         registry.move_champion(serves, champion, action="restore", reason=why)
@@ -178,6 +193,15 @@ def _put_back(version: str, serves: str, why: str, registry: Registry, settings:
         command = _command(serves, settings)
         return f"The registry still names {version} champion ({error}); `{command}` makes {serves} champion."
     return f"{serves} is champion again; `{_command(version, settings)}` tries {version} once more."
+
+
+def _put_index_back(champion: Champion, why: str, registry: Registry) -> str:
+    """Name the previous index again where the same model was to be searched with another one and still serves."""
+    before = champion.before_index
+    if before is None:
+        return ""
+    registry.move_champion(champion.version, champion, action="restore", reason=why, index=before.index)
+    return f"It is searched with {f'index {before.index}' if before.index else 'no index'} again, as before."
 
 
 def _confirm(version: str, registry: Registry, settings: ServingSettings) -> None:

@@ -42,7 +42,7 @@ class Change(NamedTuple):
     query_id: str
     query: str
     agreement: float
-    former: list[Hit]
+    previous: list[Hit]
     new: list[Hit]
     relevant: frozenset[str] = frozenset()  #: passages that were judged to answer the query
 
@@ -57,7 +57,7 @@ class Comparison(NamedTuple):
 
 
 def compare(
-    former: Side,
+    previous: Side,
     new: Side,
     queries: Mapping[str, str],
     relevant: Mapping[str, frozenset[str]] | None = None,
@@ -67,7 +67,7 @@ def compare(
     """Ask two indexes the same queries; memory holds the changes that are kept, whatever the number of queries.
 
     Args:
-        former: the index that served, or serves.
+        previous: the index that served, or serves.
         new: the index that serves, or is to.
         queries: texts by their ids.
         relevant: the ids of passages that answer a query, where that is known.
@@ -80,14 +80,14 @@ def compare(
         raise DataError("There is no query to compare the indexes with; name a dataset or a file that has some.")
     total, same = 0.0, 0
     kept: list[tuple[float, int, Change]] = []
-    for number, change in enumerate(_changes(former, new, queries, relevant or {})):
+    for number, change in enumerate(_changes(previous, new, queries, relevant or {})):
         total += change.agreement
-        same += [hit.id for hit in change.former] == [hit.id for hit in change.new]
+        same += [hit.id for hit in change.previous] == [hit.id for hit in change.new]
         # The number settles ties: of equal changes the first ones stay, and changes themselves are never compared.
         heapq.heappush(kept, (-change.agreement, -number, change))
         if len(kept) > most:
             heapq.heappop(kept)
-    changes = [change for _, _, change in sorted(kept, reverse=True) if change.former != change.new]
+    changes = [change for _, _, change in sorted(kept, reverse=True) if change.previous != change.new]
     return Comparison(len(queries), total / len(queries), same, changes)
 
 
@@ -101,12 +101,12 @@ def agreement(left: Sequence[str], right: Sequence[str], depth: int = DEPTH) -> 
 
 
 def _changes(
-    former: Side, new: Side, queries: Mapping[str, str], relevant: Mapping[str, frozenset[str]]
+    previous: Side, new: Side, queries: Mapping[str, str], relevant: Mapping[str, frozenset[str]]
 ) -> Iterator[Change]:
     items = iter(queries.items())
     while batch := list(islice(items, _AT_ONCE)):
         texts = [text for _, text in batch]
-        answers = zip(batch, _ask(former, new.index, texts), _ask(new, former.index, texts), strict=True)
+        answers = zip(batch, _ask(previous, new.index, texts), _ask(new, previous.index, texts), strict=True)
         for (query_id, text), before, after in answers:
             agreed = agreement([hit.id for hit in before], [hit.id for hit in after])
             yield Change(query_id, text, agreed, before, after, relevant.get(query_id, frozenset()))

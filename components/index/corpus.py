@@ -36,13 +36,14 @@ class SortedCorpus:
     """The passages of a corpus on disk, ready for an index.
 
     Attributes:
+        path: the file.
         count: passages.
         dropped: rows that were left out, by reason.
         digest: SHA-256 over ids and texts, the same for every format and order of rows.
     """
 
     def __init__(self, path: Path, known: KnownTexts, digest: str, dropped: dict[str, int]) -> None:
-        self._path = path
+        self.path = path
         self._known = known
         self.digest = digest
         self.dropped = dropped
@@ -50,10 +51,15 @@ class SortedCorpus:
 
     def batches(self, size: int, first: int = 0) -> Iterator[Batch]:
         """Yield the passages in runs of `size`, from a run on."""
-        with pq.ParquetFile(self._path) as file:
+        with pq.ParquetFile(self.path) as file:
             for batch in islice(file.iter_batches(size), first, None):
                 ids, texts, digests = (column.to_pylist() for column in batch.columns)
                 yield Batch(ids, texts, digests, self._known.positions(digests))
+
+
+def reopened(path: Path, digest: str, dropped: dict[str, int], scratch: Path, held: Iterable[Hashes]) -> SortedCorpus:
+    """Return a corpus that was sorted elsewhere; see `sort_corpus`."""
+    return SortedCorpus(path, KnownTexts(held, scratch), digest, dropped)
 
 
 def content_of(ids: Sequence[str], digests: Sequence[bytes]) -> bytes:

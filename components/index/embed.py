@@ -1,6 +1,7 @@
 """The shards of an index: embedded, copied from the previous index where a text is known, or found already made."""
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,7 +47,7 @@ class ShardMaker:
     """Makes every shard of an index in a folder, one after the other, in the memory of one.
 
     Args:
-        sources: encoder, corpus and former index.
+        sources: encoder, corpus and previous index.
         folder: of the index.
         options: sizes and storage.
         keeper: keeps each shard as soon as it is finished.
@@ -59,6 +60,7 @@ class ShardMaker:
         self._encoder, self._corpus, self._former = sources
         self._folder, self._options, self._keeper, self._progress = folder, options, keeper, progress
         self._embedded = self._copied = self._found = 0
+        self._total = sources.corpus.count
 
     def make(self) -> Embedded:
         """Make the shards that are not there yet; returns all of them.
@@ -67,13 +69,24 @@ class ShardMaker:
             ModelError: when the model gives NaN or infinity.
             StoreError: when a shard could not be kept.
         """
-        entries, held = [], []
-        for number, batch in enumerate(self._corpus.batches(self._options.shard_size)):
-            held.append(batch.held.astype(np.int32))
-            entries.append(self._make(number, batch, held[-1]))
+        made = list(self.each(range(-(-self._corpus.count // self._options.shard_size))))
+        entries, held = zip(*made, strict=True)
+        return Embedded(list(entries), self._embedded, self._copied, self._found, np.concatenate(held))
+
+    def each(self, shards: range) -> Iterator[tuple[ShardEntry, Held]]:
+        """Make some shards, one after the other; see `make`."""
+        size = self._options.shard_size
+        self._total = min(shards.stop * size, self._corpus.count) - shards.start * size
+        for number, batch in zip(shards, self._corpus.batches(size, shards.start), strict=False):
+            held = batch.held.astype(np.int32)
+            yield self._make(number, batch, held), held
             give_back()
             self._told(self._embedded + self._copied + self._found)
-        return Embedded(entries, self._embedded, self._copied, self._found, np.concatenate(held))
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Passages that were embedded, copied, and found in shards that were there already."""
+        return self._embedded, self._copied, self._found
 
     def _make(self, number: int, batch: Batch, held: Held) -> ShardEntry:
         path = self._folder / shard_name(number)
@@ -151,4 +164,12 @@ class ShardMaker:
         return vectors
 
     def _told(self, done: int) -> None:
-        self._progress("embedding", done, self._corpus.count)
+        self._progress("embedding", done, self._total)
+
+
+def told_of(embedded: int, copied: int, found: int, seconds: float) -> str:
+    """Return what became of passages, in a line for the log."""
+    parts = {"embedded": embedded, "copied from the previous index": copied, "there already": found}
+    told = ", ".join(f"{count:,} {what}" for what, count in parts.items() if count) or "nothing to embed"
+    rate = f", {embedded / seconds:,.0f} passages/s" if embedded else ""
+    return f"{told} in {seconds:.1f} s{rate}"

@@ -22,6 +22,19 @@ class CorpusOptions(Options):
     )
 
 
+class WorkerOptions(Options):
+    """How many embed it."""
+
+    stage: ClassVar[str] = "index"
+
+    workers: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="Pods that embed the corpus, a range of its shards each; set when the pipeline is compiled.",
+    )
+
+
 class IndexOptions(Options):
     """The options of `index`; those that change the result are part of the plan by which it is resumed."""
 

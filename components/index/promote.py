@@ -5,15 +5,15 @@ from pathlib import Path
 from components.errors import StoreError
 from components.index.keeper import StoreKeeper
 from components.index.options import IndexOptions
+from components.index.plan import read_plan
+from components.index.previous import newest_index, opened_index
 from components.index.stage import Given, Opened, make_index, plan_of, read_corpus
 from components.index.verification import MissedBoundError
 from components.machine.scratch_folder import scratch_folder
 from components.records.decision import Decision
-from components.registry.files import VERSION
 from components.registry.registry import Lineage, Registry, Version
 from components.registry.succession import check_succession, succeed
-from components.registry.version import code_version, key_of, number_of
-from components.search.reader import Index, open_index
+from components.registry.version import code_version, key_of
 from components.stage import tell
 
 
@@ -26,6 +26,7 @@ def index_and_promote(
     home: Path,
     work: Path | None = None,
     pipeline_run: str | None = None,
+    planned: Path | None = None,
 ) -> str:
     """Make the index of a model version, and make both champion; returns the index version, such as "V1".
 
@@ -36,9 +37,10 @@ def index_and_promote(
         decision: that allows the promotion.
         registry: where all of it is kept.
         options: see `IndexOptions`.
-        home: ranklift's data folder, where a former index may be served from.
+        home: ranklift's data folder, where the previous index may be served from.
         work: a folder with room for the corpus and its index; in the data folder when None.
         pipeline_run: for the lineage and the history.
+        planned: the folder of the plan by which workers made the shards; None where there were none.
 
     Raises:
         StoreError: when the index finds too little, or the model may not become champion any more. The champion is
@@ -52,7 +54,8 @@ def index_and_promote(
         pipeline_run=pipeline_run,
     )
     try:
-        index = publish(given, registry, options, lineage, home=home, work=work or home / "indexing")
+        work = work or home / "indexing"
+        index = publish(given, registry, options, lineage, home=home, work=work, planned=planned)
     except MissedBoundError as error:
         raise StoreError(
             f"{given.model_version} was not made champion: {error}. The champion stays; look at the corpus and the "
@@ -66,38 +69,32 @@ def index_and_promote(
 
 
 def publish(
-    given: Given, registry: Registry, options: IndexOptions, lineage: Lineage, *, home: Path, work: Path
+    given: Given,
+    registry: Registry,
+    options: IndexOptions,
+    lineage: Lineage,
+    *,
+    home: Path,
+    work: Path,
+    planned: Path | None = None,
 ) -> Version:
-    """Make an index and keep it as a version; skip an index that is stored already."""
+    """Make an index and keep it as a version; see `index_and_promote`."""
     opened = Opened.of(given, options)
     work.mkdir(parents=True, exist_ok=True)
     with scratch_folder(work, ".ranklift-") as scratch:
-        former = former_index(registry, opened.encoder.digest, home, scratch / "former")
-        corpus = read_corpus(opened, scratch, former)
-        plan = plan_of(opened, corpus)
-        name = registry.claim_index(plan)
+        plan = read_plan(planned) if planned is not None else None
+        previous = plan.previous if plan is not None else newest_index(registry, opened.encoder.digest)
+        held = opened_index(registry, previous, opened.encoder.digest, home, scratch / "previous")
+        if plan is not None and planned is not None:
+            corpus = plan.corpus_in(planned, scratch, held)
+            plan.check(opened, corpus)
+        else:
+            corpus = read_corpus(opened, scratch, held)
+        digest = plan_of(opened, corpus)
+        name = registry.claim_index(digest)
         folder = scratch / "index"
         folder.mkdir()
         tell("index", f"{corpus.count:,} passages become index {name}")
-        make_index(opened, corpus, folder, StoreKeeper(registry.store, key_of("index", name, "")), former)
-        return registry.publish_index(folder, plan, lineage.model_copy(update={"model_digest": opened.encoder.digest}))
-
-
-def former_index(registry: Registry, model_digest: str, home: Path, folder: Path) -> Index | None:
-    """Return the newest index of a model; None where there is none.
-
-    Args:
-        registry: where it is kept.
-        model_digest: of the model.
-        home: ranklift's data folder; what this machine serves is not fetched again.
-        folder: where it is fetched to otherwise.
-    """
-    same = [it for it in registry.list_versions("index") if it.lineage.model_digest == model_digest]
-    if not same:
-        return None
-    newest = max(same, key=lambda it: number_of(it.version))
-    served = home / "serving" / "indexes" / newest.version
-    if (served / VERSION).is_file() and (served / VERSION).read_bytes() == newest.stored():
-        folder = served
-    registry.download("index", newest.version, folder)
-    return open_index(folder, model_digest, frugal=True)
+        make_index(opened, corpus, folder, StoreKeeper(registry.store, key_of("index", name, "")), held)
+        made = lineage.model_copy(update={"model_digest": opened.encoder.digest})
+        return registry.publish_index(folder, digest, made)

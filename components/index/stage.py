@@ -13,7 +13,7 @@ from components.dataset.manifest import DEFAULT_SPLIT
 from components.errors import DataError
 from components.evaluate.progress import ProgressLog
 from components.index.corpus import SortedCorpus, sort_corpus
-from components.index.embed import Embedded, Held, ShardMaker, Sources
+from components.index.embed import Embedded, Held, ShardMaker, Sources, told_of
 from components.index.keeper import FolderKeeper, Keeper
 from components.index.options import DATASET, IndexOptions
 from components.index.sources import corpus_passages
@@ -116,11 +116,13 @@ def make_index(
     with _full_disk():
         sources = Sources(opened.encoder, corpus, former)
         made = ShardMaker(sources, folder, opened.options, keeper, ProgressLog(partial(tell, "index"))).make()
-        _tell_of(made, time.perf_counter() - started)
+        tell("index", told_of(made.embedded, made.copied, made.found, time.perf_counter() - started))
+        # Whoever made the shards, this attempt, an earlier one or a worker: they copied what the previous index has.
+        copied = int((made.held >= 0).sum()) if former is not None else 0
         build = Build(
-            embedded=made.embedded,
-            copied=made.copied,
-            former=former.manifest.corpus.digest[:12] if former is not None else "",
+            embedded=corpus.count - copied,
+            copied=copied,
+            previous=former.manifest.corpus.digest[:12] if former is not None else "",
             seconds=round(time.perf_counter() - started, 3),
             code_version=code_version() or "",
         )
@@ -262,13 +264,6 @@ def _built(
         give_back()
     tell("index", f"{len(digests)} {storage} graphs built in {time.perf_counter() - started:.0f} s")
     return settings.model_copy(update={"sha256": digests})
-
-
-def _tell_of(made: Embedded, seconds: float) -> None:
-    parts = {"embedded": made.embedded, "copied from the previous index": made.copied, "there already": made.found}
-    told = ", ".join(f"{count:,} {what}" for what, count in parts.items() if count)
-    rate = f", {made.embedded / seconds:,.0f} passages/s" if made.embedded else ""
-    tell("index", f"{told} in {seconds:.1f} s{rate}")
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from components.registry.files import Sha256
 from components.registry.version import Kind, VersionName, sha256_of
 
 CHAMPION = "champion.json"
+LATEST = "latest"  #: in place of an index: that which a version was last named with
 Action = Literal[
     "promote",  # the gate allowed it
     "serve",  # the champion, promoted before, was seen to answer; the pointer stays
@@ -62,8 +63,13 @@ class ChampionEntry(BaseModel):
 
     @property
     def served(self) -> bool:
-        """Whether the version was seen to answer before this was written."""
-        return self.action != "promote"
+        """Whether the version, with this index, was seen to answer before this was written."""
+        return self.action not in {"promote", "index"}
+
+    @property
+    def pair(self) -> str:
+        """The model and its index, for people."""
+        return f"{self.version} with index {self.index}" if self.index is not None else self.version
 
     def sha256(self) -> str:
         """Return the hash by which the next entry refers to this one."""
@@ -119,6 +125,11 @@ class Champion(Document):
     def index_of(self, version: str) -> str | None:
         """Return the index that a model version was last named with; None for none."""
         return next((entry.index for entry in reversed(self.history) if entry.version == version), None)
+
+    @property
+    def before_index(self) -> ChampionEntry | None:
+        """The entry before the current one where that gave the same model another index, which nobody saw to answer."""
+        return self.history[-2] if self.current.action == "index" and len(self.history) > 1 else None
 
     @property
     def in_service(self) -> ChampionEntry | None:

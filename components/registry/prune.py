@@ -84,8 +84,12 @@ def _reasons(registry: Registry, serving: Iterable[str]) -> dict[str, str]:
 def _searched(registry: Registry, kept: set[str]) -> dict[str, str]:
     """Return the indexes that models which stay would be searched with, by a rollback or today."""
     champion = registry.champion()
-    found = {} if champion is None else {champion.index_of(version): version for version in sorted(kept)}
-    return {index: f"{version} is searched with it" for index, version in found.items() if index}
+    if champion is None:
+        return {}
+    found = {champion.index_of(version): f"{version} is searched with it" for version in sorted(kept)}
+    if champion.in_service is not None:  # while another index of the champion is being deployed
+        found.setdefault(champion.in_service.index, "it was seen to serve last")
+    return {index: why for index, why in found.items() if index}
 
 
 class _Pruning:

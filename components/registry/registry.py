@@ -18,7 +18,7 @@ from components.object_store.conditional_writes import ConditionCheck
 from components.object_store.transfer import upload
 from components.records.decision import Decision
 from components.registry.card import model_card
-from components.registry.champion import CHAMPION, Action, Champion, ChampionEntry
+from components.registry.champion import CHAMPION, LATEST, Action, Champion, ChampionEntry
 from components.registry.download import StoredManifest
 from components.registry.files import CARD, CLAIM, TOMBSTONE, VERSION, content_digest, inventory
 from components.registry.version import (
@@ -34,7 +34,10 @@ from components.registry.version import (
 )
 from components.registry.versions import Versions
 
-__all__ = ["Champion", "Kind", "Lineage", "Registry", "Version", "VersionManifest"]
+_AGAIN: dict[Action, str] = {"promote": "run the pipeline again", "index": "make the index again"}
+_LOOK = "look at `ranklift models history` and try again"
+
+__all__ = ["LATEST", "Champion", "Kind", "Lineage", "Registry", "Version", "VersionManifest"]
 
 
 class Version(NamedTuple):
@@ -183,16 +186,16 @@ class Registry(Versions):
         reason: str = "",
         decision: Decision | None = None,
         pipeline_run: str | None = None,
-        index: str | None = None,
+        index: str | None = LATEST,
     ) -> Champion:
         """Make a model version champion, or note that it serves, provided that the champion is still `expected`.
 
-        Its index moves with it, in the same write: the named index, else its latest.
+        Its index moves with it, in the same write: by default the index that it was last named with; None for none.
 
         Raises:
             StoreError: when another run moved it meanwhile, there is no such version, or the index is of another model.
         """
-        index = index or (expected.index_of(version) if expected else None)
+        named = (expected.index_of(version) if expected else None) if index == LATEST else index
         entry = ChampionEntry(
             number=len(expected.history) if expected else 0,
             version=version,
@@ -202,7 +205,7 @@ class Registry(Versions):
             decision_sha256=sha256_of(decision.to_json().encode("utf-8")) if decision else None,
             pipeline_run=pipeline_run,
             previous=expected.head if expected else None,
-            **self._named(version, index),
+            **self._named(version, named),
         )
         champion = Champion(history=[*(expected.history if expected else []), entry])
         etag = self._write(champion, expected)
@@ -211,9 +214,10 @@ class Registry(Versions):
             return Champion.stored_as(champion.stored(), etag, CHAMPION)
         now = self.champion()
         if expected is None or now is None or not now.continues(expected):
+            made, read = (it.current.pair if it else "none" for it in (now, expected))
             raise StoreError(
-                f"{version} did not become champion: another run made {now.version if now else 'none'} champion "
-                f"after {expected.version if expected else 'none'} was read; run the pipeline again."
+                f"{entry.pair} did not become champion: another run made {made} champion after {read} was read; "
+                f"{_AGAIN.get(action, _LOOK)}."
             )
         return self.move_champion(
             version, now, action=action, reason=reason, decision=decision, pipeline_run=pipeline_run, index=index

@@ -2,7 +2,7 @@
 
 from components.errors import StoreError
 from components.records.decision import Decision
-from components.registry.registry import Champion, Registry
+from components.registry.registry import LATEST, Champion, Registry
 
 
 def succeed(
@@ -35,10 +35,10 @@ def succeed(
             version,
             champion,
             action="index" if is_champion else "promote",
-            reason=f"It is searched with index {index}." if is_champion else decision.reason,
+            reason=searched_with(index) if is_champion else decision.reason,
             decision=None if is_champion else decision,
             pipeline_run=pipeline_run,
-            index=index,
+            index=index or LATEST,
         )
     except StoreError:
         # The same promotion, tried by another process at the same time, may have come first.
@@ -47,8 +47,13 @@ def succeed(
             raise
 
 
+def searched_with(index: str | None) -> str:
+    """Return the reason that the history gives for another index of the same model."""
+    return f"It is searched with index {index}."
+
+
 def check_succession(decision: Decision, champion: Champion | None, version: str) -> None:
-    """Raise a StoreError when a model was judged against a former champion."""
+    """Raise a StoreError when a model was judged against a previous champion."""
     if champion is not None and champion.digest not in {decision.champion_digest, decision.candidate_digest}:
         raise StoreError(
             f"{version} is stored and did not become champion: it was judged against {decision.champion_model} "

@@ -19,7 +19,7 @@ from components.search.version import Graph, IndexManifest, Storage
 _KINDS = {"float32": "f32", "float16": "f16", "int8": "i8"}
 _LARGEST = 127
 _ROWS = 8192  # vectors that are added at once
-_MOSTLY = 0.7  # of the passages must be in a former graph: beyond that many changes a new one is better and as fast
+_MOSTLY = 0.7  # of the passages must be in a previous graph: beyond that many changes a new one is better and as fast
 _ASIDE = 1 << 40
 
 Positions = NDArray[np.int64]
@@ -112,9 +112,9 @@ def build_graph(
 
 
 def _taken_over(graph: Any, former: Former, count: int) -> Positions:
-    """Make a former graph the beginning of a new one; returns the passages that it lacks."""
+    """Make a previous graph the beginning of a new one; returns the passages that it lacks."""
     inside = np.flatnonzero(former.held >= 0)
-    keys, first = np.unique(former.held[inside], return_index=True)  # two equal texts are in the former graph once
+    keys, first = np.unique(former.held[inside], return_index=True)  # two equal texts are in the previous graph once
     places = inside[first]
     if len(places) < _MOSTLY * count:
         return np.arange(count)

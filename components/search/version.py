@@ -83,7 +83,7 @@ class Build(_Part):
 
     embedded: int = Field(ge=0)  #: passages
     copied: int = Field(ge=0)  #: passages whose vectors came from the previous index
-    former: str = ""  #: that index, such as "V2"
+    previous: str = ""  #: of that index: the first digits of its corpus digest
     seconds: float = Field(ge=0)
     code_version: str = ""
 

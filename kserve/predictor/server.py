@@ -18,6 +18,7 @@ from components.errors import RankliftError
 from components.machine.processor import available_cpus
 from predictor import log
 from predictor.api.kserve_model import RankModel
+from predictor.api.search_model import SearchModel, search_model_name
 from predictor.drain import Drain
 from predictor.engine.switchboard import Switchboard, refusal_of
 from predictor.files_limit import allow_connections
@@ -111,7 +112,9 @@ class RankServer(ModelServer):
 
     async def _serve_until_stopped(self, metrics: str) -> None:
         switchboard = Switchboard(self._settings)
-        self.register_model(RankModel(self._settings.model_name, switchboard))
+        name = self._settings.model_name
+        self.register_model(RankModel(name, switchboard))
+        self.register_model(SearchModel(search_model_name(name), switchboard))
         data_plane = RankDataPlane(switchboard, model_registry=self.registered_models)
         repository = Repository(switchboard, model_registry=self.registered_models)
         rest = RestServer(

@@ -13,7 +13,7 @@ from components.errors import RankliftError
 from components.index.options import DATASET
 from pipeline.cluster.pipelines_api import PIPELINE, PipelinesApi, PipelineVersion
 from pipeline.compile import compile_pipeline
-from pipeline.parameters import check_parameters, read_parameters, settled
+from pipeline.parameters import check_parameters, read_parameters, settled, shaping
 from pipeline.settings.file import PipelineSettings
 
 
@@ -48,11 +48,10 @@ def submit(
     cron = six_fields(schedule) if schedule is not None else None
     values = read_parameters(parameters)
     check_for_cluster(values, settings)
-    values = settled(values)
-    chosen_from = {"base_models": values["base_models"]} if "base_models" in values else None
+    shape, values = shaping(values), settled(values)
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "pipeline.yaml"
-        compile_pipeline(package, settings=settings, defaults=chosen_from)
+        compile_pipeline(package, settings=settings, defaults=shape)
         content = package.read_bytes()
         specification = next(yaml.safe_load_all(content))
         version = api.upload(package, f"{PIPELINE}-{hashlib.sha256(content).hexdigest()[:12]}")

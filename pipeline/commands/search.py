@@ -53,8 +53,8 @@ def _line(hit: dict[str, Any]) -> str:
 @grouped
 def compare(
     *,
-    former: Annotated[
-        str | None, typer.Argument(help="An index version, such as V1; the former one if left out.")
+    previous: Annotated[
+        str | None, typer.Argument(help="An index version, such as V1; the previous one if left out.")
     ] = None,
     new: Annotated[str | None, typer.Argument(help="Another one; the champion's when left out.")] = None,
     index: Annotated[bool, typer.Option("--index", help="Compare indexes.")] = False,
@@ -75,15 +75,15 @@ def compare(
     from components.index.compare import compare as compare_indexes
     from components.index.compare_report import document, lines, report
     from components.machine.settings import home_directory
-    from pipeline.local.indexes import current_and_former, opened, queries_of
+    from pipeline.local.indexes import current_and_previous, opened, queries_of
 
     home = home_directory()
     with registry_at(where) as registry, working("compare"):
-        if former is None or new is None:
-            current, before = current_and_former(registry.champion())
-            former, new = former or before, new or current
+        if previous is None or new is None:
+            current, before = current_and_previous(registry.champion())
+            previous, new = previous or before, new or current
         asked = queries_of(registry, home, new, data, queries)
-        sides = opened(registry, home, former), opened(registry, home, new)
+        sides = opened(registry, home, previous), opened(registry, home, new)
         comparison = compare_indexes(*sides, asked.texts, asked.relevant, most=most)
     if output is not None:
         output.write_text(report(comparison, *sides), encoding="utf-8")

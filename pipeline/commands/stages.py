@@ -196,7 +196,7 @@ def index(
         Path | None, typer.Option(help="A dataset version or a BEIR folder, whose queries verify the index.")
     ] = None,
     split: Split = DEFAULT_SPLIT,
-    former: Annotated[Path | None, typer.Option(help="An index of this model, whose vectors are reused.")] = None,
+    previous: Annotated[Path | None, typer.Option(help="An index of this model, whose vectors are reused.")] = None,
     options: IndexOptions,
     as_json: AsJson = False,
 ) -> None:
@@ -207,7 +207,7 @@ def index(
     from components.index.stage import Given, index_into
 
     with working("index"):
-        manifest = index_into(Given(model, corpus, data, split), output, options, former)
+        manifest = index_into(Given(model, corpus, data, split), output, options, previous)
     found = manifest.verification
     told = f"recall@10 {found.recall:.4f} on {found.queries} queries" if found else "not verified: no --data was named"
     answer(

@@ -162,8 +162,9 @@ def check_service(cluster: Cluster) -> Result:
     """Whether the InferenceService serves."""
     if cluster.service is None:
         return wrong(_absent(cluster), "after the first promotion, `kubectl apply -f kserve/inference-service.yaml`")
-    version = revision_of(cluster.service).version or "no version"
-    finding = find_fault(cluster.api, cluster.service, version)
+    asked = revision_of(cluster.service)
+    version = asked.version or "no version"
+    finding = find_fault(cluster.api, cluster.service, asked)
     if is_ready(cluster.service) and not finding.hopeless:
         unseen = finding.refused or finding.sentence  # what could not be looked at, or is not there yet
         return ok(f"KServe calls {version} ready{f'. {unseen}' if unseen else ''}")

@@ -3,7 +3,7 @@
 from urllib3.exceptions import HTTPError
 
 from components.deploy.cluster.inference_service import revision_of
-from components.deploy.standing import standing
+from components.deploy.standing import deploy_command, standing
 from components.errors import RankliftError, StoreError
 from components.object_store.client import ObjectStore, ObjectStoreSettings
 from components.object_store.faults import KEY_CODES, RefusedError, sentence
@@ -96,12 +96,20 @@ def check_in_service(cluster: Cluster) -> Result:
         return skipped(_LATER)
     if champion is None:
         return skipped("nothing has been promoted yet")
-    found = standing(champion, revision_of(cluster.service).version)
+    there = revision_of(cluster.service)
+    found = standing(champion, there.version)
     if found.command():
         return wrong(
             f"{found.sentence}: its deploy failed, was stopped or never ran",
             f"`{found.command()}{cluster.options}` puts it into service; "
             f"`ranklift rollback{cluster.options}` makes champion what was so before",
+        )
+    if there.index_version != (champion.index or ""):
+        searched = f"index {there.index_version}" if there.index_version else "no index"
+        return wrong(
+            f"{champion.current.pair} is champion, and {champion.version} is in service with {searched}: the deploy "
+            "failed, was stopped or never ran",
+            f"`{deploy_command('')}{cluster.options}` puts both into service",
         )
     return ok(found.sentence)
 

@@ -49,7 +49,7 @@ def index_in_service(champion: "Champion | None") -> str:
     return champion.index
 
 
-def current_and_former(champion: "Champion | None") -> tuple[str, str]:
+def current_and_previous(champion: "Champion | None") -> tuple[str, str]:
     """Return the index of the champion, and the one that was searched before it.
 
     Raises:
@@ -57,10 +57,10 @@ def current_and_former(champion: "Champion | None") -> tuple[str, str]:
     """
     current = index_in_service(champion)
     named = [entry.index for entry in champion.history if entry.index] if champion is not None else []
-    former = next((index for index in reversed(named) if index != current), None)
-    if former is None:
+    previous = next((index for index in reversed(named) if index != current), None)
+    if previous is None:
         raise RankliftError(f"{current} is the only index that was ever searched; name two indexes, such as V1 V2.")
-    return current, former
+    return current, previous
 
 
 def queries_of(registry: "Registry", home: Path, index: str, data: Path | None, file: Path | None) -> Queries:

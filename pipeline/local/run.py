@@ -19,7 +19,7 @@ from components.records.scores import ScoreFile
 from pipeline.compile import compile_pipeline
 from pipeline.containers.runner import ContainerRun, container_store, docker_runner
 from pipeline.local.run_log import RunLog, StageTime
-from pipeline.parameters import check_here, check_parameters, settled
+from pipeline.parameters import check_here, check_parameters, settled, shaping
 
 
 class RunResult(NamedTuple):
@@ -65,12 +65,11 @@ def run_locally(
 
     check_parameters(parameters)
     check_here(parameters, in_processes=containers is None)
-    parameters = settled(parameters)
+    shape, parameters = shaping(parameters), settled(parameters)
     folder = private_folder(home / "runs") / datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     log = RunLog(folder / "run.log", tell)
     images = containers.images if containers else None
-    chosen_from = {"base_models": parameters["base_models"]} if "base_models" in parameters else None
-    compile_pipeline(folder / "pipeline.yaml", images, defaults=chosen_from)
+    compile_pipeline(folder / "pipeline.yaml", images, defaults=shape, one_by_one=True)
     with _stages_in(containers, folder, home, parameters), redirect_stdout(log), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pipeline = components.load_component_from_file(str(folder / "pipeline.yaml"))

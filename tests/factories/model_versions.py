@@ -3,9 +3,11 @@
 import hashlib
 from pathlib import Path
 
+from components.dataset.evaluation_set import open_evaluation_set
 from components.dataset.manifest import DATA_FILES, DatasetManifest, Percentiles
 from components.machine.digest import file_sha256
 from components.model.served import EncoderConfig
+from tests.factories.evaluation_sets import write_dataset_version
 
 
 def make_model(directory: Path, content: str = "a") -> Path:
@@ -49,3 +51,16 @@ def make_dataset(directory: Path, content: str = "a") -> Path:
         settings={},
     ).write(directory / "manifest.json")
     return directory
+
+
+def make_judged_dataset(directory: Path) -> Path:
+    """A dataset version whose evaluation set can be opened: that of `write_dataset_version`."""
+    whole = write_dataset_version(directory)
+    evaluation = open_evaluation_set(whole).digest
+    kept = {name: (whole / name).read_bytes() for name in ("corpus.parquet", "queries.parquet", "qrels.parquet")}
+    make_dataset(whole)
+    for name, content in kept.items():
+        (whole / name).write_bytes(content)
+    manifest = DatasetManifest.of(whole).model_copy(update={"evaluation_digest": evaluation})
+    manifest.write(whole / "manifest.json")
+    return whole

@@ -15,6 +15,7 @@ from components.deploy.machine.deploy import deploy_local
 from components.deploy.machine.folder import current_link, current_version
 from components.index.options import IndexOptions
 from components.index.promote import index_and_promote
+from components.index.reindex import reindex
 from components.index.stage import Given
 from components.model.served import EncoderConfig
 from components.promote.promote import promote
@@ -33,6 +34,7 @@ from tests.faults.victims import (
     plain,
     promote_in_process,
     publish_dataset_in_process,
+    reindex_in_process,
 )
 from tests.kserve.running import wait_for
 
@@ -245,3 +247,37 @@ def test_index_killed_at_every_request(registry, proxy, processes, exported_tiny
         assert {item.key for item in registry.store.list()} == whole
         assert verify(registry).findings == [], call
     assert seen == {("V0", "V0"), ("V1", "V1")}, "model and index never move apart"
+
+
+@pytest.mark.slow
+@pytest.mark.extended
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_reindex_killed_at_every_request(registry, proxy, processes, exported_tiny_model, tmp_path, moment):
+    options = IndexOptions(shard_size=16, graph_shards=2, exact_up_to=0)
+    dataset = write_dataset_version(tmp_path / "dataset")
+    given = Given(exported_tiny_model, str(write_corpus(tmp_path / "first.jsonl", texts_of(48))), dataset, "test", "V0")
+    decision = decision_for(exported_tiny_model)
+    promote(exported_tiny_model, decision, registry, awaits_index=True)
+    index_and_promote(given, decision, registry, options, home=tmp_path / "home")
+    start = content_of(registry.store)
+    # Fetched once: each attempt then makes the same requests.
+    registry.download("model", "V0", tmp_path / "home" / "serving" / "V0")
+    corpus = str(write_corpus(tmp_path / "second.jsonl", texts_of(48, first=16)))
+    arguments = (corpus, options, dataset, tmp_path / "home", tmp_path / "result.json")
+    victim = Victim(processes, proxy, registry.store.settings, reindex_in_process, *arguments)
+    calls = victim.calls()
+    assert json.loads((tmp_path / "result.json").read_text()) == {"index": "V1"}
+    print(f"{len(calls)} requests:", *calls, sep="\n")
+    whole = {item.key for item in registry.store.list()}
+
+    seen = set()
+    for call in each_kill(victim, calls, moment, registry.store, start):
+        champion = registry.champion()
+        seen.add((champion.version, champion.index))
+        assert verify(registry).sound, call
+        again = reindex(registry, corpus, options, home=tmp_path / "home", dataset=dataset)
+        assert [(entry.index, entry.action) for entry in again.history] == [("V0", "promote"), ("V1", "index")], call
+        assert {item.key for item in registry.store.list()} == whole
+        assert verify(registry).findings == [], call
+    assert seen == {("V0", "V0"), ("V0", "V1")}

@@ -9,6 +9,7 @@ from components.deploy.machine.deploy import deploy_local
 from components.errors import RankliftError, StoreError
 from components.index.options import IndexOptions
 from components.index.promote import index_and_promote
+from components.index.reindex import reindex
 from components.index.stage import Given
 from components.object_store.client import ObjectStore, ObjectStoreSettings
 from components.promote.promote import promote
@@ -41,6 +42,15 @@ def index_in_process(
     registry = Registry(ObjectStore(ObjectStoreSettings.of(**environment)))
     record = Decision.model_validate_json(decision)
     result.write_text(json.dumps({"index": index_and_promote(given, record, registry, options, home=home)}))
+
+
+def reindex_in_process(
+    environment: dict[str, Any], corpus: str, options: IndexOptions, dataset: Path, home: Path, result: Path
+) -> None:
+    """Give the champion an index of another corpus."""
+    registry = Registry(ObjectStore(ObjectStoreSettings.of(**environment)))
+    champion = reindex(registry, corpus, options, home=home, dataset=dataset)
+    result.write_text(json.dumps({"index": champion.index}))
 
 
 def publish_dataset_in_process(environment: dict[str, Any], dataset: Path, result: Path) -> None:

@@ -43,10 +43,10 @@ def test_index_makes_an_index_that_opens(exported_tiny_model, corpus, dataset, t
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
-def test_index_of_the_dataset_itself_with_a_former_index_embeds_nothing(exported_tiny_model, dataset, tmp_path):
+def test_index_of_the_dataset_itself_with_a_previous_index_embeds_nothing(exported_tiny_model, dataset, tmp_path):
     arguments = ("index", exported_tiny_model, "--corpus", "dataset", "--data", dataset)
     ranklift(*arguments, "-o", tmp_path / "first")
-    result = ranklift(*arguments, "-o", tmp_path / "second", "--former", tmp_path / "first", "--texts", 0, "--json")
+    result = ranklift(*arguments, "-o", tmp_path / "second", "--previous", tmp_path / "first", "--texts", 0, "--json")
     assert json.loads(result.stdout)["build"]["copied"] == 6
 
 
@@ -102,6 +102,18 @@ class TestIndexes:
         damaged = ranklift("indexes", "verify", "V0", "--json")
         assert (damaged.exit_code, json.loads(damaged.stdout)["sound"]) == (1, False)
         assert "00000.safetensors" in json.loads(damaged.stdout)["fault"]
+
+    def test_reindex_serves_the_champion_with_another_corpus(self, indexed, dataset, tmp_path):
+        corpus = write_corpus(tmp_path / "other.jsonl", texts_of(31))
+        result = ranklift("reindex", "--corpus", corpus, "--data", dataset, "--reason", "One more passage.", "--json")
+        entry = json.loads(result.stdout)
+        assert (entry["version"], entry["index"], entry["action"]) == ("V0", "V1", "serve")
+        assert [move.reason for move in indexed.champion().history][1] == "One more passage."
+        assert json.loads(ranklift("search", "sort", "--top-k", 2, "--json").stdout)["index_version"] == "V1"
+
+    def test_reindex_of_a_corpus_that_is_not_there_is_told_before_the_first_step(self, indexed, tmp_path):
+        with pytest.raises(DataError, match="There is no corpus at"):
+            ranklift("reindex", "--corpus", tmp_path / "nowhere.jsonl")
 
 
 def test_indexes_list_of_an_empty_registry_says_so(registry, monkeypatch):

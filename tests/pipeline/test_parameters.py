@@ -11,20 +11,20 @@ import yaml
 
 from components.errors import RankliftError
 from components.gate.options import GateOptions
-from components.index.options import CorpusOptions
+from components.index.options import CorpusOptions, WorkerOptions
 from components.prepare.options import RawDataOptions
 from components.source.options import CandidateOptions
 from pipeline.cli import app
 from pipeline.compile import compile_pipeline
 from pipeline.declaration import declared, public_fields
-from pipeline.parameters import CHOOSING, PARAMETERS, STAGE_PARAMETERS, check_parameters, read_parameters
+from pipeline.parameters import CHOOSING, COMPILED, PARAMETERS, STAGE_PARAMETERS, check_parameters, read_parameters
 from pipeline.parameters_page import parameters_page
 
 PROJECT = Path(__file__).parents[2]
 KFP_TYPES = {
     str: "STRING", int: "NUMBER_INTEGER", float: "NUMBER_DOUBLE", bool: "BOOLEAN", dict: "STRUCT", list: "LIST",
 }  # fmt: skip
-ORDINARY = {name: one for name, one in PARAMETERS.items() if name not in CHOOSING}
+ORDINARY = {name: one for name, one in PARAMETERS.items() if name not in (*CHOOSING, *COMPILED)}
 EVERY_OPTION = [(options, name) for options in (*STAGE_PARAMETERS, GateOptions) for name in options.model_fields]
 
 
@@ -56,8 +56,35 @@ def test_compile_pipeline_has_the_declared_names_types_defaults_and_sentences(tm
 
 def test_compile_pipeline_that_chooses_its_base_model_has_its_parameters_in_place_of_base_model(tmp_path):
     found = compiled_inputs(tmp_path, {"base_models": "a/b,c/d"})
-    assert set(found) == set(PARAMETERS) - {"base_model"}
+    assert set(found) == set(PARAMETERS) - {"base_model", *COMPILED}
     assert found["trial_examples"]["defaultValue"] == PARAMETERS["trial_examples"].default
+
+
+def test_compile_pipeline_with_several_index_workers_has_a_loop_of_as_many_and_no_parameter_for_it(tmp_path):
+    assert set(compiled_inputs(tmp_path, {"index_workers": 3})) == set(ORDINARY)
+    document = next(yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text(encoding="utf-8")))
+    tasks = {
+        name: task
+        for one in document["components"].values()
+        for name, task in one.get("dag", {"tasks": {}})["tasks"].items()
+    }
+    ((name, loop),) = [(name, task) for name, task in tasks.items() if "parameterIterator" in task]
+    assert loop["parameterIterator"]["items"] == {"raw": "[0, 1, 2]"}
+    assert loop["iteratorPolicy"] == {"parallelismLimit": 3}
+    assert tasks["join-index"]["dependentTasks"] == [name, "plan-index"]
+    assert tasks["deploy-2"]["dependentTasks"] == ["join-index"]
+    assert "index" not in tasks
+
+
+def test_compile_pipeline_with_one_index_worker_is_the_pipeline_as_it_always_was(tmp_path):
+    compile_pipeline(tmp_path / "one.yaml", defaults={"index_workers": 1})
+    assert (tmp_path / "one.yaml").read_bytes() == (PROJECT / "tests" / "pipeline" / "pipeline.yaml").read_bytes()
+
+
+@pytest.mark.parametrize("workers", [0, 1001])
+def test_compile_pipeline_with_an_invalid_number_of_index_workers_is_refused(tmp_path, workers):
+    with pytest.raises(RankliftError, match=f"workers = {workers} is invalid"):
+        compile_pipeline(tmp_path / "pipeline.yaml", defaults={"index_workers": workers})
 
 
 def test_compile_pipeline_with_other_defaults_changes_these_alone(tmp_path):
@@ -75,7 +102,8 @@ def test_compile_pipeline_with_an_invalid_default_writes_nothing(tmp_path):
 @pytest.mark.parametrize("options", STAGE_PARAMETERS, ids=lambda options: options.__name__)
 def test_component_takes_the_options_of_its_stage_with_the_declared_types(options):
     module = importlib.import_module(f"components.{options.stage}.component")
-    component = "candidates" if options is CandidateOptions else options.stage  # in place of `source`, for a choice
+    others = {CandidateOptions: "candidates", WorkerOptions: "embed_shards"}  # for a choice, and for several workers
+    component = others.get(options, options.stage)
     signature = inspect.signature(getattr(module, component).python_func)
     wanted = {field: PARAMETERS[name].kind for name, field in STAGE_PARAMETERS[options].items()}
     assert {field: signature.parameters[field].annotation for field in wanted} == wanted
@@ -115,7 +143,8 @@ def test_run_has_an_option_for_each_parameter():
         (options, name)
         for options in STAGE_PARAMETERS
         for name in public_fields(options)
-        if options not in (RawDataOptions, CorpusOptions, CandidateOptions)  # what a command cannot do without
+        if options
+        not in (RawDataOptions, CorpusOptions, CandidateOptions, WorkerOptions)  # what a command cannot do without
     ],
     ids=option_id,
 )

@@ -56,9 +56,8 @@ class KServe:
         if stable.index_version:
             # As KServe's own validation does.
             assert not any(item["name"] == "STORAGE_URI" for item in container_of(service)["env"])
-            self.indexes[stable.version] = stable.index_version
-        else:
-            self.indexes.pop(stable.version, None)
+        is_reindexed = self.indexes.get(stable.version, "") != stable.index_version
+        self.indexes[stable.version] = stable.index_version
         host = f"{key[2]}-predictor.{key[1]}.svc.cluster.local"
         canary_host = f"{key[2]}-canary-predictor.{key[1]}.svc.cluster.local"
         entry = canary_entry_of(service)
@@ -74,8 +73,8 @@ class KServe:
         if canary is not None:
             self._report(key, True, statuses)
         serves = self.hosts.get(host, [])
-        if serves != [stable.version]:
-            self._start(key, stable.version, host, "isvc.ranklift-predictor", statuses)
+        if serves != [stable.version] or is_reindexed:
+            self._start(key, stable.version, host, "isvc.ranklift-predictor", statuses, stable.index_sha256)
         if self.complaint and self.hosts.get(host) != [stable.version]:
             self.report_failure(key)
             return
@@ -131,11 +130,19 @@ class KServe:
             name = f"{key[2]}-canary-predictor"
             self.cluster.put("horizontalpodautoscalers", {"metadata": {"name": name, "namespace": key[1]}})
 
-    def _start(self, key: Key, version: str, host: str, app: str, canaries: list[dict[str, Any]] | None = None) -> bool:
+    def _start(
+        self,
+        key: Key,
+        version: str,
+        host: str,
+        app: str,
+        canaries: list[dict[str, Any]] | None = None,
+        index: str = "",
+    ) -> bool:
         """Start a version's pod beside those of before, which leave once it serves."""
         self.rollouts.append(version)
         fault = self.faults.get(version, "")
-        pod = _pod(key, version, app)
+        pod = _pod(key, version, app, index)
         if fault == "slow":
             pod["status"] = _state(state={"running": {}}, ready=False)
             self.cluster.put("pods", pod)
@@ -183,10 +190,11 @@ class KServe:
         return 200, {"name": "ranklift", "model_version": version, "model_digest": self.digests[version]}
 
     def _searched(self, version: str) -> tuple[int, dict[str, Any]]:
-        index = "V9" if self.faults.get(version) == "another index" else self.indexes.get(version)
-        if index is None:
+        fault = self.faults.get(version) or self.faults.get(f"{version} with index {self.indexes.get(version)}")
+        index = "V9" if fault == "another index" else self.indexes.get(version)
+        if not index:
             return 404, {"error": f"Model {version} is in service without an index."}
-        hits = [] if self.faults.get(version) == "no hits" else [{"id": "a", "score": 0.5}]
+        hits = [] if fault == "no hits" else [{"id": "a", "score": 0.5}]
         return 200, {"hits": hits, "model_version": version, "index_version": index}
 
 
@@ -227,15 +235,17 @@ def _replicas(service: dict[str, Any], entry: dict[str, Any]) -> int:
     return canary.get("minReplicas", derived) if fixed else max(1, derived)
 
 
-def _pod(key: Key, version: str, app: str = "isvc.ranklift-predictor") -> dict[str, Any]:
+def _pod(key: Key, version: str, app: str = "isvc.ranklift-predictor", index: str = "") -> dict[str, Any]:
     name = f"ranklift-{version.lower()}" if "canary" not in app else f"ranklift-canary-{version.lower()}"
+    name += f"-{index[:8]}" if index else ""
+    searched = [{"name": "RANKLIFT_PREDICTOR_INDEX_MANIFEST_SHA256", "value": index}] if index else []
     return {
         "metadata": {"name": name, "namespace": key[1], "labels": {LABEL: key[2], "app": app}},
         "spec": {
             "containers": [
                 {
                     "name": "kserve-container",
-                    "env": [{"name": "RANKLIFT_PREDICTOR_MODEL_VERSION", "value": version}],
+                    "env": [{"name": "RANKLIFT_PREDICTOR_MODEL_VERSION", "value": version}, *searched],
                     "resources": {"limits": {"memory": "1Gi"}},
                 }
             ]

@@ -33,7 +33,7 @@ from components.errors import RankliftError
 from components.kubernetes.errors import KubernetesError
 from components.kubernetes.kinds import Manifest
 from components.machine.stop_signals import StopSignals
-from components.registry.champion import Champion
+from components.registry.champion import LATEST, Champion
 from components.registry.registry import Registry
 from components.registry.version import Kind, is_version_name, key_of
 
@@ -94,7 +94,7 @@ class Attempt:
         try:
             applied = self.rollout.change(lambda found: self._back(found, before))
             for service in self.rollout.follow(applied, end):
-                if self.rollout.answering(service) == before.version:
+                if self.rollout.answering(service, before.index_version) == before.version:
                     self._retire_canary(end)
                     return before.version, f"{before.version} serves again."
         except SupersededError as later:
@@ -166,14 +166,25 @@ class Attempt:
         def step(found: Manifest) -> Manifest:
             stable = revision_of(self._still_ours(found))
             self.before = self._fallback(stable)
-            return make(found, self.revision._replace(previous=self.before.version if self.before else ""))
+            return make(found, self.revision._replace(previous=self._previous(stable)))
 
         service = self.rollout.change(step)
         self.applied = True
         return service
 
+    def _previous(self, stable: Revision) -> str:
+        """Return the version that is gone back to after this one; another index is of the same version."""
+        if self.before is None:
+            return ""
+        return stable.previous if self.before.version == self.revision.version else self.before.version
+
     def _fallback(self, stable: Revision) -> Revision | None:
         """Return what to go back to: what answered when this began, else what was asked for before."""
+        champion = self.registry.champion()
+        before = champion.before_index if champion is not None else None
+        if before is not None and before.version == self.revision.version:
+            back = self._revision_of(before.version, before.index)._replace(previous=stable.previous)
+            return stable if (stable.version, stable.index_version) == (back.version, back.index_version) else back
         there = (self.answering, stable.version, stable.previous)
         for version in there if self.trusted else (stable.previous, *there):
             if version == stable.version and version != self.revision.version:
@@ -181,12 +192,14 @@ class Attempt:
             if not version or not is_version_name(version) or version == self.revision.version:
                 continue
             if self.registry.has("model", version):  # a pruned version cannot serve
-                number = number_of_champion(version, self.registry.champion())
-                sha256 = self.registry.stored_manifest("model", version).sha256
-                uri = uri_of(version, self.registry)
-                revision = Revision(version, uri, number, manifest_sha256=sha256, label=version)
-                return with_index(revision, self.registry)
+                return self._revision_of(version, LATEST)
         return None
+
+    def _revision_of(self, version: str, index: str | None) -> Revision:
+        number = number_of_champion(version, self.registry.champion())
+        sha256 = self.registry.stored_manifest("model", version).sha256
+        revision = Revision(version, uri_of(version, self.registry), number, manifest_sha256=sha256, label=version)
+        return with_index(revision, self.registry, index)
 
     def _wait(self, applied: Manifest, canary: bool) -> None:
         within = self.rollout.settings.deploy_within
@@ -212,7 +225,7 @@ class Attempt:
             return ""
         try:
             self._prove(service, canary)
-            waits = not canary and others_serve(self.rollout.api, service, self.revision.version)
+            waits = not canary and others_serve(self.rollout.api, service, self.revision)
         except NotAnsweredError as error:
             return str(error)
         except KubernetesError as error:
@@ -223,7 +236,7 @@ class Attempt:
 
     def _look(self, service: Manifest) -> Finding:
         try:
-            return find_fault(self.rollout.api, service, self.revision.version)
+            return find_fault(self.rollout.api, service, self.revision)
         except KubernetesError as error:
             return Finding(str(error))
 
@@ -255,14 +268,15 @@ def uri_of(version: str, registry: Registry, kind: Kind = "model") -> str:
     return f"s3://{registry.store.settings.bucket}/{key_of(kind, version, '')}"
 
 
-def with_index(revision: Revision, registry: Registry) -> Revision:
-    """Return a revision together with the index that its version was last champion with, where it had one.
+def with_index(revision: Revision, registry: Registry, named: str | None = LATEST) -> Revision:
+    """Return a revision together with its index, where it has one: by default the one of its last time as champion.
 
     Raises:
         StoreError: when that index is not there, or is not the one that became champion.
     """
     champion = registry.champion()
-    index = champion.index_of(revision.version) if champion is not None else None
+    latest = champion.index_of(revision.version) if champion is not None else None
+    index = latest if named == LATEST else named
     if champion is None or index is None:
         return revision
     is_current = (champion.version, champion.index) == (revision.version, index)

@@ -145,10 +145,11 @@ def service_name(service: Manifest, canary: bool = False) -> str:
     return f"{service['metadata']['name']}{f'-{CANARY}' if canary else ''}-predictor"
 
 
-def runs(pod: Manifest, version: str) -> bool:
-    """Whether a pod was made to serve a version."""
+def runs(pod: Manifest, wanted: Revision) -> bool:
+    """Whether a pod was made to serve a version with its index."""
     containers: Iterable[Manifest] = pod["spec"]["containers"]
-    return any(item["name"] == CONTAINER and _revision({}, item).version == version for item in containers)
+    found = [_revision({}, item) for item in containers if item["name"] == CONTAINER]
+    return any((it.version, it.index_sha256) == (wanted.version, wanted.index_sha256) for it in found)
 
 
 def _is_blocked(service: Manifest) -> bool:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from components.deploy.cluster.inference_service import runs, service_name
+from components.deploy.cluster.inference_service import Revision, runs, service_name
 from components.kubernetes.api import KubernetesApi
 from components.kubernetes.errors import KubernetesError
 from components.kubernetes.kinds import EVENTS, PODS, Manifest
@@ -22,20 +22,23 @@ class Finding(NamedTuple):
     refused: str = ""  #: why the pods could not be looked at: worth saying where nothing else says what is wrong
 
 
-def find_fault(api: KubernetesApi, service: Manifest, version: str) -> Finding:
-    """Return what keeps the pods that were made for a version from serving."""
+def find_fault(api: KubernetesApi, service: Manifest, revision: Revision) -> Finding:
+    """Return what keeps the pods that were made for a version and its index from serving."""
     try:
         pods = _pods(api, service)
     except KubernetesError as error:
         if error.status != 403:
             raise
         return Finding(refused=f"Its pods could not be looked at: {error}")
-    findings = [_of(api, pod) for pod in pods if runs(pod, version)]
+    findings = [_of(api, pod) for pod in pods if runs(pod, revision)]
     return next((found for found in findings if found.hopeless), next(filter(any, findings), Finding()))
 
 
-def others_serve(api: KubernetesApi, service: Manifest, version: str) -> bool:
-    """Whether the stable predictor has pods of another version that nobody told to end; False where none may look."""
+def others_serve(api: KubernetesApi, service: Manifest, revision: Revision) -> bool:
+    """Whether the stable predictor has pods of another version or index that nobody told to end.
+
+    False where none may look.
+    """
     canary = f"isvc.{service_name(service, canary=True)}"
     try:
         pods = _pods(api, service)
@@ -44,7 +47,7 @@ def others_serve(api: KubernetesApi, service: Manifest, version: str) -> bool:
             raise
         return False
     stable = [pod for pod in pods if pod["metadata"].get("labels", {}).get("app") != canary]
-    return any(not runs(pod, version) for pod in stable)
+    return any(not runs(pod, revision) for pod in stable)
 
 
 def warnings_of(api: KubernetesApi, service: Manifest, since: datetime) -> str:

@@ -146,10 +146,11 @@ class Rollout:
                 f"registry has {digest[:12]}…: its STORAGE_URI is of another bucket, or its files were changed."
             )
 
-    def answering(self, service: Manifest) -> str | None:
-        """Return the version that answers now; None when nothing does."""
+    def answering(self, service: Manifest, index: str = "") -> str | None:
+        """Return the version that answers now; None when nothing does, or another index than the one asked for."""
         try:
-            return self._ask(service, canary=False)
+            version = self._ask(service, canary=False)
+            return version if not index or self._search(service, canary=False) == index else None
         except NotAnsweredError:
             return None
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from predictor.api.ranking import check_limits, find_similar
 from predictor.api.schemas import PredictRequest
 from predictor.api.sentences import refusal_for
-from predictor.api.tensors import TensorAnswer, TensorQuery
+from predictor.api.tensors import Asked, Limit, Schema, Tensor
 from predictor.engine.served import Served
 from predictor.engine.switchboard import Switchboard
 from predictor.refusal import invalid
@@ -26,6 +26,19 @@ class RankModel(Model):
         super().__init__(name)
         self._switchboard = switchboard
         self.ready = True  # to be registered; whether it can answer is `healthy`, which the switchboard knows
+
+    @property
+    def schema(self) -> Schema:
+        """The tensors that a v2 request may have."""
+        limit = Limit(self._switchboard.settings.max_documents + 1, "max_documents")
+        return Schema({"query": limit, "documents": limit}, ("query", "documents"), ("scores",))
+
+    def check(self, served: Served) -> None:
+        """Nothing: whatever serves can rank."""
+
+    def named(self, served: Served) -> dict[str, str]:
+        """Return what an answer says of who gave it, besides the model's version."""
+        return {"model_digest": served.digest}
 
     async def healthy(self) -> bool:
         """Whether a request that arrives can be answered."""
@@ -56,10 +69,11 @@ class RankModel(Model):
         """
         served = ANSWERING.get() or self._switchboard.current
         settings = self._switchboard.settings
-        if isinstance(payload, TensorQuery):
-            check_limits(settings, [payload.query, *payload.documents])
-            (answer,) = await served.rank([(payload.query, payload.documents)])
-            return TensorAnswer(np.array(answer.scores, dtype=np.float32))
+        if isinstance(payload, Asked):
+            query, documents = _query_of(payload)
+            check_limits(settings, [query, *documents])
+            (answer,) = await served.rank([(query, documents)])
+            return [Tensor("scores", "FP32", np.array(answer.scores, dtype=np.float32))]
         if not isinstance(payload, dict):
             raise invalid('The request is not a JSON object; send {"instances": [{"query": …, "documents": […]}]}.')
         try:
@@ -67,3 +81,12 @@ class RankModel(Model):
         except ValidationError as error:
             raise refusal_for(error.errors(include_input=False)) from None
         return {"predictions": await find_similar(served, settings, request.instances)}
+
+
+def _query_of(asked: Asked) -> tuple[str, list[str]]:
+    queries, documents = asked.texts["query"], asked.texts["documents"]
+    if len(queries) != 1:
+        raise invalid(f"The input 'query' has {len(queries)} elements and must have 1.")
+    if not documents or not queries[0]:
+        raise invalid("The inputs 'query' and 'documents' must not be empty.")
+    return queries[0], documents

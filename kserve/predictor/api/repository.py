@@ -1,7 +1,8 @@
-"""The model repository of one model, as Triton's extension lists it over REST and gRPC."""
+"""The model repository, as Triton's extension lists it over REST and gRPC: one model, and the search in its index."""
 
 from pydantic import BaseModel
 
+from predictor.api.search_model import search_model_name
 from predictor.engine.switchboard import Switchboard
 
 READY = "READY"
@@ -16,9 +17,15 @@ class ModelIndex(BaseModel):
     reason: str = ""
 
 
-def entry_of(switchboard: Switchboard) -> dict[str, str]:
-    """Return the entry of the one model in the repository's index."""
+def names_of(switchboard: Switchboard) -> list[str]:
+    """Return the models of the repository: the one in service, and the search in its index where it has one."""
+    name, served = switchboard.settings.model_name, switchboard.served
+    return [name] if served is None or served.index is None else [name, search_model_name(name)]
+
+
+def entries_of(switchboard: Switchboard) -> list[dict[str, str]]:
+    """Return the entries of the repository's index."""
     served = switchboard.served
     version = "" if served is None else served.version
     state, reason = (READY, "") if switchboard.ready else ("UNAVAILABLE", "loading or draining")
-    return {"name": switchboard.settings.model_name, "version": version, "state": state, "reason": reason}
+    return [{"name": name, "version": version, "state": state, "reason": reason} for name in names_of(switchboard)]

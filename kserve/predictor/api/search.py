@@ -76,7 +76,17 @@ class IndexResponse(Indexed):
 
 
 async def search(served: Served, settings: PredictorSettings, request: SearchRequest) -> dict[str, Any]:
-    """Answer a request, in the shape of `SearchResponse`.
+    """Answer a request, in the shape of `SearchResponse`; see `searched`."""
+    found = await searched(served, settings, request)
+    index = index_of(served)
+    texts = request.return_texts is not False and index.manifest.has_texts
+    results = [_hits(hits, texts=texts) for hits in found]
+    answer = {"hits": results[0]} if request.queries is None else {"results": [{"hits": hits} for hits in results]}
+    return {**answer, "model_name": settings.model_name, **version_fields(served), **index_fields(index)}
+
+
+async def searched(served: Served, settings: PredictorSettings, request: SearchRequest) -> list[list[Found]]:
+    """Return what each query of a request finds, on every protocol.
 
     Raises:
         RefusalError: when there is no index, or not the demanded one, a limit is passed, the queue is full or the
@@ -85,12 +95,8 @@ async def search(served: Served, settings: PredictorSettings, request: SearchReq
     queries = _queries_of(request)
     top_k = request.top_k or DEFAULT_TOP_K
     _check_limits(settings, queries, top_k, request.ids)
-    index = index_of(served, request.index)
-    found = await served.search(queries, top_k, request.ids) or []
-    texts = request.return_texts is not False and index.manifest.has_texts
-    results = [_hits(hits, texts=texts) for hits in found]
-    answer = {"hits": results[0]} if request.queries is None else {"results": [{"hits": hits} for hits in results]}
-    return {**answer, "model_name": settings.model_name, **version_fields(served), **index_fields(index)}
+    index_of(served, request.index)
+    return await served.search(queries, top_k, request.ids) or []
 
 
 def describe(served: Served, index: ServedIndex) -> dict[str, Any]:

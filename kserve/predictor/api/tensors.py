@@ -1,46 +1,81 @@
 """The Open Inference Protocol's tensors: read with every size checked before anything of that size is made."""
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from predictor.refusal import bad_request, invalid
-from predictor.settings import PredictorSettings
 
 MAX_TENSORS = 16  #: of a request; two are read
 _MAX_RANK = 8
 _NOT_TEXTS = "The input '{}' does not hold UTF-8 texts in the shape that it states."
 
 
-class Wanted(NamedTuple):
-    """How the scores are to be written."""
+class Limit(NamedTuple):
+    """How many elements an input may have, and the setting that says so."""
 
-    binary: bool
+    most: int
+    setting: str
 
 
-class TensorQuery(NamedTuple):
+class Schema(NamedTuple):
+    """The tensors of one model."""
+
+    inputs: Mapping[str, Limit]  #: texts; others are ignored
+    needed: tuple[str, ...]  #: inputs without which there is no answer
+    outputs: tuple[str, ...]
+
+    def missing(self) -> Exception:
+        """Return the refusal of a request that does not have the inputs."""
+        names = " and ".join(f"'{name}'" for name in self.needed)
+        count = {1: "an input", 2: "two inputs"}[len(self.needed)]
+        return invalid(f"The request needs {count} of datatype BYTES, named {names}.")
+
+    def no_output(self) -> Exception:
+        """Return the refusal of a request for an output that the model does not have."""
+        return bad_request(f"There is no such output; this model has {', '.join(map(repr, self.outputs))}.")
+
+
+class Asked(NamedTuple):
     """What a v2 request asks, however it came."""
 
     id: str
-    query: str
-    documents: list[str]
-    wanted: Wanted
+    texts: Mapping[str, list[str]]  #: by input
+    parameters: Mapping[str, Any]
+    wanted: Mapping[str, bool] | None  #: outputs that are named, and whether each is to be binary; None for all
+    binary: bool  #: whether outputs are, of which the request says nothing
+
+    def as_binary(self, name: str) -> bool | None:
+        """Whether an output is to be written in binary; None where it is not asked for."""
+        return self.binary if self.wanted is None else self.wanted.get(name)
 
 
-class TensorAnswer(NamedTuple):
-    """What a v2 request is answered with."""
+class Tensor(NamedTuple):
+    """One output: a row of numbers, or of texts."""
 
-    scores: NDArray[np.float32]
+    name: str
+    datatype: str  #: FP32, INT32 or BYTES
+    values: NDArray[Any] | list[str]
+
+    def to_bytes(self) -> bytes:
+        """Return the binary form: little-endian numbers, or each text after its length in 4 bytes."""
+        if isinstance(self.values, list):
+            encoded = [text.encode("utf-8") for text in self.values]
+            return b"".join(struct.pack("<I", len(text)) + text for text in encoded)
+        return bytes(self.values.astype(self.values.dtype.newbyteorder("<")).tobytes())
 
 
 class TensorReader:
-    """Reads the texts of one request's tensors."""
+    """Reads the texts of one request's tensors.
 
-    def __init__(self, settings: PredictorSettings) -> None:
-        self._most = settings.max_documents + 1
+    Args:
+        schema: of the model that is asked.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._inputs = schema.inputs
 
     def volume(self, name: str, datatype: str, shape: Sequence[Any]) -> int:
         """How many texts a tensor says it has.
@@ -57,10 +92,11 @@ class TensorReader:
             if isinstance(size, bool) or not isinstance(size, int) or size < 0:
                 raise invalid(f"The shape of the input '{name}' must be whole numbers, none below 0.")
             volume *= size
-        if volume > self._most:
+        limit = self._inputs[name]
+        if volume > limit.most:
             raise invalid(
-                f"The input '{name}' has {_shown(volume)} elements where {self._most} is the limit "
-                "(--max_documents sets it)."
+                f"The input '{name}' has {_shown(volume)} elements where {limit.most} is the limit "
+                f"(--{limit.setting} sets it)."
             )
         return volume
 
@@ -104,24 +140,6 @@ class TensorReader:
                 break
             yield data[start - size : start]
         raise bad_request(_NOT_TEXTS.format(name))
-
-
-def checked(queries: list[str], documents: list[str], request_id: str, wanted: Wanted) -> TensorQuery:
-    """Return the request that the two tensors make together.
-
-    Raises:
-        RefusalError: when there is not one query, or nothing to compare it with.
-    """
-    if len(queries) != 1:
-        raise invalid(f"The input 'query' has {len(queries)} elements and must have 1.")
-    if not documents or not queries[0]:
-        raise invalid("The inputs 'query' and 'documents' must not be empty.")
-    return TensorQuery(request_id, queries[0], documents, wanted)
-
-
-def missing_inputs() -> Exception:
-    """Return the request does not have the two tensors."""
-    return invalid("The request needs two inputs of datatype BYTES, named 'query' and 'documents'.")
 
 
 def _flat(data: Any) -> Iterator[Any]:

@@ -4,20 +4,17 @@ from typing import Any
 
 import orjson
 
-from predictor.api.tensors import MAX_TENSORS, TensorQuery, TensorReader, Wanted, checked, missing_inputs
+from predictor.api.tensors import MAX_TENSORS, Asked, Schema, TensorReader
 from predictor.refusal import bad_request, invalid
-from predictor.settings import PredictorSettings
-
-OUTPUT = "scores"  #: the one tensor of an answer
 
 
-def read_query(body: bytes, json_length: int | None, settings: PredictorSettings) -> TensorQuery:
+def read_body(body: bytes, json_length: int | None, schema: Schema) -> Asked:
     """Return what the body of a request asks.
 
     Args:
         body: the whole body.
         json_length: bytes of JSON at its start; None when the whole body is JSON.
-        settings: the limits of a request.
+        schema: of the model that is asked.
 
     Raises:
         RefusalError: when it is not well-formed, or not a request for this model.
@@ -31,15 +28,21 @@ def read_query(body: bytes, json_length: int | None, settings: PredictorSettings
     if not isinstance(document, dict):
         raise invalid("The request body must be a JSON object.")
     binary = b"" if json_length is None else body[json_length:]
-    texts = _texts(document, binary, TensorReader(settings))
     request_id = document.get("id")
-    wanted = _wanted(document)
-    return checked(
-        texts["query"], texts["documents"], request_id if isinstance(request_id, str) else "", wanted
-    )  # fmt: skip
+    parameters = _parameters(document)
+    return Asked(
+        request_id if isinstance(request_id, str) else "",
+        _texts(document, binary, schema),
+        parameters,
+        _wanted(document, schema),
+        parameters.get("binary_data_output") is True,
+    )
 
 
-def _texts(document: dict[str, Any], binary: bytes, reader: TensorReader) -> dict[str, list[str]]:
+def _texts(document: dict[str, Any], binary: bytes, schema: Schema) -> dict[str, list[str]]:
+    reader = TensorReader(schema)
+    if document.get("inputs") is None:
+        raise schema.missing()
     tensors = _objects(document, "inputs")
     found: dict[str, list[str]] = {}
     start = 0
@@ -47,13 +50,13 @@ def _texts(document: dict[str, Any], binary: bytes, reader: TensorReader) -> dic
         size = _binary_size(tensor)
         end = start + (size or 0)
         name = tensor.get("name")
-        if name in {"query", "documents"} and isinstance(name, str) and name not in found:
+        if isinstance(name, str) and name in schema.inputs and name not in found:
             found[name] = _read(name, tensor, None if size is None else binary[start:end], reader)
         start = end
     if start > len(binary):
         raise bad_request("The body ends before the binary tensors that its JSON announces.")
-    if len(found) != 2:
-        raise missing_inputs()
+    if not found.keys() >= set(schema.needed):
+        raise schema.missing()
     return found
 
 
@@ -79,22 +82,22 @@ def _binary_size(tensor: dict[str, Any]) -> int | None:
     return size
 
 
-def _wanted(document: dict[str, Any]) -> Wanted:
-    binary = _parameters(document).get("binary_data_output") is True
+def _wanted(document: dict[str, Any], schema: Schema) -> dict[str, bool] | None:
     if document.get("outputs") is None:
-        return Wanted(binary)
-    outputs = _objects(document, "outputs")
-    for output in outputs:
-        if output.get("name") != OUTPUT:
-            raise bad_request(f"There is no such output; this model has '{OUTPUT}'.")
-    stated = [_parameters(output).get("binary_data") for output in outputs]
-    return Wanted(binary if not stated or stated[0] is None else stated[0] is True)
+        return None
+    binary = _parameters(document).get("binary_data_output") is True
+    wanted = {}
+    for output in _objects(document, "outputs"):
+        name = output.get("name")
+        if name not in schema.outputs:
+            raise schema.no_output()
+        stated = _parameters(output).get("binary_data")
+        wanted[str(name)] = binary if stated is None else stated is True
+    return wanted or None
 
 
 def _objects(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
     value = document.get(name)
-    if value is None and name == "inputs":
-        raise missing_inputs()
     if not isinstance(value, list) or len(value) > MAX_TENSORS or not all(isinstance(item, dict) for item in value):
         raise invalid(f"{name} must be a list of at most {MAX_TENSORS} JSON objects.")
     return value

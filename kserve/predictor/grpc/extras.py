@@ -8,7 +8,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
-from predictor.api.repository import entry_of
+from predictor.api.repository import entries_of
 from predictor.engine.switchboard import Switchboard
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
@@ -44,17 +44,20 @@ def add_extras(server: aio.Server, switchboard: Switchboard) -> None:
 
 def _repository_index(switchboard: Switchboard) -> Any:
     async def index(request: bytes, context: aio.ServicerContext[Any, Any]) -> bytes:
-        return _index_message(entry_of(switchboard))
+        return _index_message(entries_of(switchboard))
 
     # kserve's protocol file does not have the method: its two messages are written and read here.
     method = grpc.unary_unary_rpc_method_handler(index)
     return grpc.method_handlers_generic_handler(SERVICE, {"RepositoryIndex": method})
 
 
-def _index_message(entry: dict[str, str]) -> bytes:
-    """Triton's RepositoryIndexResponse with one model."""
-    fields = b"".join(_field(number, entry[name].encode()) for number, name in enumerate(_INDEX_FIELDS, 1))
-    return _field(1, fields)
+def _index_message(entries: list[dict[str, str]]) -> bytes:
+    """Triton's RepositoryIndexResponse."""
+    models = (
+        b"".join(_field(number, entry[name].encode()) for number, name in enumerate(_INDEX_FIELDS, 1))
+        for entry in entries
+    )
+    return b"".join(_field(1, fields) for fields in models)
 
 
 def _field(number: int, value: bytes) -> bytes:

@@ -10,8 +10,7 @@ from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from predictor.api.kserve_model import ANSWERING
-from predictor.api.tensors import MAX_TENSORS, TensorAnswer, TensorQuery, TensorReader, Wanted, checked, missing_inputs
-from predictor.api.v2_body import OUTPUT
+from predictor.api.tensors import MAX_TENSORS, Asked, Schema, Tensor, TensorReader
 from predictor.api.versions import check_version
 from predictor.engine.served import Served
 from predictor.engine.switchboard import Switchboard
@@ -31,14 +30,23 @@ class RankServicer(InferenceServicer):
         self._switchboard = switchboard
 
     async def ModelInfer(self, request: Any, context: Context) -> Any:  # noqa: N802 - as the protocol names it
-        """Compute the similarity of each document to the query."""
+        """Compute the similarity of each document to the query, or find passages of the index."""
         model: Any = self._data_plane.get_model_from_registry(request.model_name)
         served = self._served(request.model_name, request.model_version)
         mark_version(context, served)
-        query = self._query_of(request)
+        asked = _asked(request, model.schema)
         ANSWERING.set(served)
-        answer, _ = await model(query)
-        return _written(request, query, answer, served)
+        outputs, _ = await model(asked)
+        response = pb.ModelInferResponse(
+            model_name=request.model_name,
+            model_version=served.version,
+            id=asked.id,
+            parameters={name: pb.InferParameter(string_param=text) for name, text in model.named(served).items()},
+        )
+        for tensor in outputs:
+            if asked.as_binary(tensor.name) is not None:
+                _write(response, tensor, binary=asked.binary)
+        return response
 
     async def ModelMetadata(self, request: Any, context: Context) -> Any:  # noqa: N802
         """Describe the input and output tensors, and the version in service."""
@@ -49,7 +57,7 @@ class RankServicer(InferenceServicer):
     async def ModelReady(self, request: Any, context: Context) -> Any:  # noqa: N802
         """Whether requests should be sent here."""
         is_ready = await self._data_plane.model_ready(model_name=request.name)
-        if is_ready and request.version:
+        if is_ready:
             self._served(request.name, request.version)
         return pb.ModelReadyResponse(ready=is_ready)
 
@@ -62,25 +70,29 @@ class RankServicer(InferenceServicer):
         return await super().RepositoryModelUnload(pb.RepositoryModelUnloadRequest(model_name=_named(request)), context)
 
     def _served(self, model_name: str, version: str) -> Served:
+        model: Any = self._data_plane.get_model_from_registry(model_name)
         served = self._switchboard.current
         if version:
             check_version(served, model_name, version)
+        model.check(served)
         return served
 
-    def _query_of(self, request: Any) -> TensorQuery:
-        if len(request.inputs) > MAX_TENSORS:
-            raise invalid(f"The request has more than {MAX_TENSORS} inputs.")
-        raw: Sequence[bytes] = request.raw_input_contents
-        if len(raw) not in {0, len(request.inputs)}:
-            raise bad_request("The request must have raw contents for all of its inputs, or for none.")
-        reader = TensorReader(self._switchboard.settings)
-        found: dict[str, list[str]] = {}
-        for position, tensor in enumerate(request.inputs):
-            if tensor.name in {"query", "documents"} and tensor.name not in found:
-                found[tensor.name] = _texts(reader, tensor, raw[position] if raw else None)
-        if len(found) != 2:
-            raise missing_inputs()
-        return checked(found["query"], found["documents"], request.id, _wanted(request, binary=bool(raw)))
+
+def _asked(request: Any, schema: Schema) -> Asked:
+    if len(request.inputs) > MAX_TENSORS:
+        raise invalid(f"The request has more than {MAX_TENSORS} inputs.")
+    raw: Sequence[bytes] = request.raw_input_contents
+    if len(raw) not in {0, len(request.inputs)}:
+        raise bad_request("The request must have raw contents for all of its inputs, or for none.")
+    reader = TensorReader(schema)
+    found: dict[str, list[str]] = {}
+    for position, tensor in enumerate(request.inputs):
+        if tensor.name in schema.inputs and tensor.name not in found:
+            found[tensor.name] = _texts(reader, tensor, raw[position] if raw else None)
+    if not found.keys() >= set(schema.needed):
+        raise schema.missing()
+    wanted = _wanted(request, schema, binary=bool(raw))
+    return Asked(request.id, found, _parameters(request), wanted, bool(raw))
 
 
 def _texts(reader: TensorReader, tensor: Any, raw: bytes | None) -> list[str]:
@@ -92,26 +104,32 @@ def _texts(reader: TensorReader, tensor: Any, raw: bytes | None) -> list[str]:
     return reader.from_elements(tensor.name, tensor.contents.bytes_contents, volume)
 
 
-def _wanted(request: Any, *, binary: bool) -> Wanted:
-    if len(request.outputs) > MAX_TENSORS or any(output.name != OUTPUT for output in request.outputs):
-        raise bad_request(f"There is no such output; this model has '{OUTPUT}'.")
-    return Wanted(binary)
+def _wanted(request: Any, schema: Schema, *, binary: bool) -> dict[str, bool] | None:
+    names = [output.name for output in request.outputs[: MAX_TENSORS + 1]]
+    if len(names) > MAX_TENSORS or not set(names) <= set(schema.outputs):
+        raise schema.no_output()
+    return dict.fromkeys(names, binary) or None
 
 
-def _written(request: Any, query: TensorQuery, answer: TensorAnswer, served: Served) -> Any:
-    tensor = pb.ModelInferResponse.InferOutputTensor(name=OUTPUT, datatype="FP32", shape=[len(answer.scores)])
-    response = pb.ModelInferResponse(
-        model_name=request.model_name,
-        model_version=served.version,
-        id=query.id,
-        parameters={"model_digest": pb.InferParameter(string_param=served.digest)},
-    )
-    if query.wanted.binary:
-        response.raw_output_contents.append(answer.scores.astype("<f4").tobytes())
+def _parameters(request: Any) -> dict[str, Any]:
+    """Return the parameters of a request, of which one that is of none of the protocol's types is None."""
+    found = {}
+    for name, parameter in request.parameters.items():
+        kind = parameter.WhichOneof("parameter_choice")
+        found[name] = getattr(parameter, kind) if kind else None
+    return found
+
+
+def _write(response: Any, tensor: Tensor, *, binary: bool) -> None:
+    """Add an output to a response: raw, or in the contents of its type."""
+    output = response.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=[len(tensor.values)])
+    if binary:
+        response.raw_output_contents.append(tensor.to_bytes())
+    elif isinstance(tensor.values, list):
+        output.contents.bytes_contents.extend(text.encode("utf-8") for text in tensor.values)
     else:
-        tensor.contents.fp32_contents.extend(answer.scores.tolist())
-    response.outputs.append(tensor)
-    return response
+        contents = {"FP32": output.contents.fp32_contents, "INT32": output.contents.int_contents}
+        contents[tensor.datatype].extend(tensor.values.tolist())
 
 
 def _named(request: Any) -> str:

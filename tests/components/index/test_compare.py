@@ -61,9 +61,9 @@ def test_compare_puts_what_changed_most_first_with_both_rankings(side):
     comparison = compare(side("V1", CORPUS), side("V2", without_a | {"e": "sort"}), QUERIES, {"q1": frozenset("a")})
     first = comparison.changes[0]
     assert first.query_id == "q1"
-    assert first.former[0].id == "a"
+    assert first.previous[0].id == "a"
     assert "a" not in [hit.id for hit in first.new]
-    assert [hit.id for hit in first.former if hit.is_new] == ["a"]
+    assert [hit.id for hit in first.previous if hit.is_new] == ["a"]
     assert [hit.id for hit in first.new if hit.is_new] == ["e"]
     agreements = [change.agreement for change in comparison.changes]
     assert agreements == sorted(agreements)
@@ -91,5 +91,5 @@ def test_report_shows_both_rankings_and_escapes_texts(side):
     assert "<span class=good>relevant</span>" in html
     assert "not in the other index" in html
     assert "<script" not in html
-    assert json.loads(json.dumps(document(comparison, *sides)))["changes"][0]["former"]
+    assert json.loads(json.dumps(document(comparison, *sides)))["changes"][0]["previous"]
     assert "V1 and V2 agree on" in lines(comparison, *sides)

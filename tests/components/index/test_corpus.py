@@ -132,7 +132,7 @@ def test_corpus_in_a_folder_without_data_is_refused(tmp_path):
         sorted_rows(tmp_path, tmp_path / "scratch")
 
 
-def test_sort_corpus_finds_texts_of_the_former_index_wherever_they_are_now(tmp_path):
+def test_sort_corpus_finds_texts_of_the_previous_index_wherever_they_are_now(tmp_path):
     held = [np.frombuffer(content_hash(text), np.uint8).reshape(1, HASH_BYTES) for text in ("x", "third", "third")]
     rows = [Passage("", "new id", "third"), Passage("", "other", "fourth")]
     (batch,) = sort_corpus(rows, tmp_path, held).batches(10)

@@ -1,4 +1,4 @@
-"""index as a stage: model and index become champion together, or the former champion stays."""
+"""index as a stage: model and index become champion together, or the previous champion stays."""
 
 import shutil
 from datetime import timedelta

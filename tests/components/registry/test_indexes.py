@@ -147,6 +147,30 @@ def test_prune_keeps_the_index_of_every_model_that_stays(registry, publish):
     assert verify(registry).findings == []
 
 
+def test_prune_while_another_index_of_the_champion_is_deployed_keeps_the_previous_one(registry, publish):
+    publish("a")
+    champion = registry.move_champion("V0", registry.move_champion("V0", None, index="V0"), action="serve")
+    publish("b", model=champion.digest)
+    champion = registry.move_champion("V0", champion, action="index", index="V1")
+    assert prune(registry, keep=0).kept["indexes/V0"] == "it was seen to serve last"
+    assert registry.has("index", "V0")
+    champion = registry.move_champion("V0", champion, action="serve")
+    assert prune(registry, keep=0).removed == ["indexes/V0"]
+    assert (registry.champion().index, verify(registry).findings) == ("V1", [])
+
+
+@pytest.mark.parametrize("before", [None, "V0"])
+def test_restore_names_the_previous_index_or_none(registry, publish, before):
+    publish("a")
+    champion = registry.move_champion("V0", None, index=before)
+    publish("b", model=champion.digest)
+    champion = registry.move_champion("V0", champion, action="index", index="V1")
+    assert (champion.in_service, champion.before_index.index) == (None, before)
+    champion = registry.move_champion("V0", champion, action="restore", index=champion.before_index.index)
+    assert (champion.index, champion.index_of("V0"), champion.before_index) == (before, before, None)
+    assert registry.move_champion("V0", champion, action="serve").index == before
+
+
 def test_prune_removes_an_index_that_was_begun_and_never_finished(registry):
     registry.claim_index("a" * 64)
     registry.store.put("indexes/V0/shards/00000.safetensors", b"a shard")

@@ -64,12 +64,13 @@ def test_metadata_name_the_tensors_and_the_version(http, grpc, config):
     assert http.get_server_metadata()["name"] == grpc["server"]["name"]
 
 
-def test_the_repository_index_lists_the_model(http, grpc, config):
-    entry = {"name": "ranklift", "version": config.digest[:12], "state": "READY"}
-    (over_rest,) = http.get_model_repository_index()
-    (over_rpc,) = grpc["index"]["models"]
-    assert {key: over_rest[key] for key in entry} == entry
-    assert {key: over_rpc[key] for key in entry} == entry
+def test_the_repository_index_lists_the_model_and_the_search_in_its_index(http, grpc, config):
+    for name, over_rest, over_rpc in zip(
+        ["ranklift", "ranklift-search"], http.get_model_repository_index(), grpc["index"]["models"], strict=True
+    ):
+        entry = {"name": name, "version": config.digest[:12], "state": "READY"}
+        assert {key: over_rest[key] for key in entry} == entry
+        assert {key: over_rpc[key] for key in entry} == entry
 
 
 def test_a_load_is_answered(http, grpc):

@@ -13,9 +13,9 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 
-def tensors(query: str, texts: list[str]) -> list[triton.InferInput]:
+def tensors(**inputs: list[str]) -> list[triton.InferInput]:
     made = []
-    for name, values in (("query", [query]), ("documents", texts)):
+    for name, values in inputs.items():
         tensor = triton.InferInput(name, [len(values)], "BYTES")
         tensor.set_data_from_numpy(np.array([value.encode() for value in values], dtype=np.object_))
         made.append(tensor)
@@ -41,6 +41,14 @@ def scores(answer: triton.InferResult) -> dict[str, Any]:
     }
 
 
+def hits(answer: triton.InferResult) -> dict[str, Any]:
+    response = answer.get_response()
+    outputs = {output.name: answer.as_numpy(output.name).tolist() for output in response.outputs}
+    decoded = {name: [one.decode() if isinstance(one, bytes) else one for one in row] for name, row in outputs.items()}
+    named = {name: parameter.string_param for name, parameter in response.parameters.items()}
+    return {**decoded, "id": response.id, "version": response.model_version, "named": named}
+
+
 def main(address: str, query: str, texts: list[str]) -> dict[str, Any]:
     with triton.InferenceServerClient(address) as client:
         metadata = client.get_model_metadata("ranklift", as_json=True)
@@ -48,7 +56,11 @@ def main(address: str, query: str, texts: list[str]) -> dict[str, Any]:
         named, unknown = [triton.InferRequestedOutput("scores")], [triton.InferRequestedOutput("tangerine-zeppelin")]
 
         def infer(**options: Any) -> Any:
-            return told(lambda: scores(client.infer("ranklift", tensors(query, texts), **options)))
+            made = tensors(query=[query], documents=texts)
+            return told(lambda: scores(client.infer("ranklift", made, **options)))
+
+        def search(inputs: dict[str, list[str]], **options: Any) -> Any:
+            return told(lambda: hits(client.infer("ranklift-search", tensors(**inputs), **options)))
 
         return {
             "live": client.is_server_live(),
@@ -63,6 +75,13 @@ def main(address: str, query: str, texts: list[str]) -> dict[str, Any]:
             "an unknown output": infer(outputs=unknown),
             "this version": infer(model_version=version),
             "another version": infer(model_version="V9"),
+            "search ready": client.is_model_ready("ranklift-search"),
+            "search metadata": client.get_model_metadata("ranklift-search", as_json=True),
+            "search": search({"query": [query, "an edge"]}, parameters={"top_k": 2}, request_id="7"),
+            "search among ids": search({"query": [query], "ids": ["trees/edge", "not here"]}),
+            "search some outputs": search({"query": [query]}, outputs=[triton.InferRequestedOutput("ids")]),
+            "search another index": search({"query": [query]}, parameters={"index": "V9"}),
+            "search too much": search({"query": [query]}, parameters={"top_k": 100_000}),
         }
 
 

@@ -1,10 +1,13 @@
 """doctor: what is set up right is told as looked at, and what was not looked at says so, against real servers."""
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from components.deploy.cluster.inference_service import container_of
+from components.registry.registry import Lineage
 from pipeline.cli import app
+from tests.factories.index_versions import make_index
 from tests.pipeline.conftest import change_service, doctor
 from tests.standins.cluster_store import ENDPOINT, secret
 from tests.standins.doctor_cluster import IMAGE
@@ -153,6 +156,17 @@ def test_a_context_is_named_in_the_command_that_repairs(cluster, registry):
     _, found = doctor("--context", "other")
     fix = found["version in service"]["fix"]
     assert fix.startswith("`ranklift deploy V1 --namespace ranklift --context other` puts it into service")
+
+
+def test_an_index_that_is_named_and_not_in_service_is_found(cluster, registry, tmp_path):
+    champion = registry.champion()
+    make_index(tmp_path / "index", np.eye(4, dtype=np.float32), ["a", "b", "c", "d"], model=champion.digest)
+    index = registry.publish_index(tmp_path / "index", "a" * 64, Lineage(model_digest=champion.digest))
+    registry.move_champion(champion.version, champion, action="index", index=index.name)
+    found = doctor()[1]["version in service"]
+    pair = f"{champion.version} with index V0 is champion, and {champion.version} is in service with no index"
+    assert (found["state"], found["finding"].startswith(pair)) == ("wrong", True)
+    assert found["fix"] == "`ranklift deploy --namespace ranklift` puts both into service"
 
 
 class TestSeveralNodes:

@@ -154,7 +154,7 @@ def test_compare_index_shows_what_changed_and_writes_a_page(both, tmp_path):
     page = tmp_path / "compare.html"
     result = ranklift("compare", "--index", "--queries", queries, "-o", page, "--json")
     answer = json.loads(result.stdout)
-    assert (answer["former"]["index_version"], answer["new"]["index_version"]) == ("V0", "V1")
+    assert (answer["previous"]["index_version"], answer["new"]["index_version"]) == ("V0", "V1")
     assert answer["queries"] == 3
     assert answer["agreement"] < 1
     assert answer["changes"][0]["query"] in page.read_text(encoding="utf-8")

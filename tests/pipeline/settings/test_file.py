@@ -17,8 +17,9 @@ from pipeline.settings.units import cpus
 EXAMPLE = Path(__file__).parents[3] / "stages.yaml"
 
 
-def compiled(tmp_path, settings, base_models=""):
-    compile_pipeline(tmp_path / "pipeline.yaml", settings=settings, defaults={"base_models": base_models})
+def compiled(tmp_path, settings, base_models="", index_workers=1):
+    defaults = {"base_models": base_models, "index_workers": index_workers}
+    compile_pipeline(tmp_path / "pipeline.yaml", settings=settings, defaults=defaults)
     documents = list(yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text()))
     platform = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if len(documents) > 1 else {}
     return documents[0], platform
@@ -161,6 +162,17 @@ def test_compile_labels_every_stages_pod_with_its_name(example):
     _, platform = example
     labels = {stage: executor(platform, stage)["podMetadata"]["labels"] for stage in STAGES}
     assert labels == {stage: {STAGE_LABEL: stage} for stage in STAGES}
+
+
+def test_every_task_of_several_index_workers_has_what_the_stage_index_has(example, tmp_path):
+    whole, whole_platform = example
+    pipeline, platform = compiled(tmp_path, PipelineSettings.read(EXAMPLE), index_workers=4)
+    for task in ("plan-index", "embed-shards", "join-index"):
+        ours, theirs = container(pipeline, task), container(whole, "index")
+        for part in ("image", "resources", "env"):
+            assert ours[part] == theirs[part], (task, part)
+        # Label, keys and service account: what the policies select by, and what the store lets in.
+        assert platform[f"exec-{task}"] == whole_platform["exec-index"], task
 
 
 def test_keys_can_also_become_variables_under_other_names(tmp_path):

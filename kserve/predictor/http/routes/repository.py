@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from components.errors import RankliftError
-from predictor.api.repository import ModelIndex, entry_of
+from predictor.api.repository import ModelIndex, entries_of
 from predictor.api.schemas import LoadResponse
 from predictor.api.versions import chosen, version_fields
 from predictor.engine.switchboard import refusal_of
@@ -17,8 +17,8 @@ router = APIRouter(tags=["V2"])
 
 @router.post("/v2/repository/index", response_model=list[ModelIndex], responses=faults())
 async def index(switchboard: Board) -> list[dict[str, str]]:
-    """List the models of the repository: one."""
-    return [entry_of(switchboard)]
+    """List the models of the repository: the one in service, and the search in its index."""
+    return entries_of(switchboard)
 
 
 @router.post("/v2/repository/models/{model_name}/load", response_model=LoadResponse, responses=faults())

@@ -9,8 +9,9 @@ from kserve.errors import ModelNotReady
 from kserve.protocol.rest import v2_datamodels as v2
 
 from predictor.api.kserve_model import ANSWERING
-from predictor.api.tensors import TensorAnswer, TensorQuery
-from predictor.api.v2_body import OUTPUT, read_query
+from predictor.api.repository import names_of
+from predictor.api.tensors import Asked, Tensor
+from predictor.api.v2_body import read_body
 from predictor.api.versions import check_version, chosen
 from predictor.engine.served import Served
 from predictor.engine.switchboard import Switchboard
@@ -33,7 +34,7 @@ _EXAMPLE = {
 @router.get("/v2/models", response_model=v2.ListModelsResponse, responses=faults(401, 403, 421))
 async def models(switchboard: Board) -> dict[str, Any]:
     """List the names of the models."""
-    return {"models": [switchboard.settings.model_name]}
+    return {"models": names_of(switchboard)}
 
 
 @router.get(_PATH, response_model=v2.ModelMetadataResponse, responses=faults(401, 403, 404, 409, 421, 503))
@@ -73,20 +74,27 @@ async def ready(
 )
 @router.post(f"{_PATH}{_VERSION}/infer", response_model=None, include_in_schema=False)
 async def infer(model_name: str, switchboard: Board, request: Request, model_version: str | None = None) -> Response:
-    """Compute the similarity of each document to the query."""
+    """Compute the similarity of each document to the query; `ranklift-search` finds passages of the index."""
     model = request.app.state.data_plane.get_model_from_registry(model_name)
-    query = read_query(await request.body(), _json_length(request), switchboard.settings)
+    asked = read_body(await request.body(), _json_length(request), model.schema)
     served = _served(request, switchboard, model_name, model_version)
     ANSWERING.set(served)
-    answer, _ = await model(query, headers=dict(request.headers))
-    return _written(model_name, query, answer, served)
+    outputs, _ = await model(asked, headers=dict(request.headers))
+    document = {
+        "model_name": model_name,
+        "model_version": served.version,
+        "id": asked.id,
+        "parameters": model.named(served),
+    }
+    return _written(document, asked, outputs)
 
 
 def _served(request: Request, switchboard: Switchboard, model_name: str, version: str | None) -> Served:
-    request.app.state.data_plane.get_model_from_registry(model_name)
+    model = request.app.state.data_plane.get_model_from_registry(model_name)
     served = chosen(switchboard, request.scope)
     if version:
         check_version(served, model_name, version)
+    model.check(served)
     return served
 
 
@@ -99,20 +107,21 @@ def _json_length(request: Request) -> int | None:
     return int(stated)
 
 
-def _written(model_name: str, query: TensorQuery, answer: TensorAnswer, served: Served) -> Response:
-    output: dict[str, Any] = {"name": OUTPUT, "datatype": "FP32", "shape": [len(answer.scores)]}
-    document = {
-        "model_name": model_name,
-        "model_version": served.version,
-        "id": query.id,
-        "parameters": {"model_digest": served.digest},
-        "outputs": [output],
-    }
-    if not query.wanted.binary:
-        output["data"] = answer.scores
-        return Response(orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
-    binary = answer.scores.astype("<f4").tobytes()
-    output["parameters"] = {"binary_data_size": len(binary)}
-    header = orjson.dumps(document)
+def _written(document: dict[str, Any], asked: Asked, outputs: list[Tensor]) -> Response:
+    described, binaries = [], []
+    for tensor in outputs:
+        is_binary = asked.as_binary(tensor.name)
+        if is_binary is None:
+            continue
+        output: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": [len(tensor.values)]}
+        if is_binary:
+            binaries.append(tensor.to_bytes())
+            output["parameters"] = {"binary_data_size": len(binaries[-1])}
+        else:
+            output["data"] = tensor.values
+        described.append(output)
+    header = orjson.dumps({**document, "outputs": described}, option=orjson.OPT_SERIALIZE_NUMPY)
+    if not binaries:
+        return Response(header, media_type="application/json")
     headers = {"Inference-Header-Content-Length": str(len(header))}
-    return Response(header + binary, headers=headers, media_type="application/octet-stream")
+    return Response(b"".join([header, *binaries]), headers=headers, media_type="application/octet-stream")

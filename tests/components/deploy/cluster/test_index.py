@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
+from components.deploy.champion import deploy_moved
 from components.deploy.cluster.inference_service import container_of, revision_of
 from components.deploy.rollback import rollback
 from components.errors import RankliftError, StoreError
@@ -72,7 +73,7 @@ def test_rollback_to_a_version_without_an_index_takes_the_index_away(deploy, clu
         pytest.param("no hits", "gave no usable answer to a smoke search", id="no-hits"),
     ],
 )
-def test_deploy_whose_search_is_not_answered_goes_back_to_the_former_index(deploy, cluster, kserve, fault, sentence):
+def test_deploy_whose_search_is_not_answered_goes_back_to_the_previous_index(deploy, cluster, kserve, fault, sentence):
     deploy("V1")
     kserve.faults["V2"] = fault
     with pytest.raises(RankliftError, match=rf"V2 was not deployed: .*{sentence}.* V1 serves again"):
@@ -91,6 +92,53 @@ def test_rollback_moves_model_and_index_of_the_cluster(deploy, cluster, kserve, 
     champion = rollback(history, tmp_path, settings=serving_settings())
     assert (champion.version, champion.index) == ("V1", "V0")
     assert (revision_of(service_of(cluster)).version, revision_of(service_of(cluster)).index_version) == ("V1", "V0")
+
+
+class TestAnotherIndexOfTheSameModel:
+    """V2 serves with index V1, and is to be searched with index V2."""
+
+    @pytest.fixture
+    def reindexed(self, deploy, history, kserve, tmp_path):
+        deploy("V2")
+        folder = tmp_path / "index"
+        digest = history.champion().digest
+        make_index(folder, np.eye(4, dtype=np.float32)[::-1].copy(), ["a", "b", "c", "d"], model=digest)
+        index = history.publish_index(folder, hashlib.sha256(b"another").hexdigest(), Lineage(model_digest=digest))
+        champion = history.move_champion("V2", history.champion(), action="serve")
+        return history.move_champion("V2", champion, action="index", index=index.name)
+
+    def test_deploy_rolls_the_pods_and_waits_for_a_search(self, reindexed, history, cluster, kserve, tmp_path):
+        deploy_moved(reindexed, history, tmp_path, serving_settings())
+        assert kserve.rollouts == ["V0", "V2", "V2"]
+        assert revision_of(service_of(cluster)).index_version == "V2"
+        assert [(it.index, it.action) for it in history.champion().history[-2:]] == [("V2", "index"), ("V2", "serve")]
+
+    @pytest.mark.parametrize("fault", ["another index", "no hits"])
+    def test_deploy_that_fails_goes_back_to_the_previous_index_and_not_to_another_model(
+        self, reindexed, history, cluster, kserve, tmp_path, fault
+    ):
+        before = service_of(cluster)["spec"]["predictor"]
+        kserve.faults["V2 with index V2"] = fault
+        sentence = r"V2 was not deployed: .* V2 serves again\. It is searched with index V1 again, as before\."
+        with pytest.raises(RankliftError, match=sentence):
+            deploy_moved(reindexed, history, tmp_path, serving_settings(deploy_within=2))
+        assert service_of(cluster)["spec"]["predictor"] == before
+        assert (history.champion().version, history.champion().index) == ("V2", "V1")
+
+    def test_deploy_after_one_that_was_killed_goes_back_to_the_previous_index(
+        self, reindexed, deploy, history, cluster, kserve, tmp_path
+    ):
+        deploy("V2")  # and nobody noted that it answers
+        kserve.faults["V2 with index V2"] = "no hits"
+        with pytest.raises(RankliftError, match="It is searched with index V1 again"):
+            deploy_moved(reindexed, history, tmp_path, serving_settings(deploy_within=2))
+        there = revision_of(service_of(cluster))
+        assert (there.version, there.index_version, there.previous) == ("V2", "V1", "V0")
+
+    def test_deploy_waits_for_pods_with_the_previous_index(self, reindexed, history, cluster, kserve, tmp_path):
+        kserve.pods_linger = True
+        with pytest.raises(RankliftError, match="Pods of another version still serve"):
+            deploy_moved(reindexed, history, tmp_path, serving_settings(deploy_within=2))
 
 
 def test_deploy_whose_index_was_changed_after_it_became_champion_is_refused(deploy, cluster, history):
