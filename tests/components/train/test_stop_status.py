@@ -45,7 +45,7 @@ def test_the_stage_ends_with_143_and_one_sentence(dataset, tmp_path):
                (("model", "Model"), ("metrics", "Metrics"), ("curve", "HTML"))]  # fmt: skip
     parameters = {
         "recipe": "seed", "epochs": 4.0, "batch_size": 16, "learning_rate": 0.002, "seed": 42,
-        "processes": 1, "num_nodes": 1,
+        "processes": 1, "num_nodes": 1, "teacher": "",
     }  # fmt: skip
     executor_input = {
         "inputs": {"parameterValues": parameters, "artifacts": artifact("dataset", "Dataset", dataset)},
