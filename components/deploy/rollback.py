@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from components.deploy.champion import check_was_champion, serve_and_move
+from components.deploy.champion import check_was_champion, deploy_moved, serve_and_move
 from components.deploy.settings import ServingSettings
 from components.errors import StoreError
+from components.registry.champion import ChampionEntry
 from components.registry.registry import Champion, Registry
 
 _MACHINE = ServingSettings(serving="machine")
@@ -19,12 +20,14 @@ def rollback(
 ) -> Champion:
     """Make an earlier version champion again, and have this machine, or the cluster, serve it.
 
-    Serving moves first: a version that does not answer never becomes champion.
+    Without a version this goes back by one step: to the previous index where the champion's model got another one
+    since it became champion, else to the previous model with the index that it had. Serving of a model moves first: a
+    version that does not answer never becomes champion. An index moves as `reindex` moves it.
 
     Args:
         registry: where the champion is kept.
         home: ranklift's data folder, or None to move the pointer alone.
-        version: such as "V3"; the champion before today's when None.
+        version: such as "V3"; the previous champion when None.
         reason: one sentence for the history.
         settings: whether this machine or a cluster serves.
 
@@ -35,6 +38,11 @@ def rollback(
     champion = registry.champion()
     if champion is None:
         raise StoreError("Nothing has been promoted yet, so there is nothing to roll back to.")
+    before = _index_before(registry, champion) if version is None else None
+    if before is not None:
+        said = reason or f"Rolled back from index {champion.index}."
+        moved = registry.move_champion(champion.version, champion, action="index", reason=said, index=before.index)
+        return moved if home is None else deploy_moved(moved, registry, home, settings)
     version = version or _before(registry, champion)
     if version == champion.version:
         raise StoreError(
@@ -44,6 +52,19 @@ def rollback(
     check_was_champion(version, champion, "rolled back to")
     said = reason or f"Rolled back from {champion.version}."
     return serve_and_move(version, champion, registry, home, settings, action="rollback", reason=said)
+
+
+def _index_before(registry: Registry, champion: Champion) -> ChampionEntry | None:
+    """Return the latest entry that named the champion's model with an index before today's; None without one."""
+    entries = [entry for entry in champion.history if entry.moves]
+    pairs = [(entry.version, entry.index) for entry in entries]
+    first = pairs.index((champion.version, champion.index))
+    for entry in reversed(entries[:first]):
+        if entry.version != champion.version:
+            return None
+        if entry.index is None or registry.has("index", entry.index):
+            return entry
+    return None
 
 
 def _before(registry: Registry, champion: Champion) -> str:

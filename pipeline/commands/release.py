@@ -14,12 +14,15 @@ Reason = Annotated[str, typer.Option(help="The reason to record in the history."
 @grouped
 def rollback(
     *,
-    version: Annotated[str | None, typer.Argument(help="A version; default: the previous champion.")] = None,
+    version: Annotated[str | None, typer.Argument(help="A version; default: one step back.")] = None,
     reason: Reason = "",
     where: Where,
     as_json: AsJson = False,
 ) -> None:
     """Make an earlier version champion again, and have this machine, or the cluster, serve it.
+
+    Without a version this goes one step back: to the index before the last `ranklift reindex`, else to the previous
+    champion with its index.
 
     Example: ranklift rollback V2 --namespace ranklift
     """
@@ -29,7 +32,7 @@ def rollback(
     where = where.resolved()
     with registry_at(where) as registry:
         champion = roll_back(registry, home_directory(), version, reason, where.serving())
-    answer(champion.current.model_dump(mode="json"), f"{champion.version} is champion and serves again.", as_json)
+    answer(champion.current.model_dump(mode="json"), f"{champion.current.pair} is champion and serves again.", as_json)
 
 
 @grouped

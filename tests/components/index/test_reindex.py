@@ -195,3 +195,18 @@ class TestOnThisMachine:
         digest = EncoderConfig.of(other).digest
         promote(other, make_decision(candidate_digest=digest, champion_digest=against), registry)
         assert rollback(registry, None, settings=MACHINE).index == "V1"
+
+
+def test_rollback_after_reindex_goes_back_to_the_previous_index_and_serves_it(registry, again, tmp_path):
+    home = tmp_path / "home"
+    for number, changed in enumerate(("", "changed", "changed again")):
+        deploy_moved(again(passages(tmp_path / f"{number}.jsonl", changed)), registry, home, MACHINE)
+    assert rollback(registry, home).current.pair == "V0 with index V1"
+    assert index_of(home, "V0") == "V1"
+    assert rollback(registry, home, reason="Two were wrong.").index == "V0"
+    assert rollback(registry, home).index is None
+    with pytest.raises(StoreError, match="V0 has no previous champion in the registry to roll back to"):
+        rollback(registry, home)
+    assert [entry.reason for entry in registry.champion().history if entry.moves][-3:] == [
+        "Rolled back from index V2.", "Two were wrong.", "Rolled back from index V0.",
+    ]  # fmt: skip
