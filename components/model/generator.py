@@ -23,7 +23,7 @@ _READ, _WRITTEN = 350, 40  #: tokens: of a passage that are read, and of a query
 _ASKED = 64  #: tokens: of the question below, with what a chat puts around it
 _BATCH = 16  #: passages
 _BEST = 10  #: tokens of which the next one is drawn
-#: For a model that continues a text; one that turns a text into another was trained for it, and is given the passage.
+#: The prompt of a causal model. A seq2seq model reads the passage alone: it was trained to answer it with a query.
 _TASK = "{passage}\n\nWrite one short search query that the text above answers.\nQuery:"
 
 

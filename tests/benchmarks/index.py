@@ -10,9 +10,8 @@ CORPUS is whatever `ranklift index --corpus` takes; SERVED is an exported model.
 and with the stage, in fp32 and bf16, one after the other in every round, so that what else runs on the machine weighs
 on all. It prints passages a second and the ratios, median and spread, in time on the wall and in CPU time. `again`
 makes an index from nothing, and in every round one of the corpus with some passages changed, with the previous index
-at hand. `memory`
-makes an index in a process of its own for each size and prints its peak; a corpus that has fewer passages is repeated
-with a number before each text.
+at hand. `memory` makes an index in a separate process for each size and prints its peak; a corpus that has fewer
+passages is repeated with a number before each text.
 """
 
 import argparse

@@ -138,7 +138,7 @@ def _key(pair: Pair) -> int:
 
 
 def _read(path: Path) -> NDArray[np.void]:
-    """Return the records of a file, sorted by key; the end of one that was cut short is removed."""
+    """Return the records of a file, sorted by key; remove a last record that was cut short."""
     if not path.is_file():
         return np.empty(0, _RECORD)
     whole = path.stat().st_size // _RECORD.itemsize
