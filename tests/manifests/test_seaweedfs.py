@@ -1,5 +1,6 @@
 """The scripts of store/seaweedfs, run as the pods run them, with the real server: who may do what."""
 
+import json
 import os
 import shutil
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from typing import NamedTuple
 
 import pytest
 from minio import Minio
@@ -36,9 +38,15 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
+class Served(NamedTuple):
+    """Where a store answers that the scripts set up."""
+
+    s3: str
+    master: str
+
+
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    """The address of a store that the scripts set up."""
+def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("seaweedfs")
     for name in ("bin", "home", "data"):
         (folder / name).mkdir()
@@ -66,7 +74,7 @@ def address(tmp_path_factory):
         wait_until_it_answers(s3, server, folder / "log")
         for _ in range(2):  # what it does may be repeated
             subprocess.run([shell, "-eu", str(SCRIPTS / "buckets.sh")], env=job, cwd=folder, check=True, timeout=90)
-        yield f"127.0.0.1:{s3}"
+        yield Served(f"127.0.0.1:{s3}", f"127.0.0.1:{master}")
     finally:
         server.kill()  # nothing is to be kept, and an orderly end takes it 25 s
         server.wait(timeout=30)
@@ -81,6 +89,11 @@ def wait_until_it_answers(port, server, log):
         except (urllib.error.URLError, ConnectionError):
             assert server.poll() is None and time.monotonic() < give_up, log.read_text()[-2000:]
             time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def address(served):
+    return served.s3
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +120,9 @@ def test_a_client_may_not_do_more(keys_of, call):
 def test_a_stranger_reads_nothing(keys_of, address):
     with pytest.raises(S3Error, match="AccessDenied"):
         Minio(address, secure=False, region="us-east-1").get_object("ranklift", "models/V0/model")
+
+
+def test_every_bucket_finds_volumes_on_a_disk_of_any_size(served):
+    with urllib.request.urlopen(f"http://{served.master}/dir/status", timeout=5) as answer:
+        topology = json.load(answer)["Topology"]
+    assert topology["Max"] == 10_000  # not the disk's size in GiB, of which the first bucket takes seven

@@ -18,6 +18,8 @@ cat >"$HOME/identities.json" <<IDENTITIES
    "credentials": [{"accessKey": "$PREDICTOR_KEY", "secretKey": "$PREDICTOR_SECRET"}]}
 ]}
 IDENTITIES
+# A bucket grows by seven volumes at once. -volume.max=0 would allow one volume for each free GiB of the disk, and a second
+# bucket would get none on a small disk. Volumes take no space before they are written, and a full disk refuses writes by itself.
 exec weed -logtostderr=true server -dir="$DATA" -ip="$ADDRESS" -ip.bind="${BIND:-0.0.0.0}" \
-    -master.volumeSizeLimitMB=1024 -master.volumePreallocate=false -volume.max=0 \
+    -master.volumeSizeLimitMB=1024 -master.volumePreallocate=false -volume.max=10000 \
     -filer -s3 -s3.port="$S3_PORT" -s3.config="$HOME/identities.json" ${EXTRA_FLAGS:-}
