@@ -6,18 +6,20 @@ from pathlib import Path
 
 #: The flags with which Linux reports bfloat16 arithmetic in hardware, on x86 and on Arm.
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "avx10_2", "bf16", "svebf16"}
+#: Those of SHA-256 in hardware.
+_SHA256_FLAGS = {"sha_ni", "sha2"}
 
 _REQUESTS = 4  # of a pod's CPUs, in threads: more only fight for the node with the other pods
 
 
 def has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether bfloat16 is computed in hardware here; False where the system does not tell."""
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return False
-    flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
-    return not _BF16_FLAGS.isdisjoint(flags.lower().split())
+    return not _BF16_FLAGS.isdisjoint(_flags(cpuinfo))
+
+
+def has_sha256(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether SHA-256 is computed in hardware here; False where the system does not tell."""
+    return not _SHA256_FLAGS.isdisjoint(_flags(cpuinfo))
 
 
 def available_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
@@ -40,6 +42,15 @@ def limit_threads() -> None:
     if (cpus := available_cpus()) < _affinity():
         for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS"):
             os.environ.setdefault(name, str(cpus))
+
+
+def _flags(cpuinfo: Path) -> list[str]:
+    """Return the flags of the first processor; none where the system does not tell."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").lower().splitlines()
+    except OSError:
+        return []
+    return next((line.split() for line in lines if line.startswith(("flags", "features"))), [])
 
 
 def _affinity() -> int:

@@ -28,7 +28,7 @@ WRONG = {
         "]}]}",
     ),
 }
-ELEMENTS = {"numbers": "1", "nothings": "null", "lists": "[]", "objects": '{"a":1}'}
+ELEMENTS = {"numbers": "1", "long numbers": "1" * 4300, "nothings": "null", "lists": "[]", "objects": '{"a":1}'}
 
 
 def post(predictor: RunningPredictor, path: str, body: bytes, **headers: str) -> httpx.Response:

@@ -106,9 +106,9 @@ class _Exchange:
     async def _answer(self) -> None:
         self._middleware.origin.check(self._method, self._headers)
         self._check_token()
-        body = await RequestBody(self._scope["path"], self._headers, self._settings, self._share).read(self._receive)
-        self._make_headers_canonical(has_body=bool(body))
-        await self._middleware.app(self._scope, _replay(body, self._receive), self._send_marked)
+        pieces = await RequestBody(self._scope["path"], self._headers, self._settings, self._share).read(self._receive)
+        self._make_headers_canonical(has_body=any(pieces))
+        await self._middleware.app(self._scope, _replay(pieces, self._receive), self._send_marked)
 
     async def _refuse(self, status: int, sentence: str, headers: dict[str, str]) -> None:
         answer = refuse(self._notes.request_id, self._scope["path"], status, sentence, headers)
@@ -170,12 +170,13 @@ class _Exchange:
         logger.info("request", extra={"fields": fields})
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
-    waiting = [body]
+def _replay(pieces: list[bytes], receive: Receive) -> Receive:
+    """Return what gives the application the body as it came: it joins the pieces, which costs it once."""
+    waiting = [b"", *reversed(pieces)]
 
     async def replay() -> Message:
         if not waiting:
             return await receive()
-        return {"type": "http.request", "body": waiting.pop(), "more_body": False}
+        return {"type": "http.request", "body": waiting.pop(), "more_body": bool(waiting)}
 
     return replay

@@ -1,13 +1,13 @@
 """Reading a request's body whole, within a size and a time, before anything works on it."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 
 from starlette.types import Message, Receive
 
 from predictor.engine.budgets import Share
 from predictor.http.compression import Inflation
-from predictor.http.json_scan import JsonScan
+from predictor.http.json_scan import MAX_DIGITS, JsonScan
 from predictor.http.media_types import media_type
 from predictor.refusal import RefusalError, bad_request, invalid, no_room
 from predictor.settings import PredictorSettings
@@ -31,8 +31,8 @@ class RequestBody:
         self._share = share
         self._size = 0
 
-    async def read(self, receive: Receive) -> bytes:
-        """Return the plain bytes; empty as well when the client has left.
+    async def read(self, receive: Receive) -> list[bytes]:
+        """Return the plain bytes in pieces, of which some may be empty; none as well when the client has left.
 
         Raises:
             RefusalError: when the body is too large, late, not of an accepted type, or too deep or large as JSON.
@@ -48,7 +48,7 @@ class RequestBody:
         except TimeoutError:
             raise RefusalError(408, f"The request did not arrive completely within {seconds:g} s, the limit.") from None
 
-    async def _collect(self, receive: Receive) -> bytes:
+    async def _collect(self, receive: Receive) -> list[bytes]:
         parts: list[bytes] = []
         scan: JsonScan | None = None
         encoding = self._headers.get(b"content-encoding", b"").strip().lower()
@@ -57,25 +57,25 @@ class RequestBody:
         while more:
             message = await receive()
             if message["type"] != "http.request":
-                return b""  # the client is gone; nobody reads the answer
+                return []  # the client is gone; nobody reads the answer
             more = message.get("more_body", False)
-            for piece in _pieces(message, inflation):
-                if piece and scan is None:
-                    scan = self._scan()
-                self._take(piece, scan)
+            async for piece in _pieces(message, inflation):
+                if piece:
+                    scan = scan or self._scan()
+                    self._take(piece, scan)
                 parts.append(piece)
         if inflation is not None and parts:
             inflation.check_end()
-        return b"".join(parts)
+        return parts
 
-    def _take(self, piece: bytes, scan: JsonScan | None) -> None:
+    def _take(self, piece: bytes, scan: JsonScan) -> None:
         json_left = self._json_length() - self._size
         self._size += len(piece)
         if self._size > self._settings.max_body_bytes:
             raise _too_large(self._settings.max_body_bytes)
         if not self._share.grow(len(piece)):
             raise no_room("bytes", "max_buffered_bytes", self._settings.max_buffered_bytes)
-        if scan is not None and json_left > 0 and not scan.feed(piece[:json_left]):
+        if json_left > 0 and not scan.feed(piece[:json_left]):
             raise self._unreadable(scan)
 
     def _json_length(self) -> int:
@@ -105,14 +105,22 @@ class RequestBody:
         if scan.too_deep:
             limit = settings.max_nesting
             return invalid(f"The JSON is nested deeper than {limit} levels, the limit (--max_nesting sets it).")
+        if scan.too_many_digits:
+            return invalid(f"The JSON has a number of more than {MAX_DIGITS} digits, the limit.")
         if self._path == "/v1/embeddings":
             return bad_request(_NO_IDS)
         return invalid(f"The JSON has more than {settings.max_values} values, the limit (--max_values sets it).")
 
 
-def _pieces(message: Message, inflation: Inflation | None) -> Iterable[bytes]:
+async def _pieces(message: Message, inflation: Inflation | None) -> AsyncIterator[bytes]:
+    """Yield what a message holds; when that was compressed, others have their turn between its pieces."""
     piece = message.get("body", b"")
-    return (piece,) if inflation is None else inflation.feed(piece)
+    if inflation is None:
+        yield piece
+        return
+    for plain in inflation.feed(piece):
+        yield plain
+        await asyncio.sleep(0)
 
 
 def _too_large(limit: int) -> RefusalError:

@@ -40,7 +40,9 @@ def test_the_least_recently_used_leaves_first():
     assert cache.get(cache.key("three"))
 
 
-def test_a_key_belongs_to_one_text_and_one_model():
+@pytest.mark.parametrize("in_hardware", [True, False], ids=["SHA-256 in hardware", "SHA-256 in software"])
+def test_a_key_belongs_to_one_text_and_one_model(monkeypatch, in_hardware):
+    monkeypatch.setattr("predictor.engine.cache.has_sha256", lambda: in_hardware)
     cache, other = EmbeddingCache(DIGEST, 1000), EmbeddingCache("cd" * 32, 1000)
     texts = ["a", "A", "a ", "", "\ud800", "é", "e\u0301"]
     keys = {cache.key(text) for text in texts} | {other.key(text) for text in texts}

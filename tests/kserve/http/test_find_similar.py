@@ -87,6 +87,12 @@ def test_a_wrong_request_gets_one_sentence_and_the_server_lives(client, body, st
 
 MALFORMED = {
     "half an object": (b'{"query":', "application/json", 400, "not valid JSON"),
+    "not UTF-8 at the end of much": (
+        b'{"query": "' + b"a" * (1 << 20) + b'\xff"}',
+        "application/json",
+        400,
+        "not valid JSON",
+    ),
     "not UTF-8": (b'{"query": "\xff", "documents": ["a"]}', "application/json", 400, "not valid JSON"),
     "a form": (b"query=a&documents=b", "application/x-www-form-urlencoded", 415, "Content-Type: application/json"),
     "no content type": (b'{"query": "a", "documents": "a"}', None, 422, "documents must be a list"),

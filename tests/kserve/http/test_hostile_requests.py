@@ -11,7 +11,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from predictor.http.json_scan import JsonScan
+from predictor.http.json_scan import MAX_DIGITS, JsonScan
 from tests.kserve.conftest import TEXTS
 from tests.kserve.running import running, wait_for
 
@@ -168,10 +168,33 @@ def test_values_are_counted_at_least_once_and_not_in_strings(value, size):
     assert count(value) <= scan(body, 10**9, size).values <= 2 * count(value)
 
 
+@pytest.mark.parametrize("size", [1, 7, 640, 1 << 20], ids="pieces of {} bytes".format)
+@pytest.mark.parametrize("before", [0, 100, 16_000], ids="after {} spaces".format)
+def test_digits_of_a_number_are_counted_however_the_text_is_cut(before, size):
+    def body(digits: int) -> bytes:
+        return b" " * before + b'["' + b"1" * 2000 + b'", 1.5, -' + b"7" * digits + b", 12]"
+
+    assert not scan(body(MAX_DIGITS), 32, size).too_many_digits
+    assert scan(body(MAX_DIGITS + 1), 32, size).too_many_digits
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/search", "/v2/rerank", "/embed"])
+def test_a_number_with_thousands_of_digits_is_refused(client, path):
+    content = b'{"query": "a", "top_k": ' + b"1" * 4300 + b"}"
+    answer = client.post(path, content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert f"more than {MAX_DIGITS} digits" in answer.text
+
+
+def test_a_number_beyond_64_bits_is_a_whole_number(client):
+    assert client.post("/find_similar", json={**BODY, "top_k": 10**300}).status_code == 200
+
+
 QUOTES = {
     "escaped quotes outside a string": b'\\"' * 2_000_000,
     "a string that nobody closes": b'"' + b'\\"' * 2_000_000,
     "that ends in a backslash": b'"' + b'\\"' * 2_000_000 + b"\\",
+    "backslashes without a quote": b'"' + b"\\" * 4_000_000,
     "empty strings": b'""' * 2_000_000,
 }
 

@@ -18,11 +18,12 @@ from predictor.api.ranking import best_first, check_inputs, check_limits, check_
 from predictor.api.versions import chosen, version_fields
 from predictor.engine.served import Served, Side
 from predictor.engine.switchboard import Switchboard
+from predictor.http.json_route import JsonRoute
 from predictor.http.responses import JsonResponse, rendered
 from predictor.http.routes.shared import Board, as_base64, check_dimensions, faults, new_id, shortened, tokens_of
 from predictor.refusal import invalid
 
-router = APIRouter(tags=["Jina, Cohere"])
+router = APIRouter(route_class=JsonRoute, tags=["Jina, Cohere"])
 
 
 @router.post("/v1/rerank", response_model=RerankResponse, responses=faults())

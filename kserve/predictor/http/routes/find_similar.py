@@ -6,10 +6,11 @@ from fastapi.responses import Response
 from predictor.api.ranking import find_similar
 from predictor.api.schemas import FindSimilarRequest, FindSimilarResponse
 from predictor.api.versions import chosen
+from predictor.http.json_route import JsonRoute
 from predictor.http.responses import JsonResponse
 from predictor.http.routes.shared import Board, faults
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 
 @router.post("/find_similar", response_model=FindSimilarResponse, responses=faults(), tags=["ranklift"])

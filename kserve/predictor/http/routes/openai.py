@@ -19,11 +19,12 @@ from predictor.api.versions import chosen, version_fields
 from predictor.engine.cache import Embedded
 from predictor.engine.served import Served
 from predictor.engine.switchboard import Switchboard
+from predictor.http.json_route import JsonRoute
 from predictor.http.responses import JsonResponse, rendered
 from predictor.http.routes.shared import Board, as_base64, check_dimensions, faults, shortened, tokens_of
 from predictor.refusal import RefusalError
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 
 @router.post(

@@ -11,11 +11,12 @@ from predictor.api.openai import Usage
 from predictor.api.ranking import check_limits
 from predictor.api.schemas import DOCUMENTS, MODEL, QUERY, StrictRequest, Texts, Versioned
 from predictor.api.versions import chosen, version_fields
+from predictor.http.json_route import JsonRoute
 from predictor.http.responses import JsonResponse
 from predictor.http.routes.shared import Board, faults, new_id
 from predictor.refusal import invalid
 
-router = APIRouter(tags=["vLLM"])
+router = APIRouter(route_class=JsonRoute, tags=["vLLM"])
 
 OneOrMore = Annotated[str, Field(min_length=1)] | Annotated[Texts, Field(min_length=1)]
 

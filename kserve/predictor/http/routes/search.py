@@ -15,10 +15,11 @@ from predictor.api.search import (
     search,
 )
 from predictor.api.versions import chosen
+from predictor.http.json_route import JsonRoute
 from predictor.http.responses import JsonResponse
 from predictor.http.routes.shared import Board, faults
 
-router = APIRouter(tags=["ranklift"])
+router = APIRouter(route_class=JsonRoute, tags=["ranklift"])
 
 
 @router.post("/search", response_model=SearchResponse, responses=faults())

@@ -11,10 +11,11 @@ from predictor.api.tei import SimilarityRequest, TeiEmbedRequest, TeiInfo, TeiRa
 from predictor.api.versions import chosen, version_fields
 from predictor.engine.served import Served
 from predictor.engine.switchboard import Switchboard
+from predictor.http.json_route import JsonRoute
 from predictor.http.responses import JsonResponse, rendered
 from predictor.http.routes.shared import Board, check_dimensions, faults, shortened, to_length_1, tokens_of
 
-router = APIRouter(tags=["text-embeddings-inference"])
+router = APIRouter(route_class=JsonRoute, tags=["text-embeddings-inference"])
 
 
 @router.post("/embed", response_model=list[list[float]], responses=faults())
