@@ -31,9 +31,9 @@ class JsonRequest(Request):
         try:
             value = from_json(body, cache_strings="none")  # nothing of a request is kept
         except ValueError:
-            await _others_turn(body)
+            await others_turn(body)
             value = json.loads(body)
-        await _others_turn(body)
+        await others_turn(body)
         return value
 
 
@@ -50,6 +50,7 @@ class JsonRoute(APIRoute):
         return answer
 
 
-async def _others_turn(body: bytes) -> None:
+async def others_turn(body: bytes) -> None:
+    """Let other requests run between two steps that take milliseconds each, where the body is a long one."""
     if len(body) > _LONG:
         await asyncio.sleep(0)

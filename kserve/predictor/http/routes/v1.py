@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from predictor.api.kserve_model import ANSWERING
 from predictor.api.schemas import PredictRequest, PredictResponse
 from predictor.api.versions import chosen
+from predictor.http.json_route import others_turn
 from predictor.http.responses import JsonResponse
 from predictor.http.routes.shared import Board, faults
 
@@ -31,7 +32,9 @@ async def predict(model_name: str, switchboard: Board, request: Request) -> Resp
     data_plane = request.app.state.data_plane
     model = data_plane.get_model_from_registry(name)
     headers = dict(request.headers)
-    payload, attributes = data_plane.decode(await request.body(), headers)
+    body = await request.body()
+    payload, attributes = data_plane.decode(body, headers)
+    await others_turn(body)
     ANSWERING.set(chosen(switchboard, request.scope, model_name if at else None))
     answer, _ = await model(payload, headers=headers)
     encoded, added = data_plane.encode(name, answer, headers, attributes)

@@ -15,6 +15,7 @@ from predictor.api.v2_body import read_body
 from predictor.api.versions import check_version, chosen
 from predictor.engine.served import Served
 from predictor.engine.switchboard import Switchboard
+from predictor.http.json_route import others_turn
 from predictor.http.request_body import BINARY_LENGTH
 from predictor.http.routes.shared import Board, faults
 from predictor.refusal import bad_request
@@ -76,7 +77,9 @@ async def ready(
 async def infer(model_name: str, switchboard: Board, request: Request, model_version: str | None = None) -> Response:
     """Compute the similarity of each document to the query; `ranklift-search` finds passages of the index."""
     model = request.app.state.data_plane.get_model_from_registry(model_name)
-    asked = read_body(await request.body(), _json_length(request), model.schema)
+    body = await request.body()
+    asked = read_body(body, _json_length(request), model.schema)
+    await others_turn(body)
     served = _served(request, switchboard, model_name, model_version)
     ANSWERING.set(served)
     outputs, _ = await model(asked, headers=dict(request.headers))
