@@ -50,6 +50,12 @@ def test_spare_collections_looks_at_nothing_when_the_process_ends():
     assert said_by(_CYCLES, "spare_collections()", _LEFT) == ["the end", ""]
 
 
+def test_spare_collections_leaves_nothing_that_duckdb_reports_as_a_leak():
+    script = "from components.machine.garbage import spare_collections\nspare_collections()\nimport duckdb"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert (ended.stdout, ended.stderr) == ("", "")
+
+
 _ENTRIES = {
     "stage": "from components.stage import Stage\nwith Stage('gate'): pass",
     "command": "import sys\nfrom pipeline.cli import main\nsys.argv = ['ranklift', '--help']\nmain()",
