@@ -68,7 +68,7 @@ class OpenSearchServer:
     def make_user(self) -> None:
         """Make ranklift's user, who may do nothing yet."""
         self.change_password()
-        self._security("PUT", f"/roles/{_USER}", {})
+        self._security("PUT", f"/roles/{_USER}", {"cluster_permissions": []})
         self._security("PUT", f"/rolesmapping/{_USER}", {"users": [_USER]})
 
     def remove_user(self) -> None:
@@ -98,7 +98,7 @@ class OpenSearchServer:
     def answers(self) -> bool:
         """Whether it answers, with the indices that it has."""
         try:
-            self.admin.cluster.health(params={"wait_for_status": "yellow", "timeout": "30s"})
+            self.admin.cluster.health(params={"wait_for_status": "yellow"})
         except OpenSearchException:
             return False
         return True

@@ -4,6 +4,7 @@ import base64
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from opensearchpy import AuthenticationException, Connection, OpenSearch, SSLError, TransportError
 
@@ -44,7 +45,7 @@ class Access:
         Raises:
             SinkError: when the file of certificates cannot be used.
         """
-        options = {"ssl_context": self._context()} if self.uri.startswith("https:") else {}
+        options: dict[str, Any] = {"ssl_context": self._context()} if self.uri.startswith("https:") else {}
         return OpenSearch([self.uri], headers=self._login(), timeout=_WITHIN, max_retries=0, **options)
 
     def why(self, error: Exception) -> str:
@@ -76,7 +77,7 @@ class Access:
         trusted = self._trusted()
         folder = not self.ca_file and Path(trusted).is_dir()
         try:
-            return ssl.create_default_context(**{"capath" if folder else "cafile": trusted})
+            return ssl.create_default_context(cafile=None if folder else trusted, capath=trusted if folder else None)
         except OSError as error:
             source = "ca_file in the sink's URI" if self.ca_file else "SSL_CERT_FILE"
             raise SinkError(
