@@ -17,8 +17,8 @@ _NO_CERTIFICATE = "it asks for a client's certificate, which ranklift does not h
 _TLS = (
     # what OpenSSL says, and the sentence that it becomes
     ("mismatch", "{said}; write a host into the sink's URI that the certificate is for"),
-    ("has expired", "its certificate has expired; an administrator renews it. Is this machine's clock right?"),
-    ("not yet valid", "its certificate is not valid yet; is this machine's clock right?"),
+    ("has expired", "its certificate has expired, or this machine's clock is wrong; an administrator renews it"),
+    ("not yet valid", "its certificate is not valid yet, or this machine's clock is wrong"),
     (
         "CERTIFICATE_VERIFY_FAILED",
         "no authority in {trusted} vouches for its certificate ({said}); name the file of the authority that signed it "
