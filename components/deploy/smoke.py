@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from components.errors import RankliftError
 from components.model.served import MODEL_NAME
@@ -75,17 +76,20 @@ def post(url: str, path: str, document: Mapping[str, Any], timeout: float, proxi
     Raises:
         NotAnsweredError: with the status and what was said.
     """
-    headers = {"Content-Type": "application/json"}
+    place, host = _on_loopback(url)
+    headers = {"Content-Type": "application/json", "Host": host}
     token = os.environ.get("RANKLIFT_PREDICTOR_API_TOKEN")
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    request = urllib.request.Request(url + path, json.dumps(document).encode(), headers)  # noqa: S310 - http(s), checked
+    request = urllib.request.Request(place + path, json.dumps(document).encode(), headers)  # noqa: S310 - http(s), checked
     opener = urllib.request.build_opener(urllib.request.ProxyHandler(None if proxies else {}))
     try:
         with opener.open(request, timeout=timeout) as response:
             answer = json.load(response)
     except urllib.error.HTTPError as error:
         detail = error.read(2000).decode("utf-8", "replace").strip()
+        # A gateway that knows no such host says nothing; ranklift's own answers always say something.
+        detail = detail or "nothing more, so a proxy may have answered; ask with the predictor's own host name"
         raise NotAnsweredError(f"{url}{path} answered {error.code}: {detail}.") from error
     except (OSError, ValueError) as error:
         raise NotAnsweredError(f"The predictor at {url} did not answer ({error}).") from error
@@ -101,3 +105,14 @@ def is_ready(url: str) -> bool:
             return bool(response.status == 200)
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return False
+
+
+def _on_loopback(url: str) -> tuple[str, str]:
+    """Return the URL to connect to, and the host to ask for.
+
+    A name below ``localhost`` is loopback by RFC 6761, as curl and browsers have it; not every resolver knows.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not (parts.hostname or "").endswith(".localhost"):
+        return url, parts.netloc
+    return parts._replace(netloc=f"127.0.0.1:{parts.port or 80}").geturl(), parts.netloc

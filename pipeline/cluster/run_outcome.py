@@ -15,7 +15,7 @@ from pipeline.cluster.run_workflow import StageState, last_message
 from pipeline.cluster.submit import Submitted
 
 #: What deploy says where no InferenceService is there to be changed.
-FIRST_CHAMPION = re.compile(r"deploy: (V\d+) is the first champion")
+FIRST_CHAMPION = re.compile(r"deploy: (V\d+)( with index V\d+)? is the first champion")
 _TELLS = ("gate", "hold", "promote")  #: stages whose log tells the decision; a cached gate has none
 
 
@@ -119,6 +119,6 @@ def next_commands(stages: list[StageState], sources: RunSources, namespace: str,
     if first is None:
         return ()
     apply = "kubectl apply -f kserve/inference-service.yaml"
-    if first[1] != "V0":  # which is what the manifest names
+    if first[1] != "V0" or first[2]:  # the manifest names V0, and no index
         return (apply, deploy_command(first[1], namespace))
     return (apply, f"kubectl wait -n {namespace} --for=condition=Ready inferenceservice/{service} --timeout=300s")

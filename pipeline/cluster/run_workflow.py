@@ -5,13 +5,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
+from pipeline.cluster.workflow_nodes import Node, nodes_of
+
 State = Literal["pending", "running", "succeeded", "cached", "failed"]
 
 _RETRY = re.compile(r"\(\d+\)")  # which attempt of a node it is, in its name
 _ROUND = re.compile(r"\.iteration-iterations\((\d+):")  # which round of a loop it is in
 _EXIT = re.compile(r"^(?:main|wait|init): (\w+) \(exit code (\d+)\)(?:: )?")
 _STARTING = {"", "ContainerCreating", "PodInitializing"}  # says nothing about why
-Node = Mapping[str, Any]
 
 
 class Attempt(NamedTuple):
@@ -55,11 +56,11 @@ def stages_of(workflow: Mapping[str, Any], tasks: Mapping[str, str]) -> list[Sta
         workflow: as Kubernetes has it, or as KFP keeps it.
         tasks: the names under which KFP may report a stage → what it is called here.
     """
-    nodes = (workflow.get("status") or {}).get("nodes") or {}
+    nodes = nodes_of(workflow)
     found = [
         (f"{tasks[key]} {number}".strip(), own)
         for key in tasks
-        for number, own in _rounds([node for node in nodes.values() if _is_of(node, key)], key)
+        for number, own in _rounds([node for node in nodes if _is_of(node, key)], key)
     ]
     begun = [(stage, own) for stage, own in found if own.drivers or own.pods]
     begun.sort(key=lambda item: min(_moment(node, "startedAt") for node in (*item[1].drivers, *item[1].pods)))
@@ -70,7 +71,7 @@ def stages_of(workflow: Mapping[str, Any], tasks: Mapping[str, str]) -> list[Sta
 def last_message(workflow: Mapping[str, Any]) -> str:
     """Return the message of the pod that failed last, of a stage or of KFP; else the workflow's message."""
     status = workflow.get("status") or {}
-    failed = [node for node in (status.get("nodes") or {}).values() if node.get("phase") in {"Failed", "Error"}]
+    failed = [node for node in nodes_of(workflow) if node.get("phase") in {"Failed", "Error"}]
     pods = sorted((node for node in failed if node.get("type") == "Pod"), key=lambda node: _moment(node, "finishedAt"))
     said = [_told("", _message(node)) for node in pods]
     return next(filter(None, reversed(said)), _message(status))

@@ -1,5 +1,8 @@
 """Argo's workflow of a run, as Kubeflow Pipelines 2.17 makes and keeps it, as far as `submit --follow` reads it."""
 
+import base64
+import gzip
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -76,6 +79,13 @@ class WorkflowNodes:
             "metadata": {"name": NAME, "namespace": "kubeflow"},
             "status": {"phase": "Running", "nodes": {node["id"]: dict(node) for node in self.nodes.values()}},
         }  # fmt: skip
+
+    def compressed(self) -> dict[str, Any]:
+        """The workflow so far, as Argo writes it once it is large."""
+        workflow = self.workflow()
+        nodes = json.dumps(workflow["status"].pop("nodes")).encode()
+        workflow["status"]["compressedNodes"] = base64.b64encode(gzip.compress(nodes)).decode()
+        return workflow
 
     def pod(self, task: str, number: int = 0, within: str = "(0).root(0)") -> str:
         """The name of a stage's pod."""

@@ -138,11 +138,14 @@ def _is_trusted(service: Manifest, champion: Champion | None, registry: Registry
 
 def _without_a_service(revision: Revision, rollout: Rollout, tell: Tell) -> Deployed:
     if revision.number == 0:
-        how = "`kubectl apply -f kserve/inference-service.yaml` puts it into service"
-        if revision.version != "V0":  # which the manifest names; another run may have been faster with that number
+        champion, how = revision.version, "`kubectl apply -f kserve/inference-service.yaml` puts it into service"
+        # The manifest names V0 alone: another run may have been faster with that number, and an index comes after it.
+        if revision.version != "V0" or revision.index_version:
             command = deploy_command(revision.version, rollout.settings.namespace)
             how = f"`kubectl apply -f kserve/inference-service.yaml`, then `{command}` put it into service"
-        tell(f"deploy: {revision.version} is the first champion; {how}")
+        if revision.index_version:
+            champion = f"{revision.version} with index {revision.index_version}"
+        tell(f"deploy: {champion} is the first champion; {how}")
         return Deployed(revision.version, proven=False)
     raise RankliftError(
         f"{revision.version} was not deployed: there is no {rollout}; `kubectl apply -f kserve/inference-service.yaml` "

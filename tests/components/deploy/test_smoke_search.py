@@ -1,6 +1,8 @@
 """The smoke search: a predictor with an index answers it, and no other answer counts."""
 
+import threading
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -23,6 +25,39 @@ def test_index_that_answers_without_an_index_says_what_the_predictor_said(export
         ask = partial(post, started.url, timeout=30, proxies=False)
         with pytest.raises(NotAnsweredError, match=r"answered 404: .*is in service without an index"):
             index_that_answers(ask, started.url)
+
+
+@pytest.fixture
+def gateway():
+    """An ingress gateway: it answers for one host name, and says nothing to others."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_POST(self):
+            known = self.headers["Host"].partition(":")[0] == "ranklift-ranklift.localhost"
+            body = b'{"index_version": "V0", "hits": [{"score": 0.5}]}' if known else b""
+            self.send_response(200 if known else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            """Keep quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def test_post_to_a_name_below_localhost_asks_loopback_for_that_host(gateway):
+    url = f"http://ranklift-ranklift.localhost:{gateway}"
+    assert index_that_answers(partial(post, url, timeout=10, proxies=False), url) == "V0"
+
+
+def test_post_that_a_gateway_answers_for_an_unknown_host_names_what_to_do(gateway):
+    url = f"http://127.0.0.1:{gateway}"
+    with pytest.raises(NotAnsweredError, match=r"404: nothing more, .* the predictor's own host name"):
+        post(url, "/search", {}, timeout=10, proxies=False)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,14 @@ def test_follow_of_a_run_that_holds_gives_the_gates_sentence_and_figures(endpoin
     assert not any("promote" in line or "condition" in line for line in lines)
 
 
+def test_follow_of_a_run_whose_nodes_argo_compressed_tells_the_same(endpoint, pipelines):
+    nodes = promoted(make_decision(), pipelines)
+    ended, lines = followed(endpoint, pipelines, nodes)
+    again, told = followed(endpoint, pipelines, nodes.compressed())
+    assert (again.decision, again.next, again.stages) == (ended.decision, ended.next, ended.stages)
+    assert told[1:] == lines[1:]  # the first line names the run
+
+
 def test_follow_of_a_run_that_chooses_tells_every_base_model_as_a_stage(endpoint, pipelines):
     nodes = WorkflowNodes()
     for task in ("candidates", "prepare"):
@@ -99,13 +107,22 @@ def test_follow_of_a_first_promotion_tells_cached_stages_and_the_two_commands(en
     assert {stage.stage: stage.status for stage in ended.stages}["prepare"] == "CACHED"
 
 
-def test_follow_of_a_first_promotion_of_another_version_than_the_manifests_deploys_it(endpoint, pipelines):
+@pytest.mark.parametrize(
+    ("champion", "version"),
+    [
+        pytest.param("V1", "V1", id="another version"),
+        pytest.param("V0 with index V0", "V0", id="an index"),
+    ],
+)
+def test_follow_of_a_first_promotion_that_the_manifest_does_not_name_deploys_it(endpoint, pipelines, champion, version):
     nodes = promoted(make_decision(), pipelines)
-    pipelines.logs = {pod: text.replace("deploy: V0 is", "deploy: V1 is") for pod, text in pipelines.logs.items()}
+    pipelines.logs = {
+        pod: text.replace("deploy: V0 is", f"deploy: {champion} is") for pod, text in pipelines.logs.items()
+    }
     ended, _ = followed(endpoint, pipelines, nodes)
     assert ended.next == (
         "kubectl apply -f kserve/inference-service.yaml",
-        "ranklift deploy V1 --namespace search",
+        f"ranklift deploy {version} --namespace search",
     )
 
 

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from components.deploy.champion import deploy_moved
+from components.deploy.cluster.deploy import deploy_on_cluster
 from components.deploy.cluster.inference_service import container_of, revision_of
+from components.deploy.cluster.rollout import Rollout
 from components.deploy.rollback import rollback
 from components.errors import RankliftError, StoreError
+from components.kubernetes.api import KubernetesApi
 from components.model.served import EncoderConfig
 from components.registry.registry import Lineage
 from tests.components.deploy.conftest import VERSIONS, service_of, serving_settings
@@ -53,6 +56,15 @@ def test_deploy_with_an_index_has_kserve_fetch_both_and_waits_for_a_search(deplo
     stored = history.stored_manifest("index", "V0")
     assert said["RANKLIFT_PREDICTOR_INDEX_MANIFEST_SHA256"] == stored.sha256
     assert (revision_of(service).version, revision_of(service).index_version) == ("V1", "V0")
+
+
+def test_first_champion_with_an_index_names_the_deploy_that_serves_both(history, kserve, cluster):
+    told: list[str] = []
+    rollout = Rollout(KubernetesApi.connect(), serving_settings(), inside=True)
+    cluster.delete("inferenceservices", "ranklift", "ranklift")
+    deploy_on_cluster("V1", history, serving_settings(), number=0, rollout=rollout, tell=told.append)
+    assert told[-1].startswith("deploy: V1 with index V0 is the first champion; ")
+    assert "then `ranklift deploy V1 --namespace ranklift` put it into service" in told[-1]
 
 
 def test_rollback_to_a_version_without_an_index_takes_the_index_away(deploy, cluster, kserve, history, tmp_path):
