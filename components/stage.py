@@ -13,6 +13,7 @@ from typing import Self
 from pydantic import ValidationError
 
 from components.errors import ERROR_PREFIX, RankliftError
+from components.machine.garbage import spare_collections
 from components.machine.import_clock import ImportClock
 from components.machine.patience import process_age
 from components.machine.processor import limit_threads
@@ -47,6 +48,7 @@ class Stage:
         self._around = ExitStack()
 
     def __enter__(self) -> Self:
+        spare_collections()
         limit_threads()
         self._around.enter_context(self._imports)
         self._around.enter_context(_quiet())

@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from components.errors import RankliftError
+from components.machine.garbage import spare_collections
 from components.machine.system_faults import system_sentence
 from components.stage import invalid_value
 from pipeline.commands import (
@@ -65,6 +66,7 @@ def main() -> None:
     A stage that was stopped by a signal ends with 128 + its number, such as 143.
     """
     _prepare_terminal()
+    spare_collections()
     try:
         _check_working_folder()
         app()

@@ -1,5 +1,7 @@
 """Real parts that several rooms' tests share."""
 
+import atexit
+import gc
 import re
 import shutil
 import uuid
@@ -7,8 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from components.machine.garbage import spare_collections
 from tests.factories.datasets import write_triplets
 from tests.factories.models import make_tiny_model
+
+spare_collections()
+
+
+def pytest_collection_finish():
+    """Leave the modules that are imported by now out of every collection but the last."""
+    gc.collect()
+    gc.freeze()
+    atexit.register(gc.unfreeze)  # DuckDB reports as leaks what the last one does not free
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -6,6 +6,7 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any, cast
 
 from components.errors import ModelError
+from components.model.runtime import import_openvino
 
 if TYPE_CHECKING:
     import torch
@@ -61,7 +62,6 @@ def convert(model: "SentenceTransformer") -> tuple[Any, list[str]]:
     Returns:
         The graph, and the names of its inputs, each int64 (batch, tokens); its output is float32 (batch, dimension).
     """
-    import openvino as ov
     import torch
 
     features = model.preprocess(list(_EXAMPLE))
@@ -82,14 +82,13 @@ def convert(model: "SentenceTransformer") -> tuple[Any, list[str]]:
     # What the tracer warns of are checks of shapes, which are true of every batch that the encoder makes.
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        graph = ov.convert_model(TokensToEmbedding().eval(), example_input=example)
+        graph = import_openvino().convert_model(TokensToEmbedding().eval(), example_input=example)
     _name_inputs(graph, names)
     return graph, names
 
 
 def _name_inputs(graph: Any, names: Sequence[str]) -> None:
-    import openvino as ov
-
+    ov = import_openvino()
     for port, name in zip(graph.inputs, names, strict=True):
         port.get_tensor().set_names({name})
         port.get_node().set_friendly_name(name)

@@ -14,7 +14,7 @@ from components.machine.new_folder import is_free, move_whole
 from components.machine.scratch_folder import scratch_folder
 from components.model.base import check_length, open_model, positions_of
 from components.model.encoder import Encoder
-from components.model.runtime import cpu_has_bf16
+from components.model.runtime import cpu_has_bf16, import_openvino
 from components.model.served import (
     ENCODER_CONFIG,
     GRAPH,
@@ -162,8 +162,6 @@ def _write(
     base_model: str,
     texts: Sequence[str],
 ) -> EncoderConfig:
-    import openvino as ov
-
     from components.export.graph import convert, is_normalized, pooling_mode
 
     source.save_pretrained(str(made), create_model_card=False)
@@ -177,7 +175,7 @@ def _write(
 
         graph = quantise(graph, source, inputs, texts)
     # fp16 says more of a weight than bf16 reads of it, at half the size, in files and in memory.
-    ov.save_model(graph, str(made / GRAPH), compress_to_fp16=precision == "bf16")
+    import_openvino().save_model(graph, str(made / GRAPH), compress_to_fp16=precision == "bf16")
     query_prompt, document_prompt = _prompts(source)
     config = EncoderConfig(
         base_model=base_model,

@@ -5,6 +5,8 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from components.model.runtime import import_openvino
+
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
@@ -20,6 +22,7 @@ def quantise(graph: Any, model: "SentenceTransformer", inputs: Sequence[str], te
         inputs: the names of the graph's inputs.
         texts: calibration texts, from the training split; the first 300 are read.
     """
+    import_openvino()  # hides from nncf what it would report with
     import nncf
 
     def tokens(text: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import ValidationError
 
 from components.errors import RankliftError, StoppedError
+from components.machine.garbage import spare_collections
 from components.machine.system_faults import system_sentence
 from components.measure.options import MeasureOptions
 from components.records.document import Document
@@ -35,9 +36,10 @@ def result_path(folder: Path) -> Path:
 
 def main(folder: Path) -> int:
     """Measure what the folder's job says; the measurement, or why there is none, goes into the folder."""
+    spare_collections()
+    job = Job.read(job_path(folder))
     from components.measure.stage import measure
 
-    job = Job.read(job_path(folder))
     scratch = folder / "scratch"
     scratch.mkdir()
     try:

@@ -7,10 +7,9 @@ import sys
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import kubernetes_validate
-import kubernetes_validate.utils
 import pytest
 import yaml
 
@@ -26,9 +25,6 @@ FOREIGN = {
 }
 
 Document = dict[str, Any]
-
-# Each call would parse the definitions of all kinds anew.
-kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
 
 
 def find_kubectl() -> str:
@@ -71,4 +67,15 @@ def find(documents: Iterable[Document], kind: str, name: str, namespace: str | N
 
 def validate(document: Document, version: str) -> None:
     """Raise unless Kubernetes of that version knows every field of the document, and each has the right type."""
-    kubernetes_validate.validate(document, version, strict=True)
+    kubernetes_validate().validate(document, version, strict=True)
+
+
+@cache
+def kubernetes_validate() -> ModuleType:
+    """The library, imported for the tests that need it: it compiles 38 grammars, whatever of them is used."""
+    import kubernetes_validate
+    import kubernetes_validate.utils
+
+    # Each call would parse the definitions of all kinds anew.
+    kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
+    return kubernetes_validate

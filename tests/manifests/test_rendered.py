@@ -2,12 +2,11 @@
 
 import copy
 
-import kubernetes_validate
 import pytest
 
 from tests.manifests.conftest import RENDERED
 from tests.manifests.policies import TRAIN_RIGHTS, granted_by
-from tests.manifests.rendering import FOREIGN, KUBERNETES, find, validate
+from tests.manifests.rendering import FOREIGN, KUBERNETES, find, kubernetes_validate, validate
 
 STORES = ("overlays/kind", "overlays/kind with seaweedfs")
 
@@ -41,7 +40,7 @@ def test_a_misspelt_or_mistyped_field_is_found(rendered, kind, name, path, value
     for parent in parents:
         place = place[parent]
     place[last] = value
-    with pytest.raises(kubernetes_validate.ValidationError):
+    with pytest.raises(kubernetes_validate().ValidationError):
         validate(broken, KUBERNETES[0])
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from components.errors import ERROR_PREFIX, RankliftError, StoppedError
+from components.machine.garbage import spare_collections
 from components.object_store.client import ObjectStore
 from components.object_store.settings import ObjectStoreSettings
 from components.train.nodes.handover import BASE_MODEL, DATASET, Handover
@@ -51,6 +52,7 @@ def _nodes(environment: Mapping[str, str]) -> Nodes:
 
 def main(digest: str) -> int:
     """Run the node that the environment describes; returns the exit status."""
+    spare_collections()
     settings = ObjectStoreSettings.from_environment()
     if settings is None:
         print(f"{ERROR_PREFIX}RANKLIFT_S3_ENDPOINT is not set: the node has nothing to read.", file=sys.stderr)

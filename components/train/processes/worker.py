@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 
 from components.errors import RankliftError, StoppedError
+from components.machine.garbage import spare_collections
 from components.train.processes.job import Ending, Job, ending_path, job_path, pid_path
 
 
 def main(folder: Path) -> int:
     """Train what the folder's job says; an error goes into the folder, for `launch` to tell."""
+    spare_collections()
     rank = int(os.environ.get("LOCAL_RANK", "0"))
     pid_path(folder, rank).write_text(str(os.getpid()), encoding="ascii")
     import torch
