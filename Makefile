@@ -59,7 +59,7 @@ $(WORK)/scores.json: $(WORK)/served/encoder.json
 
 .PHONY: test test-browser test-extended test-containers
 test: $(INSTALLED) ## Run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not browser and not extended and not manifests and not containers and not cluster and not opensearch"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m "not browser and not extended and not manifests and not containers and not cluster and not opensearch"
 
 test-browser: $(INSTALLED) ## Run the tests of the predictor's page, in Chromium (Debian: chromium, chromium-driver)
 	$(BIN)/python -m pytest -m browser
@@ -95,7 +95,7 @@ test-cluster: $(INSTALLED) ## Run the pipeline and serve on the cluster that KUB
 
 .PHONY: test-opensearch
 test-opensearch: $(INSTALLED) ## Put indexes into the OpenSearch that OPENSEARCH_COMMAND starts at OPENSEARCH_URL, and kill it in between
-	$(BIN)/python -m pytest -m opensearch tests/components/index/sinks
+	$(BIN)/python -m pytest -m "opensearch$(if $(findstring @,$(OPENSEARCH_URL)),, and not opensearch_login)" tests/components/index/sinks
 
 .PHONY: docker-build docker-sbom docker-up docker-down deploy
 docker-build: ## Build an image for each stage and the predictor, tagged with the commit

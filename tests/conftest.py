@@ -25,13 +25,18 @@ def pytest_collection_finish():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark what drives a browser or needs Docker: `make test` needs neither, other targets run just these."""
+    """Mark what drives a browser or needs Docker, which `make test` leaves out, and put files with slow tests first.
+
+    xdist hands out whole files in this order: one that takes a minute and came last would leave the other worker idle.
+    """
     for item in items:
         if "browser" in item.fixturenames:
             item.add_marker("browser")
         if "containers" in item.path.parts:
             item.add_marker("containers")
             item.add_marker(pytest.mark.timeout(1200))
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
