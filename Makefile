@@ -95,7 +95,7 @@ test-cluster: $(INSTALLED) ## Run the pipeline and serve on the cluster that KUB
 
 .PHONY: test-opensearch
 test-opensearch: $(INSTALLED) ## Put indexes into the OpenSearch that OPENSEARCH_COMMAND starts at OPENSEARCH_URL, and kill it in between
-	$(BIN)/python -m pytest -m opensearch tests/components/index/sinks
+	$(BIN)/python -m pytest -m "opensearch$(if $(findstring @,$(OPENSEARCH_URL)),, and not opensearch_login)" tests/components/index/sinks
 
 .PHONY: docker-build docker-sbom docker-up docker-down deploy
 docker-build: ## Build an image for each stage and the predictor, tagged with the commit

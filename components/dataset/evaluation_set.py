@@ -19,6 +19,7 @@ from components.dataset.evaluation_files import convert_beir
 from components.dataset.manifest import CORPUS, DEFAULT_SPLIT, MANIFEST, QRELS, QUERIES, DatasetManifest
 from components.errors import DataError
 from components.machine.digest import records_sha256
+from components.machine.parquet_file import open_parquet
 
 _PARTS = {
     CORPUS: ("passage_id", "text"),
@@ -62,7 +63,7 @@ class EvaluationSet:
 
     def passages(self, batch_size: int = 4096) -> Iterator[list[tuple[str, str]]]:
         """Yield the corpus in stored order, in lists of at most `batch_size` pairs (passage_id, text)."""
-        with pq.ParquetFile(self._directory / CORPUS) as file:
+        with open_parquet(self._directory / CORPUS) as file:
             for batch in file.iter_batches(batch_size, columns=["passage_id", "text"]):
                 ids, texts = batch.columns
                 yield list(zip(ids.to_pylist(), texts.to_pylist(), strict=True))

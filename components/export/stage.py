@@ -70,10 +70,10 @@ def _texts(dataset: Path | None, *, is_version: bool) -> Sequence[str]:
 
 def training_texts(dataset: Path) -> list[str]:
     """Return queries and passages of the first training triplets, alternating; never read evaluation texts."""
-    import pyarrow.parquet as pq
+    from components.machine.parquet_file import open_parquet
 
-    batches = pq.ParquetFile(dataset / TRAIN).iter_batches(batch_size=_TEXTS // 2, columns=["query", "positive"])
-    rows = next(batches).to_pylist()
+    with open_parquet(dataset / TRAIN) as file:
+        rows = next(file.iter_batches(_TEXTS // 2, columns=["query", "positive"])).to_pylist()
     return list(chain.from_iterable((row["query"], row["positive"]) for row in rows))
 
 

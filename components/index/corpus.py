@@ -17,6 +17,7 @@ from components.errors import DataError
 from components.index.known import KnownTexts
 from components.index.passages import Passage
 from components.index.sorting import Row, binary_array, sorted_rows
+from components.machine.parquet_file import open_parquet
 from components.search.shard import Hashes
 
 _ROWS = 16_384  # in a row group: a shard of the usual size is read without the texts of another one
@@ -51,7 +52,7 @@ class SortedCorpus:
 
     def batches(self, size: int, first: int = 0) -> Iterator[Batch]:
         """Yield the passages in runs of `size`, from a run on."""
-        with pq.ParquetFile(self.path) as file:
+        with open_parquet(self.path) as file:
             for batch in islice(file.iter_batches(size), first, None):
                 ids, texts, digests = (column.to_pylist() for column in batch.columns)
                 yield Batch(ids, texts, digests, self._known.positions(digests))

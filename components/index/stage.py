@@ -253,6 +253,7 @@ def _built(
     )
     digests = []
     started = time.perf_counter()
+    give_back()  # what the last shard took
     for number, first in enumerate(range(0, len(manifest.shards), options.graph_shards)):
         last = min(first + options.graph_shards, len(manifest.shards))
         shards = [Shard(folder / shard_name(place)) for place in range(first, last)]

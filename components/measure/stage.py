@@ -6,13 +6,12 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow.parquet as pq
-
 from components.dataset.manifest import TRAIN, DatasetManifest
 from components.evaluate.evaluate import evaluate
 from components.evaluate.progress import ProgressLog
 from components.export.options import ExportOptions
 from components.export.stage import export_for_dataset
+from components.machine.parquet_file import open_parquet
 from components.measure.dev_evaluation import write_dev_evaluation
 from components.measure.options import MeasureOptions
 from components.model.base import base_model_directory
@@ -89,7 +88,8 @@ def reading_length(dataset: Path, base: Path) -> int:
         return asked
     cap = int(settings.get("max_seq_length_cap") or PrepareOptions().max_seq_length_cap)
     columns = ["query", "positive", "negative"]
-    rows = next(pq.ParquetFile(dataset / TRAIN).iter_batches(SAMPLE, columns=columns))
+    with open_parquet(dataset / TRAIN) as file:
+        rows = next(file.iter_batches(SAMPLE, columns=columns))
     lengths = token_lengths(base, {name: rows.column(name).to_pylist() for name in columns})
     return chosen_length({name: percentiles(column) for name, column in lengths.items()}, length_limit(base, cap))
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from components.dataset.text_file import LONGEST_LINE, bare_suffix, numbered_lines, numbered_objects, raw_lines
 from components.errors import DataError
+from components.machine.parquet_file import open_parquet
 from components.raw_files.layout import names_a_triplet
 
 NEEDED = "query_id, query, positive, negative"
@@ -99,7 +99,7 @@ def parquet_records(path: Path) -> Iterator[Record]:
         DataError: when it is no readable Parquet file, or has two columns of one name.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             names = _names(path, file.schema_arrow.names)
             wanted = [name for name in names if name and _is_useful(file.schema_arrow.field(name).type)]
             number = 0

@@ -51,6 +51,8 @@ class Index:
         self._graphs = graphs
         self._is_frugal = is_frugal
         self._firsts = np.cumsum([0, *(len(shard) for shard in shards)], dtype=np.int64)
+        for shard in shards:  # reading its header mapped the pages around it
+            self._done_with(shard)
 
     def __len__(self) -> int:
         return self.manifest.count
@@ -129,11 +131,13 @@ class Index:
         if self._is_frugal:
             shard.release()
 
-    def _places(self, positions: Positions) -> list[tuple[Shard, int]]:
+    def _places(self, positions: Positions) -> Iterator[tuple[Shard, int]]:
         wanted = positions[positions != NOTHING]
         numbers = np.searchsorted(self._firsts, wanted, side="right") - 1
-        places = (wanted - self._firsts[numbers]).tolist()
-        return [(self._shards[number], place) for number, place in zip(numbers.tolist(), places, strict=True)]
+        places = wanted - self._firsts[numbers]
+        for number, place in zip(numbers.tolist(), places.tolist(), strict=True):
+            yield self._shards[number], place
+            self._done_with(self._shards[number])
 
     def _position(self, name: str) -> int:
         """Return the position of an id: shards are in ascending order of ids, and so are the ids in each."""
@@ -141,9 +145,15 @@ class Index:
         low, high = 0, len(self._shards)
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if self._shards[middle].ids.raw(0) <= wanted else (low, middle)
+            low, high = (middle, high) if self._first_id(middle) <= wanted else (low, middle)
         place = self._shards[low].ids.find(name)
+        self._done_with(self._shards[low])
         return NOTHING if place < 0 else int(self._firsts[low]) + place
+
+    def _first_id(self, number: int) -> bytes:
+        first = self._shards[number].ids.raw(0)
+        self._done_with(self._shards[number])
+        return first
 
     def _candidates(self, queries: Vectors, count: int) -> list[Positions]:
         """For each query positions that every graph holds to be among its best."""

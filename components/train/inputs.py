@@ -105,7 +105,7 @@ def training_files(manifest: DatasetManifest) -> list[str]:
 def _checked_sha256(dataset: Path, name: str, manifest: DatasetManifest) -> str:
     path, told = dataset / name, manifest.counts[Path(name).stem]
     try:
-        rows = pq.ParquetFile(path).metadata.num_rows
+        rows = pq.read_metadata(path).num_rows
     except (OSError, ArrowException) as error:
         raise DataError(
             f"{path} cannot be read ({error}); get the dataset version anew, or prepare it again."

@@ -6,7 +6,6 @@ Which version an index holds is the `_meta` of its mapping, written when it is w
 the model's version.
 """
 
-import base64
 import logging
 import secrets
 import time
@@ -14,11 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from opensearchpy import OpenSearch, OpenSearchException
+from opensearchpy import OpenSearchException
 from pydantic import ValidationError
 
+from components.index.sinks.opensearch_access import Access
 from components.index.sinks.opensearch_bulk import documents, put
-from components.index.sinks.opensearch_refusals import failed_part, why
+from components.index.sinks.opensearch_refusals import failed_part
 from components.index.sinks.sink import (
     Content,
     Hits,
@@ -30,7 +30,6 @@ from components.index.sinks.sink import (
 )
 from components.search.shard import Vectors
 
-_WITHIN = 60  # seconds for one request
 _OLDEST = (2, 16)  # the first that takes ef_search with a query
 _META = "ranklift"
 _FILLING = "filling"  #: in place of the content while an index is filled
@@ -41,16 +40,12 @@ _QUERIES_AT_ONCE = 100
 class OpenSearchSink:
     """One alias in an OpenSearch cluster, and the indices behind it."""
 
-    def __init__(
-        self, uri: str, name: str, *, user: str = "", password: str = "", ef_search: int | None = None
-    ) -> None:
+    def __init__(self, access: Access, name: str, *, ef_search: int | None = None) -> None:
         """Connect.
 
         Args:
-            uri: ``http(s)://host:port``, and the path of a proxy where one is before it.
+            access: where the server is, who asks, and whose certificates are trusted.
             name: the alias.
-            user: empty where the server asks for none.
-            password: of that user.
             ef_search: how many candidates the search keeps, as readers set ``ef_search``; 100 when None.
 
         Raises:
@@ -58,11 +53,12 @@ class OpenSearchSink:
         """
         self._name = _alias_name(name)
         self._ef_search = ef_search or 100
-        self._place = f"{self._name} in OpenSearch at {uri.partition('://')[2]}"
+        self._access = access
+        self._place = f"{self._name} in OpenSearch at {access.uri.partition('://')[2]}"
         self._filling = ""
         logging.getLogger("opensearch").setLevel(logging.CRITICAL)  # it logs whatever it raises
-        self._client = OpenSearch([uri], headers=_login(user, password), timeout=_WITHIN, max_retries=0)
-        with self._errors("it was connected to"):
+        self._client = access.client()
+        with told_in_one_sentence(self._place, "it was connected to", OpenSearchException, why=access.why_at_first):
             self._require_version(self._client.info())
 
     @property
@@ -217,7 +213,7 @@ class OpenSearchSink:
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
-        with told_in_one_sentence(self.place, doing, OpenSearchException, why=why):
+        with told_in_one_sentence(self.place, doing, OpenSearchException, why=self._access.why):
             yield
 
 
@@ -225,13 +221,6 @@ def _alias_name(name: str) -> str:
     if name.startswith("_"):
         raise SinkError(f"The alias name {name!r} cannot be used: OpenSearch takes no name that begins with '_'.")
     return checked_name(name, "alias")
-
-
-def _login(user: str, password: str) -> dict[str, str]:
-    """Return the header that the client would make of a login, which knows no letters beyond Latin-1."""
-    if not user:
-        return {}
-    return {"authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
 
 def _definition(content: Content, alias: str) -> dict[str, Any]:

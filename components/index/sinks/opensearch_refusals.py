@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from opensearchpy import AuthenticationException, ConnectionTimeout, OpenSearchException, SSLError, TransportError
 from opensearchpy import ConnectionError as NotReached
+from opensearchpy import ConnectionTimeout, OpenSearchException, TransportError
 from opensearchpy.exceptions import HTTP_EXCEPTIONS
 
 _REMEDIES = (
@@ -17,6 +17,8 @@ _REMEDIES = (
     ("_filling_", "another process fills this version as well, and began after this one"),
 )
 
+_LONGEST_LINE = 200
+
 
 def failed_part(status: int, error: dict[str, Any]) -> OpenSearchException:
     """Return the failure of one part of a request as the exception that the whole request would have raised."""
@@ -27,28 +29,41 @@ def why(error: Exception) -> str:
     """Return the reason, and what helps where that is known."""
     if isinstance(error, ConnectionTimeout):
         return "it did not answer in time"
-    if isinstance(error, SSLError):
-        return f"{_unreached(error)}; SSL_CERT_FILE names the certificates of an authority of your own"
     if isinstance(error, NotReached):
-        return _unreached(error)
-    if isinstance(error, AuthenticationException):
-        return "it refused the user or the password; write the user into the URI, and set RANKLIFT_OPENSEARCH_PASSWORD"
+        return unreached(error)
     if isinstance(error, TransportError):
         return _refused(error)
     return str(error)
 
 
-def _unreached(error: NotReached) -> str:
+def unreached(error: NotReached) -> str:
+    """Return what the operating system or OpenSSL says."""
     return str(error.info).rpartition("): ")[2]  # urllib3 writes its own objects before
 
 
 def _refused(error: TransportError) -> str:
-    said = error.info.get("error") if isinstance(error.info, dict) else None
-    if not isinstance(said, dict):
-        return f"it answered {error.status_code}"
-    kind, reason = error.error, _reason(said)
+    said = _said(error.info)
+    if said is None:
+        return f"it answered {error.status_code}{_in_words(error)}"
+    kind, reason = str(said.get("type", "")), _reason(said)
     remedies = (remedy for mark, remedy in _REMEDIES if mark in kind or mark in reason)
     return "; ".join([reason, *list(remedies)[:1]])
+
+
+def _said(info: Any) -> dict[str, Any] | None:
+    """Return what an answer says went wrong: in the whole request, or in the first shard of those that refused it."""
+    if not isinstance(info, dict):
+        return None
+    shards = info.get("_shards")
+    failures = shards.get("failures") if isinstance(shards, dict) else None
+    said = info.get("error") or (failures[0].get("reason") if failures else None)
+    return said if isinstance(said, dict) else None
+
+
+def _in_words(error: TransportError) -> str:
+    """Return the answer of a server or a proxy that says why in one line of text; nothing of a page."""
+    text = "" if error.info else str(error.error).strip()
+    return f": {text}" if 0 < len(text) <= _LONGEST_LINE and not set(text) & set("<{\n") else ""
 
 
 def _reason(said: dict[str, Any]) -> str:

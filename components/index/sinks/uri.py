@@ -12,6 +12,7 @@ _EXAMPLES = "postgresql://user@host/database, milvus+http://host:19530 or opense
 _POSTGRES = {"postgresql", "postgres"}
 _OVER_HTTP = {"milvus+http", "milvus+https", "opensearch+http", "opensearch+https"}
 _OURS = ("name", "ef_search")
+_CA_FILE = "ca_file"  #: of OpenSearch alone: PostgreSQL has its sslrootcert
 
 
 def open_sink(uri: str) -> Sink:
@@ -20,7 +21,7 @@ def open_sink(uri: str) -> Sink:
     ``postgresql://user@host/database``, ``milvus+http://host:19530/database`` and ``opensearch+https://user@host:9200``,
     each with ``?name=`` for the view or alias that readers search under and ``&ef_search=`` for how thorough they
     search. Passwords come from PGPASSWORD or ``~/.pgpass`` and from RANKLIFT_OPENSEARCH_PASSWORD, a token for Milvus
-    from RANKLIFT_MILVUS_TOKEN.
+    from RANKLIFT_MILVUS_TOKEN. ``&ca_file=`` names the certificate of a private authority for OpenSearch.
 
     Raises:
         SinkError: when it is none of these, the client library is not installed, or the database does not answer.
@@ -32,8 +33,9 @@ def open_sink(uri: str) -> Sink:
         if parts.scheme in _POSTGRES:
             return _pgvector(parts, options, name, ef_search)
         _check_http(parts, options)
-        make = _milvus if parts.scheme.startswith("milvus") else _opensearch
-        return make(parts, name, ef_search)
+        if parts.scheme.startswith("milvus"):
+            return _milvus(parts, name, ef_search)
+        return _opensearch(parts, name, ef_search, options.get(_CA_FILE, ""))
     except ImportError as error:
         raise SinkError(
             f"The client library {error.name} is not installed; `pip install 'ranklift[sinks]'` installs it."
@@ -66,9 +68,16 @@ def _whole_number(value: str | None) -> int | None:
 def _check_http(parts: SplitResult, options: dict[str, str]) -> None:
     if not parts.hostname:
         raise SinkError(f"The sink's URI does not name a host; write {_EXAMPLES}.")
-    unknown = sorted(options.keys() - set(_OURS))
+    known = (*_OURS, _CA_FILE) if parts.scheme.startswith("opensearch") else _OURS
+    unknown = sorted(options.keys() - set(known))
     if unknown:
-        raise SinkError(f"The sink's URI has the unknown parameter {unknown[0]!r}; it takes {' and '.join(_OURS)}.")
+        takes = f"{', '.join(known[:-1])} and {known[-1]}"
+        raise SinkError(f"The sink's URI has the unknown parameter {unknown[0]!r}; it takes {takes}.")
+    if _CA_FILE in options and not (options[_CA_FILE] and parts.scheme.endswith("https")):
+        raise SinkError(
+            f"{_CA_FILE}={options[_CA_FILE]!r} in the sink's URI must be a file of certificates, in a URI that begins "
+            "with opensearch+https://."
+        )
 
 
 def _pgvector(parts: SplitResult, options: dict[str, str], name: str, ef_search: int | None) -> Sink:
@@ -85,14 +94,14 @@ def _milvus(parts: SplitResult, name: str, ef_search: int | None) -> Sink:
     return MilvusSink(_address(parts), name, token=token, database=parts.path.strip("/"), ef_search=ef_search)
 
 
-def _opensearch(parts: SplitResult, name: str, ef_search: int | None) -> Sink:
+def _opensearch(parts: SplitResult, name: str, ef_search: int | None, ca_file: str) -> Sink:
     from components.index.sinks.opensearch import OpenSearchSink
+    from components.index.sinks.opensearch_access import Access
 
+    user = unquote(parts.username or "")
     password = os.environ.get(_OPENSEARCH_VARIABLE, "") or unquote(parts.password or "")
-    return OpenSearchSink(
-        _address(parts) + parts.path.rstrip("/"), name,
-        user=unquote(parts.username or ""), password=password, ef_search=ef_search,
-    )  # fmt: skip
+    access = Access(_address(parts) + parts.path.rstrip("/"), user, password, ca_file)
+    return OpenSearchSink(access, name, ef_search=ef_search)
 
 
 def _address(parts: SplitResult) -> str:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator, TripletEvaluator
 
 from components.dataset.manifest import DEV, DEV_CORPUS, TRAIN, Triplet
+from components.machine.parquet_file import open_parquet
 from components.train.report import DEV_ACCURACY, DEV_NDCG
 
 if TYPE_CHECKING:
@@ -61,14 +61,16 @@ def _passages(dataset: Path) -> Iterator[str]:
         for triplet in _triplets(dataset / TRAIN):
             yield from (triplet.positive, triplet.negative)
         return
-    for batch in pq.ParquetFile(path).iter_batches(_ROWS, columns=["text"]):
-        yield from batch.column("text").to_pylist()
+    with open_parquet(path) as file:
+        for batch in file.iter_batches(_ROWS, columns=["text"]):
+            yield from batch.column("text").to_pylist()
 
 
 def _triplets(path: Path) -> Iterator[Triplet]:
-    for batch in pq.ParquetFile(path).iter_batches(_ROWS, columns=list(Triplet._fields)):
-        for row in batch.to_pylist():
-            yield Triplet(**row)
+    with open_parquet(path) as file:
+        for batch in file.iter_batches(_ROWS, columns=list(Triplet._fields)):
+            for row in batch.to_pylist():
+                yield Triplet(**row)
 
 
 class DevEvaluator(BaseEvaluator):

@@ -70,8 +70,17 @@ def test_frugal_index_finds_the_same_and_keeps_no_page(tmp_path, vectors, graph)
         assert found.positions.tolist() == expected.positions.tolist()
         assert found.scores.tolist() == expected.scores.tolist()
     assert [block.tolist() for block in frugal.hashes()] == [block.tolist() for block in usual.hashes()]
+    assert frugal.ids(np.arange(50)) == IDS
+    assert frugal.texts(np.arange(50)) == TEXTS
+    assert frugal.positions(IDS).tolist() == list(range(50))
     del usual
     assert resident_kilobytes(tmp_path / "index") == 0
+
+
+def test_frugal_index_keeps_no_page_of_its_opening(tmp_path, vectors):
+    make_index(tmp_path / "index", vectors, IDS, TEXTS)
+    opened = open_index(tmp_path / "index", MODEL, frugal=True)
+    assert (len(opened), resident_kilobytes(tmp_path / "index")) == (50, 0)
 
 
 def resident_kilobytes(folder):

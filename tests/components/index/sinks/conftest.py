@@ -10,7 +10,7 @@ from components.index.sinks.publish import Probes
 from components.index.sinks.sink import Content, Passages, SinkError
 from components.index.sinks.uri import open_sink
 from tests.standins.milvus import milvus
-from tests.standins.opensearch import opensearch
+from tests.standins.opensearch import OpenSearchServer, opensearch
 from tests.standins.postgres import postgres
 
 DIMENSION = 24
@@ -63,7 +63,8 @@ def milvus_server(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def opensearch_server(tmp_path_factory):
-    with opensearch(tmp_path_factory.mktemp("opensearch")) as server:
+    with pytest.MonkeyPatch.context() as patch, opensearch(tmp_path_factory.mktemp("opensearch")) as server:
+        patch.delenv("RANKLIFT_OPENSEARCH_PASSWORD", raising=False)  # would be sent instead of that of the URI
         yield server
 
 
@@ -80,6 +81,8 @@ def database(request):
 def uri(database):
     """A sink's URI with a name that no other test has."""
     name = f"t{uuid.uuid4().hex[:12]}"
+    if isinstance(database, OpenSearchServer):
+        database.admit(name)
     return f"{database.uri}{'&' if '?' in database.uri else '?'}name={name}"
 
 

@@ -21,6 +21,12 @@ def database(opensearch_server):
 
 
 @pytest.fixture
+def admin(database):
+    """What an administrator does, which ranklift's user need not be allowed to."""
+    return database.admin
+
+
+@pytest.fixture
 def without_pauses(monkeypatch):
     monkeypatch.setattr(opensearch_bulk, "_PAUSES", (0.0, 0.0))
 
@@ -29,16 +35,16 @@ def put(sink, version):
     return publish(sink, version.content, version.passages(), version.probes(), tell=lambda line: None)
 
 
-def settings(sink, version, **blocks):
+def settings(admin, sink, version, **blocks):
     index = store_name(sink._name, version.content.version)
-    sink._client.indices.put_settings(index=index, body={"index": blocks})
+    admin.indices.put_settings(index=index, body={"index": blocks})
 
 
-def test_publish_leaves_one_alias_and_one_segment(sink):
+def test_publish_leaves_one_alias_and_one_segment(admin, sink):
     put(sink, Version("V1"))
     index = store_name(sink._name, "V1")
-    assert sink._client.indices.get_alias(index=index) == {index: {"aliases": {sink._name: {}}}}
-    (shard,) = sink._client.indices.segments(index=index)["indices"][index]["shards"]["0"]
+    assert admin.indices.get_alias(index=index) == {index: {"aliases": {sink._name: {}}}}
+    (shard,) = admin.indices.segments(index=index)["indices"][index]["shards"]["0"]
     assert len(shard["segments"]) == 1
 
 
@@ -79,25 +85,25 @@ def test_add_longest_id_is_stored(sink):
     assert put(sink, version).recall == 1.0
 
 
-def test_current_where_an_index_of_somebody_has_the_name_is_refused(sink):
-    sink._client.indices.create(index=sink._name)
+def test_current_where_an_index_of_somebody_has_the_name_is_refused(admin, sink):
+    admin.indices.create(index=sink._name)
     with pytest.raises(SinkError, match="is an index, not an alias"):
         put(sink, Version("V1"))
 
 
-def test_current_where_an_alias_of_somebody_has_the_name_is_refused(sink):
+def test_current_where_an_alias_of_somebody_has_the_name_is_refused(admin, sink):
     theirs = f"theirs_{sink._name}"
-    sink._client.indices.create(index=theirs, body={"aliases": {sink._name: {}}})
+    admin.indices.create(index=theirs, body={"aliases": {sink._name: {}}})
     with pytest.raises(SinkError, match=rf"is an alias that ranklift did not make \(of {theirs}\)"):
         put(sink, Version("V1"))
 
 
-def test_begin_where_an_index_of_somebody_has_the_name_of_the_version_keeps_it(sink):
+def test_begin_where_an_index_of_somebody_has_the_name_of_the_version_keeps_it(admin, sink):
     theirs = store_name(sink._name, "V1")
-    sink._client.index(index=theirs, body={"a": 1}, params={"refresh": "true"})
+    admin.index(index=theirs, body={"a": 1}, params={"refresh": "true"})
     with pytest.raises(SinkError, match=f"has {theirs}, which ranklift did not make"):
         put(sink, Version("V1"))
-    assert sink._client.count(index=theirs)["count"] == 1
+    assert admin.count(index=theirs)["count"] == 1
 
 
 def test_publish_while_another_process_begins_the_version_anew_stops_and_adds_nothing(sink, uri):
@@ -129,14 +135,14 @@ def test_finish_after_another_process_began_the_version_anew_does_not_make_it_wh
     other.close()
 
 
-def test_add_to_an_index_that_a_full_disk_blocked_says_what_to_free(sink, without_pauses):
+def test_add_to_an_index_that_a_full_disk_blocked_says_what_to_free(admin, sink, without_pauses):
     put(sink, Version("V1", seed=1))
     second = Version("V2", seed=2)
 
     def passages():
         for number, block in enumerate(second.passages()):
             if number == 1:  # what OpenSearch does itself above the flood-stage watermark
-                settings(sink, second, **{"blocks.read_only_allow_delete": True})
+                settings(admin, sink, second, **{"blocks.read_only_allow_delete": True})
             yield block
 
     with pytest.raises(
@@ -148,44 +154,44 @@ def test_add_to_an_index_that_a_full_disk_blocked_says_what_to_free(sink, withou
     assert sink.current() == "V2"
 
 
-def test_switch_to_a_blocked_index_changes_nothing(sink, monkeypatch):
+def test_switch_to_a_blocked_index_changes_nothing(admin, sink, monkeypatch):
     put(sink, Version("V1", seed=1))
     second = Version("V2", seed=2)
     whole = sink.switch
 
     def blocked(content):
-        settings(sink, second, **{"blocks.read_only": True})
+        settings(admin, sink, second, **{"blocks.read_only": True})
         whole(content)
 
     monkeypatch.setattr(sink, "switch", blocked)
     with pytest.raises(SinkError, match=r"index read-only \(api\)\]; lift the block\. .*readers see V1\.$"):
         put(sink, second)
-    settings(sink, second, **{"blocks.read_only": None})
+    settings(admin, sink, second, **{"blocks.read_only": None})
     assert sink.current() == "V1"
 
 
-def test_begin_where_no_index_may_be_made_says_what_to_free(sink):
+def test_begin_where_no_index_may_be_made_says_what_to_free(admin, sink):
     block = {"persistent": {"cluster.blocks.create_index": True}}
-    sink._client.cluster.put_settings(body=block)
+    admin.cluster.put_settings(body=block)
     try:
         with pytest.raises(SinkError, match=r"create-index blocked \(api\)\]; free disk space on its nodes, or set"):
             put(sink, Version("V1"))
     finally:
-        sink._client.cluster.put_settings(body={"persistent": {"cluster.blocks.create_index": None}})
+        admin.cluster.put_settings(body={"persistent": {"cluster.blocks.create_index": None}})
 
 
 @pytest.mark.slow  # OpenSearch waits 30 s for them itself
-def test_begin_where_no_node_takes_the_shards_says_how_to_learn_why(sink):
+def test_begin_where_no_node_takes_the_shards_says_how_to_learn_why(admin, sink):
     index = store_name(sink._name, "V1")
     template = {
         "index_patterns": [index],
         "template": {"settings": {"index.routing.allocation.require.room": "none"}},
     }
-    sink._client.indices.put_index_template(name=index, body=template)
+    admin.indices.put_index_template(name=index, body=template)
     with pytest.raises(SinkError, match=f"has no node that takes the shards of {index}; `GET _cluster/allocation/ex"):
         put(sink, Version("V1"))
-    assert not sink._client.indices.exists(index=index)
-    sink._client.indices.delete_index_template(name=index)
+    assert not admin.indices.exists(index=index)
+    admin.indices.delete_index_template(name=index)
 
 
 def test_add_while_the_server_restarts_goes_on(sink, database, monkeypatch):

@@ -53,8 +53,23 @@ def answering():
 @pytest.mark.parametrize(
     ("status", "body", "sentence"),
     [
-        pytest.param(401, "Unauthorized", "it refused the user or the password; write the user into", id="password"),
+        pytest.param(401, "Unauthorized", "it refused the user 'ada' or the password; correct the URI", id="password"),
         pytest.param(502, "<html>Bad Gateway</html>", r"connected to: it answered 502\.$", id="a-proxy-alone"),
+        pytest.param(
+            503, "OpenSearch Security not initialized.", r"it answered 503: .* not initialized\.$", id="starting"
+        ),
+        pytest.param(
+            400,
+            "Client sent an HTTP request to an HTTPS server.\n",
+            r"it does not answer over HTTP; where it speaks TLS, write opensearch\+https:// into the sink's URI\.$",
+            id="a-proxy-with-tls",
+        ),
+        pytest.param(
+            400,
+            "<html>\n<center>The plain HTTP request was sent to HTTPS port</center>\n</html>",
+            "where it speaks TLS, write",
+            id="another-proxy-with-tls",
+        ),
         pytest.param(
             403,
             failure("security_exception", "no permissions for [cluster:monitor/main] and User [name=ada]"),

@@ -23,6 +23,9 @@ from components.index.sinks.uri import open_sink
         pytest.param("opensearch+https://?name=a", "does not name a host", id="opensearch-without-a-host"),
         pytest.param("opensearch://u:secret@h/a", r"\(opensearch:…\) does not name a database", id="without-http"),
         pytest.param("opensearch+http://u:secret@h?alias=a", "unknown parameter 'alias'", id="another-parameter"),
+        pytest.param("opensearch+http://u:secret@h?ca_file=a", "ca_file='a' .* begins with open", id="ca-without-tls"),
+        pytest.param("opensearch+https://u:secret@h?ca_file=", "ca_file='' .* must be a file of certi", id="ca-empty"),
+        pytest.param("milvus+https://u:secret@h?ca_file=a", "unknown parameter 'ca_file'", id="ca-of-milvus"),
         pytest.param("opensearch+http://u:secret@h?name=_a", "no name that begins with '_'", id="an-underscore-first"),
         pytest.param(
             "opensearch+http://u:secret@127.0.0.1:9?name=a",
