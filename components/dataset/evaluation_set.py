@@ -171,7 +171,7 @@ def _read_whole(path: Path, columns: Sequence[str] = ()) -> pa.Table:
 
     `pq.read_table` would import pandas, which takes as long as an evaluation of small data.
     """
-    with pq.ParquetFile(path) as file:
+    with open_parquet(path) as file:
         return file.read(columns).select(columns) if columns else file.read()
 
 
