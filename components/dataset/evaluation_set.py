@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.dataset.beir import BeirFolder
@@ -108,7 +109,7 @@ class EvaluationSet:
                 raise DataError(f"{where} is {value!r}: {fault.message}.")
 
     def _read_qrels(self) -> dict[str, dict[str, int]]:
-        table = pq.read_table(self._directory / QRELS, columns=list(_PARTS[QRELS]))
+        table = _read_whole(self._directory / QRELS, _PARTS[QRELS])
         qrels: dict[str, dict[str, int]] = {}
         for query_id, passage_id, relevance in zip(*(column.to_pylist() for column in table.columns), strict=True):
             qrels.setdefault(query_id, {})[passage_id] = int(relevance)
@@ -117,7 +118,7 @@ class EvaluationSet:
         return qrels
 
     def _read_queries(self) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
-        rows = pq.read_table(self._directory / QUERIES).to_pylist()
+        rows = _read_whole(self._directory / QUERIES).to_pylist()
         judged = sorted(
             (row for row in rows if row["query_id"] in self.qrels), key=lambda row: cast(str, row["query_id"])
         )
@@ -163,6 +164,15 @@ def _check_manifest(directory: Path, opened: EvaluationSet) -> None:
             f"{directory} is damaged: the digest of its evaluation set is {opened.digest[:12]}… where {MANIFEST} says "
             f"{expected[:12]}…; make the dataset version again or download it again."
         )
+
+
+def _read_whole(path: Path, columns: Sequence[str] = ()) -> pa.Table:
+    """Return a file's columns; those that are named in that order, or all.
+
+    `pq.read_table` would import pandas, which takes as long as an evaluation of small data.
+    """
+    with open_parquet(path) as file:
+        return file.read(columns).select(columns) if columns else file.read()
 
 
 def _check_columns(path: Path, columns: Sequence[str]) -> None:

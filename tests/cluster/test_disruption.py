@@ -51,8 +51,8 @@ class TestStages:
         out, told = process.communicate(timeout=1500)
         assert process.returncode == 1, told
         assert json.loads(out)["verdict"] == "hold"
-        assert "train" in told
-        assert "again" in told
+        assert "  train: attempt 1 ended (" in told
+        assert "it is retried" in told
 
     def test_deploy_whose_pod_is_deleted_ends_with_the_new_version_in_service(
         self, kubectl: Kubectl, pipelines: Pipelines, gateway: Gateway, another: str, registry, inputs

@@ -1,16 +1,19 @@
 """Model and index in one version on the cluster: made by several pods, delivered side by side, searched, taken back."""
 
 import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from components.object_store.client import ObjectStore
 from components.registry.registry import Registry
-from tests.cluster.conftest import NAME, SERVING, figures, ranklift
+from tests.cluster.conftest import NAME, RAW, SERVING, figures, ranklift
 from tests.cluster.gateway import QUESTION, Gateway
 from tests.cluster.kubectl import Kubectl, until
 from tests.cluster.runs import Pipelines
 from tests.components.index.conftest import write_corpus
+from tests.factories.models import make_tiny_model
 
 SEARCH = {"query": "array matrix graph", "top_k": 3}
 
@@ -24,14 +27,27 @@ class Indexed(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def indexed(pipelines: Pipelines, registry: Registry, service, gateway: Gateway, inputs):
-    """A run with a corpus that promotes another model with its index; afterwards the first champion serves again."""
+def two_base_models(store: ObjectStore, inputs, tmp_path_factory) -> list[str]:
+    """The base model of the other tests, and another."""
+    folder = make_tiny_model(tmp_path_factory.mktemp("base") / "another", seed=5)
+    for path in filter(Path.is_file, folder.rglob("*")):
+        store.put(f"{RAW}another/{path.relative_to(folder).as_posix()}", path.read_bytes())
+    return [inputs["base_model"], f"s3://{NAME}/{RAW}another"]
+
+
+@pytest.fixture(scope="module")
+def indexed(pipelines: Pipelines, registry: Registry, service, gateway: Gateway, inputs, two_base_models):
+    """A run that chooses a base model and promotes it with its index; afterwards the first champion serves again.
+
+    It has so many pods that Argo compresses what it tells of them.
+    """
+    chosen = {name: value for name, value in inputs.items() if name != "base_model"}
+    chosen["base_models"] = json.dumps(two_base_models)
     easy = {"epochs": 6.0, "min_gain": 0.0, "alpha": 0.99}
-    more = {**inputs, **easy, "index_corpus": "dataset", "index_workers": 2}
     with gateway.load(rate=8, clients=2) as load:
-        result = pipelines.submit("--follow", inputs=more)
+        result = pipelines.submit("--follow", inputs={**chosen, **easy, "index_corpus": "dataset", "index_workers": 2})
     assert result.returncode == 0, result.stderr
-    figures["a run with an index"] = [*result.stderr.splitlines()[-30:], f"meanwhile: {load.summary()}"]
+    figures["a run that chooses, with an index"] = [*result.stderr.splitlines()[-40:], f"meanwhile: {load.summary()}"]
     assert load.failures == []
     yield Indexed(json.loads(result.stdout), result.stderr, registry.champion().version)
     ranklift("rollback", "V0", "--namespace", SERVING, "--reason", "the tests of the index are over")
@@ -49,6 +65,14 @@ def variables_of(kubectl: Kubectl) -> dict[str, Any]:
 
 
 class TestARunWithACorpus:
+    def test_submit_measures_each_base_model_and_trains_the_chosen_one(self, indexed: Indexed):
+        for stage in ("measure 1", "measure 2", "choose", "train"):
+            assert f"  {stage} done" in indexed.told
+
+    def test_submit_gives_the_decision_and_where_the_time_of_every_stage_went(self, indexed: Indexed):
+        assert indexed.document["decision"]["verdict"] == "promote"
+        assert all(stage["work"] is not None for stage in indexed.document["stages"] if stage["status"] == "SUCCEEDED")
+
     def test_submit_embeds_the_corpus_in_several_pods(self, indexed: Indexed):
         for stage in ("plan index", "embed shards 1", "embed shards 2", "index"):
             assert f"  {stage} done" in indexed.told

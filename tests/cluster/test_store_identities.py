@@ -37,7 +37,7 @@ MLPIPELINE = ("pipelines/a", "private-artifacts/a/main.log")
 @pytest.fixture(scope="module")
 def keys(kubectl: Kubectl, store: ObjectStore, registry: object) -> Iterator[dict[str, Keys]]:
     """Each client's keys, and the store as it was once the calls are made."""
-    before = {key: store.get(key) for key in WRITTEN if store.find(key) is not None}
+    before = {key: store.get(key).content for key in WRITTEN if store.find(key) is not None}
     with kubectl.forward(STORE, "service/object-store", 9000) as port:
         found = {user: _keys(kubectl, user, port) for user in SECRETS}
         try:

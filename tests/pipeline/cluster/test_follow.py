@@ -55,14 +55,6 @@ def test_follow_of_a_run_that_holds_gives_the_gates_sentence_and_figures(endpoin
     assert not any("promote" in line or "condition" in line for line in lines)
 
 
-def test_follow_of_a_run_whose_nodes_argo_compressed_tells_the_same(endpoint, pipelines):
-    nodes = promoted(make_decision(), pipelines)
-    ended, lines = followed(endpoint, pipelines, nodes)
-    again, told = followed(endpoint, pipelines, nodes.compressed())
-    assert (again.decision, again.next, again.stages) == (ended.decision, ended.next, ended.stages)
-    assert told[1:] == lines[1:]  # the first line names the run
-
-
 def test_follow_of_a_run_that_chooses_tells_every_base_model_as_a_stage(endpoint, pipelines):
     nodes = WorkflowNodes()
     for task in ("candidates", "prepare"):
