@@ -101,12 +101,13 @@ def train_model(
 def _tell_fit(task: Task) -> None:
     """Tell how a recipe was fitted to little data."""
     recipe, named = task.recipe, task.options.resolved()
-    if (recipe.batch_size, recipe.epochs) != (named.batch_size, named.epochs):
-        tell(
-            "train",
-            f"the data is little: batches of {recipe.batch_size} in place of {named.batch_size}, "
-            f"{recipe.epochs:g} epochs in place of {named.epochs:g}",
-        )
+    changes = []
+    if recipe.batch_size != named.batch_size:
+        changes.append(f"batches of {recipe.batch_size} in place of {named.batch_size}")
+    if recipe.epochs != named.epochs:
+        changes.append(f"{recipe.epochs:g} epochs in place of {named.epochs:g}")
+    if changes:
+        tell("train", f"the data is little: {', '.join(changes)}")
 
 
 def _open_places(output: Path, log: Path | None) -> None:

@@ -171,7 +171,9 @@ def test_the_curve_is_one_page_without_network(trained, tmp_path):
 def test_train_model_with_a_batch_larger_than_the_data_takes_all_of_it_and_says_so(dataset, tmp_path, capsys):
     report = train_model(dataset, tmp_path / "model", QUICK.model_copy(update={"batch_size": 4000, "epochs": 1}))
     assert report.options.batch_size == report.examples
-    assert f"batches of {report.examples} in place of 4000" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"the data is little: batches of {report.examples} in place of 4000\n" in told
+    assert "epochs in place of" not in told
 
 
 def with_positives(dataset, copy, count):
