@@ -56,9 +56,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def refused(self) -> bool:
         self.hub.tokens.add(self.headers.get("Authorization", ""))
-        if self.hub.refuse:
-            self.answer({"error": "refused by a test"}, self.hub.refuse)
-        return bool(self.hub.refuse)
+        status = self.hub.refuse  # read once: the test may change it meanwhile, and one request has one answer
+        if status:
+            self.answer({"error": "refused by a test"}, status)
+        return bool(status)
 
     def do_HEAD(self) -> None:
         self.do_GET()
