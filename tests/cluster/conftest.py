@@ -115,12 +115,9 @@ def inputs(store: ObjectStore, registry: Registry, tiny_model: Path, tmp_path_fa
     """Parameters of a run that a tiny base model gains from in seconds; data and base model lie in the store."""
     data = write_triplets(tmp_path_factory.mktemp("data") / "triplets.csv", 600)
     store.put(f"{RAW}triplets.csv", data.read_bytes())
-    for path in tiny_model.rglob("*"):
-        if path.is_file():
-            store.put(f"{RAW}model/{path.relative_to(tiny_model).as_posix()}", path.read_bytes())
     return {
         "data": f"s3://{NAME}/{RAW}triplets.csv",
-        "base_model": f"s3://{NAME}/{RAW}model",
+        "base_model": put_model(store, tiny_model, "model"),
         "evaluation_queries": 100.0,
         "epochs": 2.0,
         "batch_size": 16,
@@ -201,6 +198,13 @@ def ranklift(*arguments: str, **variables: str) -> subprocess.CompletedProcess[s
         timeout=1700,
         check=False,
     )
+
+
+def put_model(store: ObjectStore, folder: Path, name: str) -> str:
+    """Put a base model beside the data of the tests; returns its URI."""
+    for path in filter(Path.is_file, folder.rglob("*")):
+        store.put(f"{RAW}{name}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+    return f"s3://{NAME}/{RAW}{name}"
 
 
 def service_manifest() -> Document:

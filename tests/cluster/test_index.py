@@ -1,14 +1,13 @@
 """Model and index in one version on the cluster: made by several pods, delivered side by side, searched, taken back."""
 
 import json
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from components.object_store.client import ObjectStore
 from components.registry.registry import Registry
-from tests.cluster.conftest import NAME, RAW, SERVING, figures, ranklift
+from tests.cluster.conftest import NAME, SERVING, figures, put_model, ranklift
 from tests.cluster.gateway import QUESTION, Gateway
 from tests.cluster.kubectl import Kubectl, until
 from tests.cluster.runs import Pipelines
@@ -30,9 +29,7 @@ class Indexed(NamedTuple):
 def two_base_models(store: ObjectStore, inputs, tmp_path_factory) -> list[str]:
     """The base model of the other tests, and another."""
     folder = make_tiny_model(tmp_path_factory.mktemp("base") / "another", seed=5)
-    for path in filter(Path.is_file, folder.rglob("*")):
-        store.put(f"{RAW}another/{path.relative_to(folder).as_posix()}", path.read_bytes())
-    return [inputs["base_model"], f"s3://{NAME}/{RAW}another"]
+    return [inputs["base_model"], put_model(store, folder, "another")]
 
 
 @pytest.fixture(scope="module")

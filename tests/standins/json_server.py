@@ -46,17 +46,20 @@ class JsonHandler(BaseHTTPRequestHandler):
     def do_PATCH(self) -> None:
         self.do_GET()
 
+    def do_PUT(self) -> None:
+        self.do_GET()
+
     def do_DELETE(self) -> None:
         self.do_GET()
 
     def answer(self, body: bytes) -> None:
         raise NotImplementedError
 
-    def send(self, code: int, document: Any) -> None:
+    def send(self, code: int, document: Any, media_type: str = "application/json") -> None:
         """Send JSON; a string is sent as it is."""
         content = document.encode() if isinstance(document, str) else json.dumps(document).encode()
         self.send_response(code)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", media_type)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)

@@ -1,8 +1,6 @@
 """The smoke search: a predictor with an index answers it, and no other answer counts."""
 
-import threading
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -11,6 +9,7 @@ from components.deploy.smoke import NotAnsweredError, index_that_answers, post
 from components.model.encoder import Encoder
 from tests.factories.index_versions import index_of
 from tests.kserve.running import running
+from tests.standins.json_server import JsonHandler, JsonServer
 
 
 def test_index_that_answers_from_a_real_predictor_is_its_index(exported_tiny_model, tmp_path):
@@ -31,22 +30,16 @@ def test_index_that_answers_without_an_index_says_what_the_predictor_said(export
 def gateway():
     """An ingress gateway: it answers for one host name, and says nothing to others."""
 
-    class Answers(BaseHTTPRequestHandler):
-        def do_POST(self):
-            known = self.headers["Host"].partition(":")[0] == "ranklift-ranklift.localhost"
-            body = b'{"index_version": "V0", "hits": [{"score": 0.5}]}' if known else b""
-            self.send_response(200 if known else 404)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    class Answers(JsonHandler):
+        def answer(self, body):
+            if self.headers["Host"].partition(":")[0] == "ranklift-ranklift.localhost":
+                self.send(200, {"index_version": "V0", "hits": [{"score": 0.5}]})
+            else:
+                self.send(404, "")
 
-        def log_message(self, *_):
-            """Keep quiet."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = JsonServer(Answers)
+    with server.running():
         yield server.server_port
-        server.shutdown()
 
 
 def test_post_to_a_name_below_localhost_asks_loopback_for_that_host(gateway):

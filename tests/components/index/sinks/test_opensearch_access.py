@@ -2,8 +2,6 @@
 
 import contextlib
 import ssl
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from opensearchpy import SSLError
@@ -12,46 +10,36 @@ from components.index.sinks.opensearch_access import Access
 from components.index.sinks.sink import SinkError
 from components.index.sinks.uri import open_sink
 from tests.factories.authority import make_authority
+from tests.standins.json_server import JsonHandler, JsonServer
 
-INFO = b'{"version": {"distribution": "opensearch", "number": "2.19.1"}}'
+INFO = {"version": {"distribution": "opensearch", "number": "2.19.1"}}
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(JsonHandler):
     """Lets ada in with her password, as OpenSearch does."""
 
-    def do_GET(self):
-        let_in = self.headers["Authorization"] == "Basic YWRhOnNlY3JldA=="  # ada:secret
-        content = INFO if let_in else b"Unauthorized"
-        self.send_response(200 if let_in else 401)
-        self.send_header("Content-Type", "application/json" if let_in else "text/plain")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *parts):
-        pass
+    def answer(self, body):
+        if self.headers["Authorization"] == "Basic YWRhOnNlY3JldA==":  # ada:secret
+            self.send(200, INFO)
+        else:
+            self.send(401, "Unauthorized", "text/plain")
 
 
-class Server(ThreadingHTTPServer):
+class Server(JsonServer):
     def handle_error(self, request, client_address):
-        """Say nothing of a client that ends the handshake: that is what these tests are about."""
+        """Print nothing when a client ends the handshake, as most of these tests have it do."""
 
 
 @contextlib.contextmanager
 def answering(certificate=None):
     """A server, over TLS where it has a certificate."""
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server(Handler)
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
+    with server.running():
         yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,13 @@
 """What a server answers that is no usable OpenSearch, as one sentence; answers are those of real servers."""
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 
 import pytest
 
 from components.index.sinks.sink import SinkError
 from components.index.sinks.uri import open_sink
 from tests.components.index.sinks.conftest import Version
+from tests.standins.json_server import JsonHandler, JsonServer
 
 OPENSEARCH = {"version": {"distribution": "opensearch", "number": "2.19.1"}}
 
@@ -21,33 +20,19 @@ def failure(kind, reason):
 @pytest.fixture
 def answering():
     """Start a server that answers each method with a status and a body, and return its URI as a sink's."""
-    servers = []
+    with ExitStack() as started:
 
-    def start(answers):
-        class Handler(BaseHTTPRequestHandler):
-            def answer(self):
-                status, body = answers[self.command]
-                answers["login"] = self.headers["Authorization"]
-                content = (body if isinstance(body, str) else json.dumps(body)).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "text/plain" if isinstance(body, str) else "application/json")
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+        def start(answers):
+            class Handler(JsonHandler):
+                def answer(self, body):
+                    status, said = answers[self.command]
+                    answers["login"] = self.headers["Authorization"]
+                    self.send(status, said, "text/plain" if isinstance(said, str) else "application/json")
 
-            do_GET = do_PUT = do_DELETE = do_POST = answer  # noqa: N815 - the names that http.server calls
+            url = started.enter_context(JsonServer(Handler).running())
+            return f"opensearch+{url.replace('//', '//ada:secret@')}?name=a"
 
-            def log_message(self, *parts):
-                pass
-
-        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
-        threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
-        return f"opensearch+http://ada:secret@127.0.0.1:{servers[-1].server_port}?name=a"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+        yield start
 
 
 @pytest.mark.parametrize(
