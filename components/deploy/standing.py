@@ -50,6 +50,14 @@ def deploy_command(version: str, namespace: str | None = None) -> str:
     return " ".join(filter(None, ["ranklift deploy", version, place]))
 
 
+def manifest_serves(version: str, index: str | None) -> bool:
+    """Whether `kubectl apply -f kserve/inference-service.yaml` serves a champion; it names V0, and no index.
+
+    A first champion is another version where another run was faster with that number.
+    """
+    return version == "V0" and not index
+
+
 def standing(champion: Champion | None, in_service: str, answering: str = "") -> Standing:
     """How the champion and a predictor stand to each other.
 

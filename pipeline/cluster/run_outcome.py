@@ -4,7 +4,7 @@ import re
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from components.deploy.standing import deploy_command
+from components.deploy.standing import deploy_command, manifest_serves
 from components.errors import ERROR_PREFIX, DataError, StoreError
 from components.object_store.client import ObjectStore, ObjectStoreSettings
 from components.records.decision import Decision
@@ -119,6 +119,6 @@ def next_commands(stages: list[StageState], sources: RunSources, namespace: str,
     if first is None:
         return ()
     apply = "kubectl apply -f kserve/inference-service.yaml"
-    if first[1] != "V0" or first[2]:  # the manifest names V0, and no index
+    if not manifest_serves(first[1], first[2]):
         return (apply, deploy_command(first[1], namespace))
     return (apply, f"kubectl wait -n {namespace} --for=condition=Ready inferenceservice/{service} --timeout=300s")

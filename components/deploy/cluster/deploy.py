@@ -13,7 +13,7 @@ from components.deploy.cluster.rollout import Rollout, SupersededError
 from components.deploy.outcome import Deployed, DeployStoppedError, NotDeployedError
 from components.deploy.settings import ServingSettings
 from components.deploy.smoke import NotAnsweredError
-from components.deploy.standing import deploy_command
+from components.deploy.standing import deploy_command, manifest_serves
 from components.errors import RankliftError, StoppedError, StoreError
 from components.kubernetes.api import KubernetesApi
 from components.kubernetes.kinds import Manifest
@@ -139,8 +139,7 @@ def _is_trusted(service: Manifest, champion: Champion | None, registry: Registry
 def _without_a_service(revision: Revision, rollout: Rollout, tell: Tell) -> Deployed:
     if revision.number == 0:
         champion, how = revision.version, "`kubectl apply -f kserve/inference-service.yaml` puts it into service"
-        # The manifest names V0 alone: another run may have been faster with that number, and an index comes after it.
-        if revision.version != "V0" or revision.index_version:
+        if not manifest_serves(revision.version, revision.index_version):
             command = deploy_command(revision.version, rollout.settings.namespace)
             how = f"`kubectl apply -f kserve/inference-service.yaml`, then `{command}` put it into service"
         if revision.index_version:
