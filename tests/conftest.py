@@ -27,7 +27,7 @@ def pytest_collection_finish():
 def pytest_collection_modifyitems(items):
     """Mark what drives a browser or needs Docker, which `make test` leaves out, and put files with slow tests first.
 
-    xdist hands out whole files in this order: one that takes a minute and came last would leave the other worker idle.
+    xdist hands out whole files in this order. A file that takes a minute and came last would leave a worker idle.
     """
     for item in items:
         if "browser" in item.fixturenames:

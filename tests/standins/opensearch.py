@@ -31,7 +31,7 @@ _DOCUMENTED = Path(__file__).parents[2] / "docs" / "search.md"
 
 
 class OpenSearchServer:
-    """A server in a session of its own, so that its script and its virtual machine end together."""
+    """A server that starts in a new session, so that one signal ends its script and its virtual machine."""
 
     def __init__(self, url: str, password: str, command: str, log: Path) -> None:
         parts = urlsplit(url)
